@@ -1,0 +1,199 @@
+//! `localsocket-server`: the hub as a program. Options, signals and the service manager; the rest is the
+//! library's.
+
+use std::io::{self, Write as _};
+use std::process::{self, ExitCode};
+use std::thread;
+
+use localsocket::cli::{self, Arguments, Opt, Program, UsageError};
+use localsocket::limits::{self, Limits};
+use localsocket::os::{self, StopSignals};
+use localsocket::{Address, Config, Dialect, Mode, Server, ServerError, ServerHandle, Token};
+use log::{error, info, warn};
+
+const DEFAULT_ADDRESS: &str = "127.0.0.1:12345";
+
+/// Descriptors beside those of the clients: standard streams, listeners, and what the library needs.
+const OWN_DESCRIPTORS: u64 = 32;
+
+const PROGRAM: Program = Program {
+    name: "localsocket-server",
+    operands: "",
+    about: "Lets processes on one machine talk to each other, line by line. In echo mode every client gets\n\
+            its own messages back, in room mode everybody gets everybody's.",
+    options: &[
+        option('l', "listen", "ADDRESS", "where to listen; may be repeated", DEFAULT_ADDRESS),
+        option('m', "mode", "echo|room", "who gets a message", "echo"),
+        long("dialect", "line|classic", "classic: for clients that send no line ends", "line"),
+        long("max-clients", "N", "connections at once", "1024"),
+        long("max-line", "BYTES", "longest line", "65536"),
+        long("max-backlog", "BYTES", "room mode: what may wait for one reader", "1048576"),
+        long("stall-timeout", "SECONDS", "room mode: how long a full reader may hold the room", "1"),
+        long("write-timeout", "SECONDS", "echo mode: how long a reply may wait", "30"),
+        long("idle-timeout", "SECONDS", "close a client from which not a byte has come for so long", "never"),
+        long("token-file", "PATH", "clients must send this file's first line as auth:<token>", "none"),
+        long("unix-mode", "OCTAL", "permissions of a Unix socket", "600"),
+        Opt {
+            short: None,
+            long: "allow-remote",
+            value: None,
+            meaning: "listen beyond loopback without a token",
+            default: "off",
+        },
+        long("grace", "SECONDS", "how long a shutdown may take", "5"),
+    ],
+    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one. The addresses are printed\n\
+            on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug says more.\n\
+            SIGINT, SIGTERM and SIGHUP stop the server in order.",
+};
+
+const fn option(
+    short: char,
+    long: &'static str,
+    value: &'static str,
+    meaning: &'static str,
+    default: &'static str,
+) -> Opt {
+    Opt { short: Some(short), long, value: Some(value), meaning, default }
+}
+
+const fn long(long: &'static str, value: &'static str, meaning: &'static str, default: &'static str) -> Opt {
+    Opt { short: None, long, value: Some(value), meaning, default }
+}
+
+fn main() -> ExitCode {
+    // First of all, so that a signal right at the start is not lost and no thread misses it.
+    let signals = StopSignals::block();
+    PROGRAM.run(|arguments| {
+        let config = config(&arguments)?;
+        let addresses = addresses(&arguments)?;
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+        let signals = match signals {
+            Ok(signals) => signals,
+            Err(error) => return Ok(fail(&format!("cannot wait for signals: {error}"))),
+        };
+        make_room_for_clients(&config.limits);
+        let server = match start(&addresses, config) {
+            Ok(server) => server,
+            Err(ServerError::Bind(error)) => return Ok(fail(&error.to_string())),
+            Err(ServerError::System(error)) => return Ok(fail(&error.to_string())),
+            Err(mistake) => return Err(UsageError(mistake.to_string())),
+        };
+        Ok(serve(server, signals))
+    })
+}
+
+fn config(arguments: &Arguments) -> Result<Config, UsageError> {
+    let default = Config::default();
+    let limits = Limits {
+        max_clients: arguments.number("max-clients", &limits::MAX_CLIENTS)?.unwrap_or(default.limits.max_clients),
+        max_line: arguments.number("max-line", &limits::MAX_LINE)?.unwrap_or(default.limits.max_line),
+        max_backlog: arguments.number("max-backlog", &limits::MAX_BACKLOG)?.unwrap_or(default.limits.max_backlog),
+        stall_timeout: arguments.seconds("stall-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.stall_timeout),
+        write_timeout: arguments.seconds("write-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.write_timeout),
+        idle_timeout: arguments.seconds("idle-timeout", &limits::TIMEOUT)?.or(default.limits.idle_timeout),
+        grace: arguments.seconds("grace", &limits::GRACE)?.unwrap_or(default.limits.grace),
+    };
+    Ok(Config {
+        mode: arguments.choice("mode", &[("echo", Mode::Echo), ("room", Mode::Room)])?.unwrap_or_default(),
+        dialect: arguments
+            .choice("dialect", &[("line", Dialect::Line), ("classic", Dialect::Classic)])?
+            .unwrap_or_default(),
+        limits,
+        token: arguments.value("token-file").map(cli::read_token).transpose()?.map(Token::from),
+        unix_mode: arguments.octal("unix-mode", 0o777)?.unwrap_or(default.unix_mode),
+        allow_remote: arguments.has("allow-remote"),
+        commands: Vec::new(),
+    })
+}
+
+fn addresses(arguments: &Arguments) -> Result<Vec<Address>, UsageError> {
+    let given = if arguments.has("listen") { arguments.all("listen").collect() } else { vec![DEFAULT_ADDRESS] };
+    given.into_iter().map(|text| text.parse().map_err(|error| UsageError(format!("--listen: {error}")))).collect()
+}
+
+/// Sockets of a service manager take the place of `--listen`.
+fn start(addresses: &[Address], config: Config) -> Result<Server, ServerError> {
+    match os::inherited_sockets().map_err(io::Error::other).map_err(ServerError::System)? {
+        Some(sockets) => {
+            info!("taking {} sockets from the service manager", sockets.len());
+            Server::from_inherited(sockets, config)
+        }
+        None => Server::bind(addresses, config),
+    }
+}
+
+fn make_room_for_clients(limits: &Limits) {
+    // As many again may be closing their connections.
+    let wanted = 2 * limits.max_clients as u64 + OWN_DESCRIPTORS;
+    let enough = limits.max_clients as u64 + OWN_DESCRIPTORS;
+    match os::raise_descriptor_limit(wanted) {
+        Ok(limit) if limit < enough => warn!(
+            "this process may have {limit} descriptors, fewer than --max-clients needs ({enough}): \
+             clients beyond that will wait; raise the limit with ulimit -n or LimitNOFILE="
+        ),
+        Ok(_) => {}
+        Err(error) => warn!("cannot tell how many descriptors this process may have: {error}"),
+    }
+}
+
+fn serve(server: Server, signals: StopSignals) -> ExitCode {
+    let handle = server.handle();
+    let waiting = thread::Builder::new().name("signals".to_owned()).spawn(move || stop_on_signal(&signals, &handle));
+    if let Err(error) = waiting {
+        return fail(&format!("cannot start a thread: {error}"));
+    }
+    if let Err(error) = announce(server.addresses()) {
+        warn!("cannot write the addresses to stdout: {error}");
+    }
+    notify("READY=1");
+    let result = server.run();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle) {
+    info!("stopping on {}, with {} clients", signals.wait(), handle.clients());
+    notify("STOPPING=1");
+    handle.stop();
+    error!("exiting at once on another {}", signals.wait());
+    process::exit(1);
+}
+
+fn announce(addresses: &[Address]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for address in addresses {
+        writeln!(stdout, "listening on {address}")?;
+    }
+    stdout.flush()
+}
+
+fn notify(state: &str) {
+    if let Err(error) = os::notify_service_manager(state) {
+        warn!("cannot tell the service manager {state}: {error}");
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{}: {message}", PROGRAM.name);
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_that_the_help_text_names_are_the_defaults() {
+        let plain = config(&Arguments::default()).unwrap();
+        for option in PROGRAM.options.iter().filter(|option| !["never", "none", "off"].contains(&option.default)) {
+            let words = [format!("--{}", option.long), option.default.to_owned()];
+            let arguments = PROGRAM.parse(words.map(Into::into)).unwrap();
+            let named = config(&arguments).unwrap();
+            assert_eq!(format!("{plain:?}"), format!("{named:?}"), "--{}", option.long);
+            assert_eq!(addresses(&arguments), addresses(&Arguments::default()));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Every number of the project: its unit, its default and why it is what it is.
+//!
+//! What an operator may set is a field of [`Limits`]; what nobody needs to set is a constant. All sizes
+//! are bytes. Knows nothing of sockets or threads; [`Limits::check`] holds for every server that was bound.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::protocol::NAME_MAX;
+
+/// What a client without a token may take to send it: time for a person to paste one.
+pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the server reads on after its last words, so that they are not lost to a connection reset.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a stopping server waits for one client that takes nothing any more. Short, since an
+/// orderly stop of all others waits for it; long beside a round trip on one machine.
+pub const STOP_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How often a blocked writer looks whether its reader has taken anything: short enough to be exact
+/// about a timeout, and paid only while a reader is behind.
+pub const WRITE_TICK: Duration = Duration::from_millis(50);
+
+/// How often the room looks at full readers while it waits for them: the pace of a slow room.
+pub const PAUSE_TICK: Duration = Duration::from_millis(10);
+
+/// The first size of a read buffer. Most clients send a line now and then; an idle one costs this.
+pub const READ_BUFFER_MIN: usize = 512;
+
+/// What a read buffer grows to while reads fill it (more only for a line that needs it): above this,
+/// fewer system calls no longer show.
+pub const READ_BUFFER_MAX: usize = 32 * 1024;
+
+/// Gathered replies are written when they pass this, even if more lines wait.
+pub const WRITE_BATCH: usize = 32 * 1024;
+
+/// A session's stack. Only what is touched counts as memory; commands of an embedding program run on it.
+pub const STACK_SIZE: usize = 256 * 1024;
+
+/// What a session is reckoned to touch of its stack and hold in small things.
+const SESSION_OVERHEAD: usize = 32 * 1024;
+
+/// Connections that wait to be accepted. The kernel caps it at `net.core.somaxconn`, 4096 since Linux 5.4.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// After an accept error: the first pause, and what it doubles to.
+pub const ACCEPT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
+
+/// The longest time that may be asked for: a year. More is "never", and could overflow a clock.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What a server allows its clients. Each field is an option of `localsocket-server`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Connections at once. Default 1024.
+    pub max_clients: usize,
+    /// The longest line in bytes, its end not counted. Default 65536.
+    pub max_line: usize,
+    /// Room mode: the bytes that may wait for one reader. Default 1 MiB, a second's worth at 1 MB/s.
+    pub max_backlog: usize,
+    /// Room mode: how long a full reader may hold the room. Default 1 s.
+    pub stall_timeout: Duration,
+    /// Echo mode: how long a reply may wait while its reader takes nothing at all. Default 30 s.
+    pub write_timeout: Duration,
+    /// A client from which not a byte has come for so long is closed. Default: never.
+    pub idle_timeout: Option<Duration>,
+    /// How long a shutdown may take. Default 5 s, half of what container engines allow.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_clients: 1024,
+            max_line: 65536,
+            max_backlog: 1024 * 1024,
+            stall_timeout: Duration::from_secs(1),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: None,
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What may be asked for as `max_clients`. More threads than this no Linux has.
+pub const MAX_CLIENTS: RangeInclusive<usize> = 1..=4_194_304;
+/// What may be asked for as `max_line`.
+pub const MAX_LINE: RangeInclusive<usize> = 1..=1 << 30;
+/// What may be asked for as `max_backlog`.
+pub const MAX_BACKLOG: RangeInclusive<usize> = 1024..=1 << 40;
+/// What may be asked for as a timeout. A millisecond is what the kernel's timers are good for.
+pub const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
+/// What may be asked for as `grace`: 0 ends all connections at once.
+pub const GRACE: RangeInclusive<Duration> = Duration::ZERO..=YEAR;
+
+impl Limits {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first field that is out of its range.
+    pub fn check(&self) -> Result<(), LimitError> {
+        within("max_clients", self.max_clients, &MAX_CLIENTS)?;
+        within("max_line", self.max_line, &MAX_LINE)?;
+        within("max_backlog", self.max_backlog, &MAX_BACKLOG)?;
+        within("stall_timeout", Seconds(self.stall_timeout), &seconds(&TIMEOUT))?;
+        within("write_timeout", Seconds(self.write_timeout), &seconds(&TIMEOUT))?;
+        within("grace", Seconds(self.grace), &seconds(&GRACE))?;
+        match self.idle_timeout {
+            Some(idle) => within("idle_timeout", Seconds(idle), &seconds(&TIMEOUT)),
+            None => Ok(()),
+        }
+    }
+
+    /// The most memory, in bytes, that `max_clients` clients can make a server hold at once.
+    /// `room` tells whether it runs in room mode. The kernel's socket buffers come on top.
+    pub fn worst_case_memory(&self, room: bool) -> u64 {
+        let longest_name = NAME_MAX * 4;
+        let longest_line = self.max_line.saturating_add(2 * longest_name);
+        // A buffer doubles as it grows, so up to twice its content is held.
+        let read = 2 * READ_BUFFER_MAX.max(self.max_line.saturating_add(2));
+        let longest_who = self.max_clients.saturating_mul(longest_name + 2);
+        let gathered = 2 * (WRITE_BATCH + longest_line.max(longest_who));
+        let backlog = if room { 2 * self.longest_backlog(longest_line.max(longest_who)) } else { 0 };
+        let each = read.saturating_add(gathered).saturating_add(backlog).saturating_add(SESSION_OVERHEAD);
+        (each as u64).saturating_mul(self.max_clients as u64)
+    }
+
+    /// A reader at or below half of its backlog takes one more piece of any size, else one line longer
+    /// than the backlog could never be sent.
+    fn longest_backlog(&self, longest_piece: usize) -> usize {
+        self.max_backlog.max((self.max_backlog / 2).saturating_add(longest_piece))
+    }
+}
+
+/// A limit that is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitError {
+    name: &'static str,
+    allowed: String,
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is out of its range: {}", self.name, self.allowed)
+    }
+}
+
+impl std::error::Error for LimitError {}
+
+fn within<T: PartialOrd + fmt::Display>(
+    name: &'static str,
+    value: T,
+    range: &RangeInclusive<T>,
+) -> Result<(), LimitError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(LimitError { name, allowed: format!("{} to {}", range.start(), range.end()) })
+}
+
+/// A time as people write it: in seconds, with as many decimals as it needs.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Seconds(pub Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.as_secs_f64())
+    }
+}
+
+fn seconds(range: &RangeInclusive<Duration>) -> RangeInclusive<Seconds> {
+    Seconds(*range.start())..=Seconds(*range.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_within_their_ranges() {
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_out_of_range_is_named_with_what_is_allowed() {
+        let limits = Limits { max_clients: 0, ..Limits::default() };
+        assert_eq!(limits.check().unwrap_err().to_string(), "max_clients is out of its range: 1 to 4194304");
+        let limits = Limits { idle_timeout: Some(Duration::ZERO), ..Limits::default() };
+        assert_eq!(limits.check().unwrap_err().to_string(), "idle_timeout is out of its range: 0.001 to 31536000");
+    }
+
+    #[test]
+    fn worst_case_memory_grows_with_every_size_and_never_overflows() {
+        let default = Limits::default();
+        let least = default.worst_case_memory(false);
+        assert!(default.worst_case_memory(true) > least);
+        assert!(Limits { max_clients: 2048, ..default.clone() }.worst_case_memory(false) > 2 * least);
+        let most = Limits { max_clients: *MAX_CLIENTS.end(), max_backlog: *MAX_BACKLOG.end(), ..default };
+        assert!(most.worst_case_memory(true) > 1 << 60);
+    }
+}

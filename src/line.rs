@@ -1,0 +1,315 @@
+//! Lines out of a stream of bytes.
+//!
+//! [`LineReader`] holds at most one line more than the limit allows, whatever arrives: the rest of a line
+//! that is too long is thrown away as it comes. It reads only when asked to ([`LineReader::fill`]), so a
+//! caller can answer all lines that are here before it waits for more, and a read that times out loses
+//! nothing. However the stream is cut into reads, the same lines come out. Knows no commands and no sockets.
+
+use std::io::{self, BufRead, ErrorKind, Read};
+
+use crate::limits::{READ_BUFFER_MAX, READ_BUFFER_MIN};
+
+/// The start of a too long line that is kept in any case, so that an HTTP request line is known for
+/// what it is under the smallest limit: the longest method and a space.
+const PREFIX: usize = 8;
+
+/// A line without its end, which is LF or CRLF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A line as it should be. It may be empty.
+    Text(&'a str),
+    /// A line that is not UTF-8.
+    NotUtf8(&'a [u8]),
+    /// The start of a line that is longer than the limit. Its rest never shows up.
+    TooLong(&'a [u8]),
+}
+
+impl<'a> Line<'a> {
+    /// Its bytes; of a too long line the first of them.
+    pub fn start(&self) -> &'a [u8] {
+        match self {
+            Line::Text(text) => text.as_bytes(),
+            Line::NotUtf8(bytes) | Line::TooLong(bytes) => bytes,
+        }
+    }
+}
+
+/// Cuts what a reader gives into lines of at most a given length.
+#[derive(Debug)]
+pub struct LineReader {
+    /// Zeroed once when it grows; `start..end` holds what was read and not yet given out.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// How far behind `start` there is surely no LF.
+    scanned: usize,
+    limit: usize,
+    discarding: bool,
+}
+
+impl LineReader {
+    /// A reader of lines of at most `limit` bytes, the line end not counted.
+    pub fn new(limit: usize) -> LineReader {
+        LineReader { buffer: Vec::new(), start: 0, end: 0, scanned: 0, limit, discarding: false }
+    }
+
+    /// Reads once from `source`, at most up to the end of the buffer. Returns how many bytes came, 0 at
+    /// the end of the input. Take all lines with [`LineReader::next_line`] before the next call.
+    ///
+    /// # Errors
+    /// What the read fails with, but for an interruption, which is tried again. Nothing that was read
+    /// before is lost, so after a timeout the call can be repeated.
+    pub fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+        self.make_room();
+        loop {
+            match source.read(&mut self.buffer[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Gives the next complete line, `None` if more has to be read first.
+    #[inline]
+    pub fn next_line(&mut self) -> Option<Line<'_>> {
+        if self.discarding && !self.discard() {
+            return None;
+        }
+        let mut unseen = &self.buffer[self.start + self.scanned..self.end];
+        // The way to the C library's memchr that std offers; reading from a slice cannot fail.
+        let length = self.scanned + unseen.skip_until(b'\n').unwrap_or_default();
+        let found = length > 0 && self.buffer[self.start + length - 1] == b'\n';
+        if !found {
+            self.scanned = length;
+            return self.too_long_so_far().then(|| self.give_up_line());
+        }
+        let line = self.take(length);
+        let line = &self.buffer[line.start..line.end - 1];
+        Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
+    }
+
+    /// At the end of the input: what came after the last LF, `None` if nothing did.
+    pub fn last_line(&mut self) -> Option<Line<'_>> {
+        if self.discarding || self.start == self.end {
+            return None;
+        }
+        let line = self.take(self.end - self.start);
+        let line = &self.buffer[line];
+        Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
+    }
+
+    /// Whether the line that has begun is too long however it goes on. A CR as the byte behind the last
+    /// allowed one may still belong to the line end.
+    fn too_long_so_far(&self) -> bool {
+        let waiting = self.end - self.start;
+        waiting > self.limit.max(PREFIX) + 1
+            || waiting == self.limit + 1 && waiting > PREFIX && self.buffer[self.end - 1] != b'\r'
+    }
+
+    fn give_up_line(&mut self) -> Line<'_> {
+        self.discarding = true;
+        let line = self.take(self.end - self.start);
+        Line::TooLong(&self.buffer[line])
+    }
+
+    /// Throws away up to the end of the line; tells whether that end was here.
+    fn discard(&mut self) -> bool {
+        let mut waiting = &self.buffer[self.start..self.end];
+        let length = waiting.skip_until(b'\n').unwrap_or_default();
+        let line = self.take(length);
+        self.discarding = !self.buffer[line].ends_with(b"\n");
+        !self.discarding
+    }
+
+    fn take(&mut self, length: usize) -> std::ops::Range<usize> {
+        let start = self.start;
+        self.start += length;
+        self.scanned = 0;
+        start..self.start
+    }
+
+    /// Moves what is left to the front, and lets the buffer follow the traffic: it doubles when the last
+    /// read filled it, and is given back when reads have become small, since most connections are idle.
+    fn make_room(&mut self) {
+        let capacity = self.buffer.len();
+        let waiting = self.end - self.start;
+        let wanted = if self.end == capacity {
+            let most = if waiting < capacity { READ_BUFFER_MAX } else { READ_BUFFER_MAX.max(self.limit + PREFIX + 2) };
+            (2 * capacity).clamp(READ_BUFFER_MIN, most.max(capacity))
+        } else if waiting == 0 && self.end < capacity / 8 {
+            READ_BUFFER_MIN.max(capacity / 4)
+        } else {
+            capacity
+        };
+        if wanted < capacity {
+            self.buffer = vec![0; wanted];
+        } else {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.buffer.resize(wanted, 0);
+        }
+        self.start = 0;
+        self.end = waiting;
+    }
+}
+
+#[inline]
+fn classify(line: &[u8], limit: usize) -> Line<'_> {
+    if line.len() > limit {
+        return Line::TooLong(line);
+    }
+    match std::str::from_utf8(line) {
+        Ok(text) => Line::Text(text),
+        Err(_) => Line::NotUtf8(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives its bytes at most `step` at a time.
+    struct Drip<'a> {
+        bytes: &'a [u8],
+        step: usize,
+    }
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.step.min(self.bytes.len()).min(buffer.len());
+            let (now, later) = self.bytes.split_at(count);
+            buffer[..count].copy_from_slice(now);
+            self.bytes = later;
+            Ok(count)
+        }
+    }
+
+    const STEPS: [usize; 5] = [1, 2, 3, 7, usize::MAX];
+
+    fn lines(input: &[u8], limit: usize, step: usize) -> Vec<String> {
+        let mut source = Drip { bytes: input, step };
+        let mut reader = LineReader::new(limit);
+        let mut seen = Vec::new();
+        let mut note = |line: Line<'_>| {
+            seen.push(match line {
+                Line::Text(text) => text.to_owned(),
+                Line::NotUtf8(_) => "<not UTF-8>".to_owned(),
+                Line::TooLong(_) => "<too long>".to_owned(),
+            });
+        };
+        loop {
+            let count = reader.fill(&mut source).unwrap();
+            while let Some(line) = reader.next_line() {
+                note(line);
+            }
+            if count == 0 {
+                break;
+            }
+        }
+        if let Some(line) = reader.last_line() {
+            note(line);
+        }
+        seen
+    }
+
+    #[track_caller]
+    fn check(input: &[u8], limit: usize, wanted: &[&str]) {
+        for step in STEPS {
+            assert_eq!(lines(input, limit, step), wanted, "at {step} bytes a read");
+        }
+    }
+
+    #[test]
+    fn a_line_ends_in_lf_or_crlf() {
+        check(b"one\ntwo\r\nthree\n", 100, &["one", "two", "three"]);
+    }
+
+    #[test]
+    fn inner_crs_tabs_nuls_and_spaces_belong_to_the_line() {
+        check(b" a\rb\t\0 \r\r\n", 100, &[" a\rb\t\0 \r"]);
+    }
+
+    #[test]
+    fn empty_lines_are_given_out() {
+        check(b"\n\r\n\na\n", 100, &["", "", "", "a"]);
+    }
+
+    #[test]
+    fn the_end_of_input_ends_the_last_line() {
+        check(b"a\nlast", 100, &["a", "last"]);
+        check(b"a\nlast\r", 100, &["a", "last"]);
+        check(b"\r", 100, &[""]);
+        check(b"", 100, &[]);
+    }
+
+    #[test]
+    fn the_limit_counts_neither_lf_nor_crlf() {
+        for limit in [1, 4, 7, 8, 9, 10, 600] {
+            let fits = "x".repeat(limit);
+            let long = "x".repeat(limit + 1);
+            let input = format!("{fits}\n{fits}\r\n{long}\n{long}\r\n{fits}\r\r\n{fits}");
+            let wanted = [&fits, &fits, "<too long>", "<too long>", "<too long>", &*fits];
+            check(input.as_bytes(), limit, &wanted);
+            check(long.as_bytes(), limit, &["<too long>"]);
+            check(format!("{fits}\r").as_bytes(), limit, &[&fits]);
+        }
+    }
+
+    #[test]
+    fn a_too_long_line_costs_one_error_and_no_memory() {
+        let mut input = vec![b'x'; 5_000_000];
+        input.extend_from_slice(b"\nnext\n");
+        let mut source = Drip { bytes: &input, step: usize::MAX };
+        let mut reader = LineReader::new(100);
+        let mut seen = 0;
+        while reader.fill(&mut source).unwrap() > 0 {
+            while let Some(line) = reader.next_line() {
+                seen += 1;
+                assert!(matches!((seen, line), (1, Line::TooLong(_)) | (2, Line::Text("next"))), "{seen}: {line:?}");
+            }
+            assert!(reader.buffer.len() <= READ_BUFFER_MAX);
+        }
+        assert_eq!(seen, 2);
+    }
+
+    #[test]
+    fn the_start_of_a_too_long_line_is_kept_under_any_limit() {
+        for step in STEPS {
+            let mut source = Drip { bytes: b"OPTIONS * HTTP/1.1\n", step };
+            let mut reader = LineReader::new(1);
+            loop {
+                reader.fill(&mut source).unwrap();
+                if let Some(line) = reader.next_line() {
+                    assert!(matches!(line, Line::TooLong(start) if start.starts_with(b"OPTIONS ")), "{line:?}");
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_told_and_the_next_is_fine() {
+        check(b"\xff\xfe\n\xc3\xa4\n", 100, &["<not UTF-8>", "\u{e4}"]);
+    }
+
+    #[test]
+    fn the_buffer_grows_with_the_traffic_and_shrinks_after_it() {
+        let burst = b"line\n".repeat(40_000);
+        let mut source = Drip { bytes: &burst, step: usize::MAX };
+        let mut reader = LineReader::new(100);
+        let mut most = 0;
+        while reader.fill(&mut source).unwrap() > 0 {
+            while reader.next_line().is_some() {}
+            most = most.max(reader.buffer.len());
+        }
+        assert_eq!(most, READ_BUFFER_MAX);
+        for _ in 0..10 {
+            reader.fill(&mut &b"line\n"[..]).unwrap();
+            while reader.next_line().is_some() {}
+        }
+        assert_eq!(reader.buffer.len(), READ_BUFFER_MIN);
+    }
+}

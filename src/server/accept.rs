@@ -1,0 +1,141 @@
+//! Takes connections and starts a thread for each.
+//!
+//! The loop sleeps in the kernel until a connection or the stop comes, and ends only when the server
+//! stops. Any error is counted, logged at most once a second and waited out with growing pauses, during
+//! which those inside are served; when the cause is gone, it goes on by itself.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::warn;
+
+use super::hub::{Counters, Hub};
+use super::session;
+use crate::limits::{ACCEPT_PAUSE, STACK_SIZE};
+use crate::os::{self, Wait};
+use crate::protocol::Refusal;
+use crate::transport::{Listener, Stream};
+
+/// How many connections are taken from one listener before the others are looked at.
+const IN_A_ROW: usize = 64;
+
+/// Accepts until a byte comes through `wake`.
+pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
+    let mut waits = vec![Wait::readable(wake.as_fd())];
+    waits.extend(listeners.iter().map(|listener| Wait::readable(listener.as_fd())));
+    let mut pause = Duration::ZERO;
+    let mut failures = Throttle::default();
+    let mut refusals = Throttle::default();
+    loop {
+        let quiet = failures.report().min(refusals.report());
+        if pause.is_zero() {
+            os::poll(&mut waits, Some(quiet).filter(|time| *time < Duration::MAX));
+        } else {
+            os::poll(&mut waits[..1], Some(pause));
+        }
+        let stopping = waits[0].is_ready();
+        let mut failed = false;
+        for (listener, wait) in listeners.iter().zip(&waits[1..]) {
+            // When the server stops, a last round: who is waiting has been let in by the kernel already.
+            if !(wait.is_ready() || stopping || !pause.is_zero()) {
+                continue;
+            }
+            for _ in 0..IN_A_ROW {
+                match listener.accept() {
+                    Ok((stream, peer)) => start_session(hub, stream, peer, &mut refusals),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        failed = true;
+                        failures.note(format!("cannot accept on {}: {error}", listener.address()));
+                        break;
+                    }
+                }
+            }
+        }
+        if stopping {
+            return;
+        }
+        pause = match failed {
+            true => (2 * pause).clamp(*ACCEPT_PAUSE.start(), *ACCEPT_PAUSE.end()),
+            false => Duration::ZERO,
+        };
+    }
+}
+
+fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, refusals: &mut Throttle) {
+    let refuse = |refusals: &mut Throttle, why: &str| {
+        Counters::add(&hub.counters.refused, 1);
+        refusals.note(format!("refused a client: {why}"));
+    };
+    let place = match hub.list.admit(stream, peer, hub.config.token.is_none()) {
+        Ok(place) => place,
+        Err(stream) => {
+            refuse(refusals, "the server is full, and as many clients as it may have are being refused");
+            turn_away(&stream, hub);
+            return;
+        }
+    };
+    let client = Arc::clone(&place.client);
+    if client.end_reason().is_some() {
+        refuse(refusals, "the server is full");
+    } else {
+        Counters::add(&hub.counters.accepted, 1);
+    }
+    let session = thread::Builder::new().name(format!("client-{}", client.id)).stack_size(STACK_SIZE).spawn({
+        let hub = Arc::clone(hub);
+        move || session::run(&hub, place)
+    });
+    if let Err(error) = session {
+        refuse(refusals, &format!("cannot start a thread: {error}"));
+        turn_away(client.outbox.stream(), hub);
+    }
+}
+
+/// Tells a client that it cannot come in, without waiting for anything.
+fn turn_away(stream: &Stream, hub: &Hub) {
+    let mut words = Vec::new();
+    Refusal::ServerFull(hub.list.len()).write_to(&mut words);
+    let _ = os::send_now(stream.as_fd(), &words);
+    stream.shutdown(std::net::Shutdown::Write);
+    let _ = os::receive_now(stream.as_fd(), &mut [0; 4096]);
+}
+
+/// A log line that may come often: written at most once a second, with how often it would have been.
+#[derive(Debug, Default)]
+struct Throttle {
+    count: u64,
+    text: String,
+    written: Option<Instant>,
+}
+
+impl Throttle {
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    fn note(&mut self, text: String) {
+        self.count += 1;
+        self.text = text;
+        self.report();
+    }
+
+    /// Writes what there is to write, if it is time. Returns when to come back, `MAX` if there is nothing.
+    fn report(&mut self) -> Duration {
+        if self.count == 0 {
+            return Duration::MAX;
+        }
+        let since = self.written.map_or(Self::INTERVAL, |written| written.elapsed());
+        if since < Self::INTERVAL {
+            return Self::INTERVAL - since;
+        }
+        match self.count {
+            1 => warn!("{}", self.text),
+            count => warn!("{} ({count} times since the last such line)", self.text),
+        }
+        self.written = Some(Instant::now());
+        self.count = 0;
+        Duration::MAX
+    }
+}

@@ -1,0 +1,246 @@
+//! Who is connected.
+//!
+//! A client has a [`Place`] in the list; however its session ends, a panic included, the place is given
+//! back when it is dropped. A place is left before the last words are said, so that a connection that is
+//! only closing counts no longer; until the drop it can still be told to hurry. The lock is held for
+//! look-ups only: nobody writes, waits or logs under it, and of the other locks none is taken under it.
+
+use std::collections::BTreeMap;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Instant;
+
+use super::ending::EndReason;
+use super::lock;
+use super::outbox::Outbox;
+use crate::transport::Stream;
+
+/// A connected client, as the threads of all others see it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: u64,
+    /// Where it comes from.
+    pub(super) peer: String,
+    pub(super) outbox: Outbox,
+    /// Whether it hears the room: at once, or after it has authenticated.
+    hears: AtomicBool,
+    end: OnceLock<EndReason>,
+}
+
+impl Client {
+    /// Ends the client for a reason, unless it has one already. Wakes its thread, which sees the end of
+    /// its input once it has read what has arrived. Tells whether this was the first reason.
+    pub(super) fn end(&self, reason: EndReason) -> bool {
+        let first = self.end.set(reason).is_ok();
+        self.outbox.stream().shutdown(Shutdown::Read);
+        first
+    }
+
+    /// Lets it hear the room from now on.
+    pub(super) fn let_hear(&self) {
+        self.hears.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it hears the room.
+    pub(super) fn hears(&self) -> bool {
+        self.hears.load(Ordering::Relaxed)
+    }
+
+    /// Why it ends, if it does.
+    pub(super) fn end_reason(&self) -> Option<EndReason> {
+        self.end.get().copied()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ClientList {
+    state: Mutex<State>,
+    /// Notified when a session is over.
+    over: Condvar,
+    max_clients: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_id: u64,
+    clients: BTreeMap<u64, Entry>,
+    /// Who bears a name: in a room one client at most.
+    names: BTreeMap<Arc<str>, Vec<u64>>,
+    /// The clients once more, for those who go through all of them; made anew after a change.
+    everyone: Option<Arc<[Arc<Client>]>>,
+    /// Sessions whose clients have left the list, and that close their connections.
+    closing: BTreeMap<u64, Arc<Client>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    client: Arc<Client>,
+    name: Option<Arc<str>>,
+}
+
+/// The name is borne by another client.
+#[derive(Debug)]
+pub(super) struct NameTaken;
+
+impl ClientList {
+    pub(super) fn new(max_clients: usize) -> Arc<ClientList> {
+        Arc::new(ClientList { state: Mutex::default(), over: Condvar::new(), max_clients })
+    }
+
+    /// Gives a connection a place. If the list is full, the client ends as soon as its session starts, and
+    /// counts for nothing but the time it takes to tell it. `Err` gives the stream back: even of those
+    /// there are too many.
+    pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, hears: bool) -> Result<Place, Stream> {
+        let mut state = lock(&self.state);
+        // As many again may be closing, so that a flood of refused clients is bounded too.
+        if state.closing.len() > self.max_clients {
+            return Err(stream);
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        let client = Client { id, peer, outbox: Outbox::new(stream), hears: hears.into(), end: OnceLock::new() };
+        let client = Arc::new(client);
+        if state.clients.len() < self.max_clients {
+            state.clients.insert(id, Entry { client: Arc::clone(&client), name: None });
+            state.everyone = None;
+        } else {
+            let _ = client.end.set(EndReason::ServerFull);
+            state.closing.insert(id, Arc::clone(&client));
+        }
+        drop(state);
+        Ok(Place { list: Arc::clone(self), client })
+    }
+
+    /// How many clients there are.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.state).clients.len()
+    }
+
+    /// All clients that hear the room or may come to.
+    pub(super) fn everyone(&self) -> Arc<[Arc<Client>]> {
+        let mut state = lock(&self.state);
+        if let Some(everyone) = &state.everyone {
+            return Arc::clone(everyone);
+        }
+        let everyone: Arc<[Arc<Client>]> = state.clients.values().map(|entry| Arc::clone(&entry.client)).collect();
+        state.everyone = Some(Arc::clone(&everyone));
+        everyone
+    }
+
+    /// The client that bears a name, the first if there are several.
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Client>> {
+        let state = lock(&self.state);
+        let id = state.names.get(name)?.first()?;
+        state.clients.get(id).map(|entry| Arc::clone(&entry.client))
+    }
+
+    /// Appends all names, sorted, with `, ` between them.
+    pub(super) fn write_names(&self, out: &mut Vec<u8>) {
+        let state = lock(&self.state);
+        let mut between: &[u8] = b"";
+        for (name, clients) in &state.names {
+            for _ in clients {
+                out.extend_from_slice(between);
+                out.extend_from_slice(name.as_bytes());
+                between = b", ";
+            }
+        }
+    }
+
+    /// Gives a client a name and returns the one it had. With `unique`, nobody else may bear it.
+    pub(super) fn rename(&self, client: &Client, name: Arc<str>, unique: bool) -> Result<Option<Arc<str>>, NameTaken> {
+        let mut state = lock(&self.state);
+        let taken = state.names.get(&name).is_some_and(|ids| ids.iter().any(|id| *id != client.id));
+        if unique && taken {
+            return Err(NameTaken);
+        }
+        let Some(entry) = state.clients.get_mut(&client.id) else { return Ok(None) };
+        let old = entry.name.replace(Arc::clone(&name));
+        if let Some(old) = &old {
+            state.forget_name(old, client.id);
+        }
+        state.names.entry(name).or_default().push(client.id);
+        Ok(old)
+    }
+
+    /// Gives every session the end of its input once it has read what has arrived.
+    pub(super) fn stop_reading(&self) {
+        for client in self.connections() {
+            client.outbox.stream().shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Ends every client, and cuts every connection.
+    pub(super) fn cut_all(&self, reason: EndReason) {
+        for client in self.connections() {
+            client.end(reason);
+            client.outbox.stream().shutdown(Shutdown::Both);
+        }
+    }
+
+    fn connections(&self) -> Vec<Arc<Client>> {
+        let state = lock(&self.state);
+        state.clients.values().map(|entry| &entry.client).chain(state.closing.values()).map(Arc::clone).collect()
+    }
+
+    /// Waits until all sessions are over; tells whether they were at `deadline`.
+    pub(super) fn wait_until_empty(&self, deadline: Instant) -> bool {
+        let mut state = lock(&self.state);
+        while !state.clients.is_empty() || !state.closing.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.over.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        true
+    }
+}
+
+impl State {
+    fn forget_name(&mut self, name: &Arc<str>, id: u64) {
+        if let Some(ids) = self.names.get_mut(name) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.names.remove(name);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.clients.remove(&id)?;
+        self.everyone = None;
+        if let Some(name) = &entry.name {
+            self.forget_name(name, id);
+        }
+        Some(entry)
+    }
+}
+
+/// A client's place in the list.
+#[derive(Debug)]
+pub(super) struct Place {
+    list: Arc<ClientList>,
+    pub(super) client: Arc<Client>,
+}
+
+impl Place {
+    /// Takes the client off the list, while its connection is still being closed. Returns its name.
+    pub(super) fn leave(&self) -> Option<Arc<str>> {
+        let mut state = lock(&self.list.state);
+        let entry = state.remove(self.client.id)?;
+        state.closing.insert(self.client.id, entry.client);
+        entry.name
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = lock(&self.list.state);
+        state.remove(self.client.id);
+        state.closing.remove(&self.client.id);
+        drop(state);
+        self.list.over.notify_all();
+    }
+}

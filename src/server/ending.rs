@@ -1,0 +1,57 @@
+//! How a session ended: one value for each cause, set once, told to the peer and logged once.
+
+use std::fmt;
+
+use crate::limits::{AUTHENTICATION_TIMEOUT, Limits};
+use crate::protocol::Refusal;
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndReason {
+    Quit,
+    PeerClosed,
+    Idle,
+    TooSlow,
+    ServerFull,
+    WrongToken,
+    NotAuthenticated,
+    LooksLikeHttp,
+    ShuttingDown,
+    NetworkError,
+    Panicked,
+}
+
+impl EndReason {
+    /// What the peer is told, if there is somebody to tell it to.
+    pub(super) fn last_words(self, limits: &Limits) -> Option<Refusal<'static>> {
+        match self {
+            EndReason::Quit | EndReason::PeerClosed | EndReason::NetworkError => None,
+            EndReason::Idle => Some(Refusal::Idle(limits.idle_timeout.unwrap_or_default().as_secs_f64())),
+            EndReason::TooSlow => Some(Refusal::TooSlow),
+            EndReason::ServerFull => Some(Refusal::ServerFull(limits.max_clients)),
+            EndReason::WrongToken => Some(Refusal::WrongToken),
+            EndReason::NotAuthenticated => Some(Refusal::AuthenticationTimeout(AUTHENTICATION_TIMEOUT.as_secs_f64())),
+            EndReason::LooksLikeHttp => Some(Refusal::Http),
+            EndReason::ShuttingDown => Some(Refusal::ShuttingDown),
+            EndReason::Panicked => Some(Refusal::Internal),
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EndReason::Quit => "quit",
+            EndReason::PeerClosed => "peer closed",
+            EndReason::Idle => "idle",
+            EndReason::TooSlow => "too slow",
+            EndReason::ServerFull => "server full",
+            EndReason::WrongToken => "wrong token",
+            EndReason::NotAuthenticated => "not authenticated in time",
+            EndReason::LooksLikeHttp => "looks like HTTP",
+            EndReason::ShuttingDown => "shutting down",
+            EndReason::NetworkError => "network error",
+            EndReason::Panicked => "panicked",
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! What all sessions of one server share. Holds no lock of its own.
+
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::client_list::ClientList;
+use super::config::{Config, Mode};
+use super::ending::EndReason;
+use super::handlers;
+use super::outbox::Sent;
+use super::room::Room;
+use crate::limits::STOP_PATIENCE;
+
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) config: Config,
+    pub(super) list: Arc<ClientList>,
+    /// In room mode only.
+    pub(super) room: Option<Room>,
+    /// The answer to `help`.
+    pub(super) help: String,
+    pub(super) counters: Counters,
+    pub(super) started: Instant,
+    stopping: AtomicBool,
+    /// A byte into it ends the accept loop.
+    waker: UnixStream,
+}
+
+/// What `stats` tells, besides the list and the room.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) evicted: AtomicU64,
+    pub(super) lines_in: AtomicU64,
+    pub(super) lines_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_sent(&self, sent: Sent) {
+        Counters::add(&self.lines_out, sent.lines);
+        Counters::add(&self.bytes_out, sent.bytes);
+    }
+}
+
+impl Hub {
+    pub(super) fn new(config: Config, waker: UnixStream) -> io::Result<Hub> {
+        waker.set_nonblocking(true)?;
+        let limits = &config.limits;
+        let list = ClientList::new(limits.max_clients);
+        let room = match config.mode {
+            Mode::Echo => None,
+            Mode::Room => Some(Room::new(Arc::clone(&list), limits.max_backlog, limits.stall_timeout)?),
+        };
+        let help = handlers::help_text(&config);
+        let (counters, stopping) = (Counters::default(), AtomicBool::new(false));
+        Ok(Hub { config, list, room, help, counters, started: Instant::now(), stopping, waker })
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Ends the accept loop, and lets every session answer what has arrived and end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.list.stop_reading();
+        if let Some(room) = &self.room {
+            room.wake();
+        }
+        // It fails only when it is full of such bytes already.
+        let _ = (&self.waker).write(&[0]);
+    }
+
+    /// Ends every session at once.
+    pub(super) fn cut_all(&self) {
+        self.list.cut_all(EndReason::ShuttingDown);
+        if let Some(room) = &self.room {
+            room.wake();
+        }
+    }
+
+    /// How long a reader may take nothing at all: `usually`, but less once the server stops.
+    pub(super) fn patience(&self, usually: Duration) -> Duration {
+        if self.is_stopping() { usually.min(STOP_PATIENCE) } else { usually }
+    }
+
+    /// The answer to `stats`, without its line end.
+    pub(super) fn stats(&self) -> String {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        format!(
+            "stats: mode={} uptime={} clients={} accepted={} refused={} evicted={} \
+             lines-in={} lines-out={} bytes-in={} bytes-out={}",
+            self.config.mode,
+            self.started.elapsed().as_secs(),
+            self.list.len(),
+            count(&counters.accepted),
+            count(&counters.refused),
+            count(&counters.evicted) + self.room.as_ref().map_or(0, Room::evicted),
+            count(&counters.lines_in),
+            count(&counters.lines_out),
+            count(&counters.bytes_in),
+            count(&counters.bytes_out),
+        )
+    }
+}

@@ -1,0 +1,337 @@
+//! Where a server is and how bytes get there: TCP and Unix sockets under one roof.
+//!
+//! [`Address`] is what people write, [`Listener`] and [`Stream`] are enums over the two kinds; nothing
+//! above this module asks which kind it has. Knows no lines and no commands. A stream is shared, not
+//! cloned: reading and writing work on `&Stream`, so a client costs one descriptor.
+
+mod address;
+mod socket_file;
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use address::{Address, AddressError};
+use socket_file::SocketFile;
+
+use crate::limits::LISTEN_BACKLOG;
+use crate::os::{self, InheritedSocket};
+
+/// A connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects to a server. A host name's addresses are tried in turn, each for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ConnectError`], with what the last of the addresses said.
+    pub fn connect(address: &Address, timeout: Duration) -> Result<Stream, ConnectError> {
+        let fail = |error| ConnectError { address: address.clone(), error };
+        match address {
+            Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix).map_err(fail),
+            Address::Tcp { host, port } => {
+                let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+                for one in (host.as_str(), *port).to_socket_addrs().map_err(fail)? {
+                    match TcpStream::connect_timeout(&one, timeout) {
+                        Ok(stream) => {
+                            stream.set_nodelay(true).map_err(fail)?;
+                            return Ok(Stream::Tcp(stream));
+                        }
+                        Err(error) => last = error,
+                    }
+                }
+                Err(fail(last))
+            }
+        }
+    }
+
+    /// Lets a read wait so long at most; `None` is for ever. A time of 0 counts as the shortest there is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|time| time.max(Duration::from_millis(1)));
+        match self {
+            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
+            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    /// Lets a write wait so long at most; `None` is for ever. A time of 0 counts as the shortest there is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|time| time.max(Duration::from_millis(1)));
+        match self {
+            Stream::Tcp(stream) => stream.set_write_timeout(timeout),
+            Stream::Unix(stream) => stream.set_write_timeout(timeout),
+        }
+    }
+
+    /// Closes one half or both. That the peer has done so already is no error.
+    pub fn shutdown(&self, how: Shutdown) {
+        let _ = match self {
+            Stream::Tcp(stream) => stream.shutdown(how),
+            Stream::Unix(stream) => stream.shutdown(how),
+        };
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).read(buffer),
+            Stream::Unix(stream) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).write(bytes),
+            Stream::Unix(stream) => (&*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket that connections come from. Accepting never blocks.
+#[derive(Debug)]
+pub struct Listener {
+    // Dropped in this order: while the file is there, the socket behind it is alive, so no other server
+    // can take the file for a stale one and put its own in the place where this one removes.
+    _file: Option<SocketFile>,
+    socket: Socket,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Listens on `address`; port 0 picks a free one. A Unix socket's file gets the permissions
+    /// `unix_mode`, is put in the place of a dead server's, and is removed when the listener is dropped.
+    ///
+    /// # Errors
+    /// [`BindError`], which says why.
+    pub fn bind(address: &Address, unix_mode: u32) -> Result<Listener, BindError> {
+        let fail = |reason: String| BindError { address: address.clone(), reason };
+        match address {
+            Address::Unix(path) => {
+                let (file, socket) = SocketFile::listen(path, unix_mode).map_err(fail)?;
+                Listener::new(Some(file), Socket::Unix(socket)).map_err(|error| fail(error.to_string()))
+            }
+            Address::Tcp { host, port } => {
+                let socket = TcpListener::bind((host.as_str(), *port)).map_err(|error| fail(tcp_reason(&error)))?;
+                Listener::new(None, Socket::Tcp(socket)).map_err(|error| fail(error.to_string()))
+            }
+        }
+    }
+
+    /// Accepts from a socket that a service manager listens on. Its file, if any, stays when the listener
+    /// is dropped.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn from_inherited(socket: InheritedSocket) -> io::Result<Listener> {
+        Listener::new(
+            None,
+            match socket {
+                InheritedSocket::Tcp(socket) => Socket::Tcp(socket),
+                InheritedSocket::Unix(socket) => Socket::Unix(socket),
+            },
+        )
+    }
+
+    fn new(file: Option<SocketFile>, socket: Socket) -> io::Result<Listener> {
+        let address = match &socket {
+            Socket::Tcp(socket) => {
+                // Connections inherit these from their listener, which saves them a system call each. To
+                // std only a stream has the first.
+                TcpStream::from(OwnedFd::from(socket.try_clone()?)).set_nodelay(true)?;
+                os::set_keepalive(socket.as_fd())?;
+                os::set_backlog(socket.as_fd(), LISTEN_BACKLOG)?;
+                socket.set_nonblocking(true)?;
+                socket.local_addr()?.into()
+            }
+            Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Address::Unix(socket.local_addr()?.as_pathname().map(Into::into).unwrap_or_default())
+            }
+        };
+        Ok(Listener { _file: file, socket, address })
+    }
+
+    /// Where clients find it, with the port that was picked.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Takes the next connection that waits, with a name of its other end for people to read.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none waits, else what `accept(2)` says.
+    pub fn accept(&self) -> io::Result<(Stream, String)> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept()?;
+                Ok((Stream::Tcp(stream), peer.to_string()))
+            }
+            Socket::Unix(socket) => {
+                let (stream, _) = socket.accept()?;
+                Ok((Stream::Unix(stream), "unix".to_owned()))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+fn tcp_reason(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => "in use: another program listens there already".to_owned(),
+        ErrorKind::PermissionDenied => "no permission: ports below 1024 are for root".to_owned(),
+        ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A server cannot listen on an address.
+#[derive(Debug)]
+pub struct BindError {
+    address: Address,
+    reason: String,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.reason)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// A client cannot connect to an address. `Display` says what to do about it.
+#[derive(Debug)]
+pub struct ConnectError {
+    address: Address,
+    error: io::Error,
+}
+
+impl ConnectError {
+    /// What the system said.
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unix = matches!(self.address, Address::Unix(_));
+        write!(f, "cannot connect to {}: ", self.address)?;
+        match self.error.kind() {
+            ErrorKind::ConnectionRefused if unix => {
+                f.write_str("the socket file is stale, its server is gone; start the server again")
+            }
+            ErrorKind::ConnectionRefused => f.write_str("nothing listens there; is the server running?"),
+            ErrorKind::NotFound if unix => f.write_str("there is no such file; is the server running?"),
+            ErrorKind::PermissionDenied if unix => {
+                f.write_str("no permission; the server's --unix-mode says who may connect")
+            }
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => f.write_str("no answer in time"),
+            _ => write!(f, "{}", self.error),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// The machine's own address, as other machines see it: the source address that the kernel would take
+/// for a packet to the outside, by its routing table. Nothing is sent. IPv4 is asked first. `None` on a
+/// machine without a route to the outside; behind address translation it is the inner address.
+pub fn own_address() -> Option<IpAddr> {
+    // The destinations are set apart for documentation (RFC 5737, RFC 3849): no machine ever has them.
+    let routes = [
+        (IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::new(192, 0, 2, 1))),
+        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+    ];
+    routes.into_iter().find_map(|(any, outside)| {
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect((outside, 9)).ok()?;
+        let own = socket.local_addr().ok()?.ip();
+        (!own.is_unspecified() && !own.is_loopback()).then_some(own)
+    })
+}
+
+/// Reads and throws away what arrives until the peer has closed too, for `patience` at most: a socket
+/// that is closed with bytes unread resets the connection, and the peer may lose what was sent last.
+pub(crate) fn read_until_closed(mut stream: &Stream, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    let mut scratch = [0; 4096];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match stream.read(&mut scratch) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Waits until the peer's machine has all that was sent, for `patience` at most, and throws away what
+/// arrives. For a stream whose reading was shut down, where the peer's close cannot be waited for: what
+/// has been taken is safe from the reset that may follow.
+pub(crate) fn wait_until_taken(stream: &Stream, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    let mut scratch = [0; 4096];
+    loop {
+        while os::receive_now(stream.as_fd(), &mut scratch).is_ok_and(|count| count > 0) {}
+        // What a Unix socket holds outlives the close, and its peer can send no more.
+        if matches!(stream, Stream::Unix(_)) || os::untaken(stream.as_fd()) == 0 || Instant::now() >= deadline {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
