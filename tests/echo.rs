@@ -1,0 +1,212 @@
+//! Echo mode: what each line is answered, however the stream is cut.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::thread;
+
+use common::{Peer, ServerProgram, TestServer, on_each_transport};
+use localsocket::{Config, Limits};
+
+const BAD_NAME: &str = "error: a name holds 1 to 64 characters, none of them a control character or one of : , > \
+                        and is not error, who, stats or help";
+const UNKNOWN: &str = "error: unknown command; send help for the list";
+
+#[test]
+fn every_command_has_its_reply() {
+    on_each_transport(&Config::default(), |_, address| {
+        let mut peer = Peer::connect(address);
+        let longest = "\u{e4}".repeat(64);
+        for (line, reply) in [
+            ("who", "who: "),
+            ("iam:ada", "ada has joined"),
+            ("iam:  grace hopper \t", "grace hopper has joined"),
+            ("who", "who: grace hopper"),
+            ("msg:hello: world", "hello: world"),
+            ("msg:", ""),
+            ("msg: a\rb\t\0 ", " a\rb\t\0 "),
+            ("ping", "pong"),
+            ("help", "help: iam:<name>, msg:<text>, to:<name>:<text>, who, ping, stats, help, quit"),
+            ("to:ada:hi", "error: to is a room mode command"),
+            ("to:ada", UNKNOWN),
+            ("iam", UNKNOWN),
+            ("msg", UNKNOWN),
+            ("quit:", UNKNOWN),
+            ("ping:", UNKNOWN),
+            ("Ping", UNKNOWN),
+            (" ping", UNKNOWN),
+            ("auth:secret", UNKNOWN),
+            ("GET / HTTP/1.1", UNKNOWN),
+            ("iam:", BAD_NAME),
+            ("iam:  ", BAD_NAME),
+            ("iam:a:b", BAD_NAME),
+            ("iam:a,b", BAD_NAME),
+            ("iam:a>b", BAD_NAME),
+            ("iam:a\u{7f}b", BAD_NAME),
+            ("iam:stats", BAD_NAME),
+            (&format!("iam:{longest}x"), BAD_NAME),
+            (&format!("iam:{longest}"), &format!("{longest} has joined")),
+        ] {
+            assert_eq!(peer.ask(line), reply, "{line:?}");
+        }
+    });
+}
+
+#[test]
+fn two_clients_may_bear_one_name_and_who_sorts() {
+    on_each_transport(&Config::default(), |server, address| {
+        let mut ada = Peer::named(address, "ada");
+        let zoe = Peer::named(address, "zoe");
+        let other = Peer::named(address, "ada");
+        let _upper = Peer::named(address, "Bob");
+        assert_eq!(ada.ask("who"), "who: Bob, ada, ada, zoe");
+        drop((zoe, other));
+        common::wait_for("two clients", || server.handle.clients() == 2);
+        assert_eq!(ada.ask("who"), "who: Bob, ada");
+    });
+}
+
+#[test]
+fn stats_tell_what_has_happened() {
+    on_each_transport(&Config::default(), |_, address| {
+        let mut peer = Peer::connect(address);
+        peer.ping();
+        let stats = peer.ask("stats");
+        let wanted = "stats: mode=echo uptime=0 clients=1 accepted=1 refused=0 evicted=0 \
+                      lines-in=2 lines-out=1 bytes-in=11 bytes-out=6";
+        assert_eq!(stats, wanted);
+    });
+}
+
+#[test]
+fn empty_lines_are_ignored_and_bad_lines_told() {
+    let config = Config { limits: Limits { max_line: 10, ..Limits::default() }, ..Config::default() };
+    on_each_transport(&config, |_, address| {
+        let mut peer = Peer::connect(address);
+        peer.send(b"\n\r\n\nmsg:\xff\nmsg:0123456789\nmsg:012345\r\nmsg:012345\r\r\n\xc3\nping");
+        peer.end_input();
+        peer.expect("error: line is not valid UTF-8");
+        peer.expect("error: line too long (limit 10 bytes)");
+        peer.expect("012345");
+        peer.expect("error: line too long (limit 10 bytes)");
+        peer.expect("error: line is not valid UTF-8");
+        peer.expect("pong");
+        peer.expect_end();
+    });
+}
+
+#[test]
+fn a_script_cut_anywhere_gets_the_same_replies() {
+    let script = "iam:\u{e4}da\r\nmsg:hello: world\n\nnonsense\r\nmsg:\r\rx\r\nping\nwho\nmsg:last\r";
+    let replies = ["\u{e4}da has joined", "hello: world", UNKNOWN, "\r\rx", "pong", "who: \u{e4}da", "last"];
+    on_each_transport(&Config::default(), |server, address| {
+        let mut other = Peer::connect(address);
+        for cut in 0..=script.len() {
+            let (first, rest) = script.as_bytes().split_at(cut);
+            let mut peer = Peer::connect(address);
+            // The second part goes only when the first has been read, so that it is a read of its own.
+            let mut wanted = other.stat("bytes-in") + first.len() as u64;
+            peer.send(first);
+            common::wait_for("the first part to be read", || {
+                wanted += "stats\n".len() as u64;
+                other.stat("bytes-in") == wanted
+            });
+            peer.send(rest);
+            peer.end_input();
+            for reply in replies {
+                peer.expect(reply);
+            }
+            peer.expect_end();
+        }
+        drop(other);
+        server.wait_until_empty();
+    });
+}
+
+#[test]
+fn many_commands_in_one_write_are_answered_in_order() {
+    on_each_transport(&Config::default(), |_, address| {
+        let mut peer = Peer::connect(address);
+        let script: String = (0..10_000).map(|n| format!("msg:{n}\n")).collect();
+        peer.send(script);
+        for n in 0..10_000 {
+            peer.expect(&n.to_string());
+        }
+    });
+}
+
+#[test]
+fn earlier_replies_arrive_before_quit_and_nothing_after_it_is_run() {
+    on_each_transport(&Config::default(), |server, address| {
+        let mut peer = Peer::connect(address);
+        peer.send("iam:ada\nmsg:a\nquit\nmsg:b\n");
+        peer.expect("ada has joined");
+        peer.expect("a");
+        peer.expect_end();
+        server.wait_until_empty();
+    });
+}
+
+#[test]
+fn a_hundred_clients_at_once_all_get_their_own() {
+    on_each_transport(&Config::default(), |server, address| {
+        thread::scope(|scope| {
+            for id in 0..100 {
+                scope.spawn(move || {
+                    let mut peer = Peer::named(address, &format!("client {id}"));
+                    for batch in 0..10 {
+                        let texts: Vec<String> = (0..100).map(|n| format!("{id} {batch} {n}")).collect();
+                        peer.send(texts.iter().map(|text| format!("msg:{text}\n")).collect::<String>());
+                        for text in &texts {
+                            peer.expect(text);
+                        }
+                    }
+                });
+            }
+        });
+        server.wait_until_empty();
+        assert_eq!(Peer::connect(address).ask("who"), "who: ");
+    });
+}
+
+#[test]
+fn an_endless_line_does_not_grow_the_server() {
+    let server = ServerProgram::start(&[]);
+    let mut peer = server.connect();
+    let piece = vec![b'x'; 1 << 20];
+    peer.send(&piece);
+    peer.expect("error: line too long (limit 65536 bytes)");
+    let before = server.program.status("VmRSS");
+    for _ in 0..200 {
+        peer.send(&piece);
+    }
+    peer.send("\nping\n");
+    peer.expect("pong");
+    let after = server.program.status("VmRSS");
+    assert!(after <= before + 512, "from {before} to {after} KiB");
+}
+
+#[test]
+fn an_embedded_command_is_run_and_shown_in_help() {
+    use localsocket::CustomCommand;
+    let whoami = CustomCommand::new("whoami", |request| request.name.unwrap_or("nobody").to_owned());
+    let reverse = CustomCommand::new("reverse:<text>", |request| request.argument.chars().rev().collect());
+    let lines = CustomCommand::new("lines", |_| "one\r\ntwo".to_owned());
+    let config = Config { commands: vec![whoami, reverse, lines], ..Config::default() };
+    let server = TestServer::start(config);
+    let mut peer = Peer::connect(&server.tcp);
+    for (line, reply) in [
+        ("whoami", "nobody"),
+        ("iam:ada", "ada has joined"),
+        ("whoami", "ada"),
+        ("whoami:", UNKNOWN),
+        ("reverse", UNKNOWN),
+        ("reverse:a:b", "b:a"),
+        ("reverse:", ""),
+        ("lines", "one  two"),
+    ] {
+        assert_eq!(peer.ask(line), reply, "{line}");
+    }
+    assert!(peer.ask("help").ends_with(", help, whoami, reverse:<text>, lines, quit"));
+}
