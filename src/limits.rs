@@ -48,6 +48,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// After an accept error: the first pause, and what it doubles to.
 pub const ACCEPT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
+/// A client that connects again: the first pause, and what it doubles to.
+pub const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+
 /// The longest time that may be asked for: a year. More is "never", and could overflow a clock.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 

@@ -92,6 +92,11 @@ impl LineReader {
         Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
     }
 
+    /// Whether a line end is here already.
+    pub fn has_line(&self) -> bool {
+        self.buffer[self.start + self.scanned..self.end].contains(&b'\n')
+    }
+
     /// At the end of the input: what came after the last LF, `None` if nothing did.
     pub fn last_line(&mut self) -> Option<Line<'_>> {
         if self.discarding || self.start == self.end {

@@ -1,1 +1,332 @@
-fn main() {}
+//! `localsocket-client`: talks to the hub from a terminal or a pipe. One thread sends what comes from the
+//! input, the main thread prints what comes from the server; the connection is the library's.
+
+use std::fmt::Display;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use localsocket::cli::{self, Arguments, Opt, Program, UsageError};
+use localsocket::client::{OnChange, Receiver, Sender};
+use localsocket::limits;
+use localsocket::protocol::{Command, Event};
+use localsocket::{Address, Change, Client, ClientError, ClientOptions};
+
+const PROGRAM: Program = Program {
+    name: "localsocket-client",
+    operands: "[LINE]...",
+    about: "Sends lines to a localsocket-server and prints what comes back. Lines come from the arguments,\n\
+            else from stdin. A command (iam:, msg:, to:, who, ping, stats, help, auth:, quit) is sent as it\n\
+            is, any other text as msg:TEXT.",
+    options: &[
+        option(Some('c'), "connect", "ADDRESS", "the server", "127.0.0.1:12345"),
+        option(Some('n'), "name", "NAME", "log in first", "none"),
+        option(None, "token-file", "PATH", "authenticate first, with this file's first line", "none"),
+        flag("verbatim", "send lines as they are", "off"),
+        option(None, "wait", "SECONDS", "keep trying until the server is up, so long at most", "0"),
+        option(None, "connect-timeout", "SECONDS", "how long one try may take", "5"),
+        flag("reconnect", "connect again when the connection is lost", "off"),
+        option(None, "heartbeat", "SECONDS", "ping after so long without traffic; 0 is never", "30"),
+        flag("ping", "health check: connect, ping, exit 0 on pong", ""),
+    ],
+    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. Lines from the server go to stdout, all else to\n\
+            stderr. Exit codes: 0 done; 1 no connection, or it ended before the input did; 2 wrong usage;\n\
+            3 the server answered a line with an error, and the input was not a terminal.",
+};
+
+const fn option(
+    short: Option<char>,
+    long: &'static str,
+    value: &'static str,
+    meaning: &'static str,
+    default: &'static str,
+) -> Opt {
+    Opt { short, long, value: Some(value), meaning, default }
+}
+
+const fn flag(long: &'static str, meaning: &'static str, default: &'static str) -> Opt {
+    Opt { short: None, long, value: None, meaning, default }
+}
+
+/// When so many bytes of lines are gathered they are sent, even if more are at hand.
+const BATCH: usize = 64 * 1024;
+
+fn main() -> ExitCode {
+    PROGRAM.run(|arguments| {
+        let address: Address = arguments.parsed("connect")?.unwrap_or_default();
+        let options = options(&arguments)?;
+        if arguments.has("ping") {
+            return Ok(ping(&address, options));
+        }
+        let status = Arc::new(Status::new(address.clone(), options.reconnect));
+        let on_change: OnChange = Arc::new({
+            let status = Arc::clone(&status);
+            move |change| status.tell(change)
+        });
+        let (sender, receiver) =
+            match Client::connect_with(&address, ClientOptions { on_change: Some(on_change), ..options }) {
+                Ok(client) => client.split(),
+                Err(ClientError::NotOneLine) => return Err(UsageError("--name: it holds a line end".to_owned())),
+                Err(error) => return Ok(fail(&error)),
+            };
+        let interactive = arguments.operands.is_empty() && io::stdin().is_terminal();
+        let input = Input { verbatim: arguments.has("verbatim"), lines: arguments.operands };
+        let sending = thread::Builder::new().name("input".to_owned()).spawn(move || input.send(&sender));
+        if let Err(error) = sending {
+            return Ok(fail(&format!("cannot start a thread: {error}")));
+        }
+        Ok(receive(receiver, interactive, &status))
+    })
+}
+
+fn options(arguments: &Arguments) -> Result<ClientOptions, UsageError> {
+    let default = ClientOptions::default();
+    let from_zero = Duration::ZERO..=*limits::TIMEOUT.end();
+    let heartbeat = arguments.seconds("heartbeat", &from_zero)?.unwrap_or(Duration::from_secs(30));
+    Ok(ClientOptions {
+        connect_timeout: arguments.seconds("connect-timeout", &limits::TIMEOUT)?.unwrap_or(default.connect_timeout),
+        wait: arguments.seconds("wait", &from_zero)?.unwrap_or(default.wait),
+        token: arguments.value("token-file").map(cli::read_token).transpose()?,
+        name: arguments.value("name").map(str::to_owned),
+        reconnect: arguments.has("reconnect"),
+        heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
+        on_change: None,
+    })
+}
+
+/// Writes a line to stderr. That nobody reads it is no reason to stop.
+fn say(text: &dyn Display) {
+    let _ = writeln!(io::stderr(), "{}: {text}", PROGRAM.name);
+}
+
+fn fail(why: &dyn Display) -> ExitCode {
+    say(why);
+    ExitCode::FAILURE
+}
+
+/// Tells on stderr what happens to the connection.
+struct Status {
+    address: Address,
+    reconnect: bool,
+    /// Somebody sits there and reads.
+    for_person: bool,
+    /// Lines without an answer on the connection that was lost last.
+    unanswered: AtomicU64,
+}
+
+impl Status {
+    fn new(address: Address, reconnect: bool) -> Status {
+        let for_person = io::stdin().is_terminal() && io::stderr().is_terminal();
+        Status { address, reconnect, for_person, unanswered: AtomicU64::new(0) }
+    }
+
+    fn tell(&self, change: Change<'_>) {
+        match change {
+            Change::Connected if self.for_person => {
+                say(&format_args!("connected to {}; help lists the commands, quit or Ctrl-D leaves", self.address));
+            }
+            Change::Connected => say(&format_args!("connected to {}", self.address)),
+            Change::Disconnected { error, unanswered } => {
+                self.unanswered.store(unanswered, Ordering::SeqCst);
+                let error = error.map_or(String::new(), |error| format!(": {error}"));
+                let lines = match unanswered {
+                    0 => String::new(),
+                    1 => "; 1 line that was sent has no answer".to_owned(),
+                    count => format!("; {count} lines that were sent have no answer"),
+                };
+                say(&format_args!("disconnected{error}{lines}"));
+            }
+            Change::Retrying { pause } => {
+                say(&format_args!("connecting to {} again in {:.1} s", self.address, pause.as_secs_f64()));
+            }
+        }
+    }
+}
+
+/// Where lines come from.
+struct Input {
+    verbatim: bool,
+    lines: Vec<String>,
+}
+
+impl Input {
+    /// Sends everything; returns at the end of the input or of the connection.
+    fn send(&self, sender: &Sender) {
+        let result = if self.lines.is_empty() {
+            self.send_all(BufReader::with_capacity(BATCH, io::stdin().lock()), sender)
+        } else {
+            self.send_all(BufReader::new(self.lines.join("\n").as_bytes()), sender)
+        };
+        if let Err(error) = result {
+            say(&format_args!("cannot read the input: {error}"));
+        }
+        sender.finish();
+    }
+
+    fn send_all(&self, mut input: BufReader<impl Read>, sender: &Sender) -> io::Result<()> {
+        let mut line = Vec::new();
+        let mut batch = Vec::new();
+        loop {
+            line.clear();
+            let at_end = input.read_until(b'\n', &mut line)? == 0;
+            self.add(&line, &mut batch);
+            // Many lines are one write, but none is held back while more input is waited for.
+            let more_is_here = input.buffer().contains(&b'\n') && batch.len() < BATCH;
+            if !more_is_here && !batch.is_empty() {
+                if sender.send_lines(&batch).is_err() {
+                    // The receiver knows why, and says so.
+                    return Ok(());
+                }
+                batch.clear();
+            }
+            if at_end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds a line as it goes over the wire.
+    fn add(&self, line: &[u8], batch: &mut Vec<u8>) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return;
+        }
+        let is_command =
+            std::str::from_utf8(line).is_ok_and(|text| !matches!(Command::parse(text), Command::Unknown(_)));
+        if !self.verbatim && !is_command {
+            batch.extend_from_slice(b"msg:");
+        }
+        batch.extend_from_slice(line);
+        batch.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Prints what comes until the connection ends; gives the exit code.
+fn receive(mut receiver: Receiver, interactive: bool, status: &Status) -> ExitCode {
+    let mut output = Output::new();
+    let mut errors = false;
+    let end = loop {
+        match receiver.receive(None) {
+            Ok(line) => {
+                let is_error = matches!(Event::parse(&line), Event::Error(_));
+                errors |= is_error;
+                output.add(&line, is_error);
+                if let (true, Some(hint)) = (is_error, hint(&line)) {
+                    output.write();
+                    say(&hint);
+                }
+            }
+            Err(error) => break error,
+        }
+        if !receiver.has_line() {
+            output.write();
+        }
+    };
+    output.write();
+    let unanswered = status.reconnect && status.unanswered.load(Ordering::SeqCst) > 0;
+    if errors && !interactive {
+        ExitCode::from(3)
+    } else if matches!(end, ClientError::Closed) && receiver.is_finished() && !unanswered {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What to do about an error, where that is not plain from the error itself.
+fn hint(line: &str) -> Option<&'static str> {
+    match line {
+        "error: wrong token" => Some("the server's --token-file holds another token"),
+        _ if line.starts_with("error: authenticate first") => Some("give the server's token with --token-file"),
+        _ if line.starts_with("error: name ") && line.ends_with(" is taken") => {
+            Some("choose another name with --name or iam:<name>")
+        }
+        _ if line.starts_with("error: server is full") => {
+            Some("try again later, or start it with a larger --max-clients")
+        }
+        _ => None,
+    }
+}
+
+/// Lines on their way to stdout.
+struct Output {
+    waiting: Vec<u8>,
+    terminal: bool,
+    colour: bool,
+}
+
+impl Output {
+    fn new() -> Output {
+        let terminal = io::stdout().is_terminal();
+        // https://no-color.org: any value but the empty one.
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Output { waiting: Vec::new(), terminal, colour }
+    }
+
+    fn add(&mut self, line: &str, is_error: bool) {
+        if !self.terminal {
+            self.waiting.extend_from_slice(line.as_bytes());
+        } else {
+            let red = is_error && self.colour;
+            self.waiting.extend_from_slice(if red { b"\x1b[31m" } else { b"" });
+            // What others send must not steer the terminal.
+            for c in line.chars() {
+                if c.is_control() && c != '\t' {
+                    self.waiting.extend(c.escape_default().map(|c| c as u8));
+                } else {
+                    self.waiting.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+            }
+            self.waiting.extend_from_slice(if red { b"\x1b[0m" } else { b"" });
+        }
+        self.waiting.push(b'\n');
+        if self.waiting.len() >= BATCH {
+            // Its own status is seen at the next write.
+            let _ = self.try_write();
+        }
+    }
+
+    fn try_write(&mut self) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let result = stdout.write_all(&self.waiting).and_then(|()| stdout.flush());
+        self.waiting.clear();
+        result
+    }
+
+    /// Writes all. If nobody reads any more, there is nothing left to do: not an error, as in a pipe to `head`.
+    fn write(&mut self) {
+        if self.try_write().is_err() {
+            std::process::exit(0);
+        }
+    }
+}
+
+/// The health check: 0 if the server answers in time. Says nothing but `pong` then.
+fn ping(address: &Address, options: ClientOptions) -> ExitCode {
+    let timeout = options.connect_timeout;
+    let answer = Client::connect_with(address, ClientOptions { heartbeat: None, reconnect: false, ..options })
+        .and_then(|mut client| {
+            client.send("ping")?;
+            let deadline = Instant::now() + timeout;
+            loop {
+                // In a room, lines of others may come first.
+                match client.receive(Some(deadline.saturating_duration_since(Instant::now())))? {
+                    line if line == "pong" => return Ok(()),
+                    line if line.starts_with("error: ") => return Err(ClientError::Refused(line)),
+                    _ => {}
+                }
+            }
+        });
+    match answer {
+        Ok(()) => {
+            // A health check counts by its exit code, whoever reads along.
+            let _ = writeln!(io::stdout(), "pong");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&format_args!("no pong from {address}: {error}")),
+    }
+}

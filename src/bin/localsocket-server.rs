@@ -11,8 +11,6 @@ use localsocket::os::{self, StopSignals};
 use localsocket::{Address, Config, Dialect, Mode, Server, ServerError, ServerHandle, Token};
 use log::{error, info, warn};
 
-const DEFAULT_ADDRESS: &str = "127.0.0.1:12345";
-
 /// Descriptors beside those of the clients: standard streams, listeners, and what the library needs.
 const OWN_DESCRIPTORS: u64 = 32;
 
@@ -22,7 +20,7 @@ const PROGRAM: Program = Program {
     about: "Lets processes on one machine talk to each other, line by line. In echo mode every client gets\n\
             its own messages back, in room mode everybody gets everybody's.",
     options: &[
-        option('l', "listen", "ADDRESS", "where to listen; may be repeated", DEFAULT_ADDRESS),
+        option('l', "listen", "ADDRESS", "where to listen; may be repeated", "127.0.0.1:12345"),
         option('m', "mode", "echo|room", "who gets a message", "echo"),
         long("dialect", "line|classic", "classic: for clients that send no line ends", "line"),
         long("max-clients", "N", "connections at once", "1024"),
@@ -67,7 +65,7 @@ fn main() -> ExitCode {
     PROGRAM.run(|arguments| {
         let config = config(&arguments)?;
         let addresses = addresses(&arguments)?;
-        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).format_target(false).init();
         let signals = match signals {
             Ok(signals) => signals,
             Err(error) => return Ok(fail(&format!("cannot wait for signals: {error}"))),
@@ -108,8 +106,11 @@ fn config(arguments: &Arguments) -> Result<Config, UsageError> {
 }
 
 fn addresses(arguments: &Arguments) -> Result<Vec<Address>, UsageError> {
-    let given = if arguments.has("listen") { arguments.all("listen").collect() } else { vec![DEFAULT_ADDRESS] };
-    given.into_iter().map(|text| text.parse().map_err(|error| UsageError(format!("--listen: {error}")))).collect()
+    if !arguments.has("listen") {
+        return Ok(vec![Address::default()]);
+    }
+    let parse = |text: &str| text.parse().map_err(|error| UsageError(format!("--listen: {error}")));
+    arguments.all("listen").map(parse).collect()
 }
 
 /// Sockets of a service manager take the place of `--listen`.

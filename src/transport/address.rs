@@ -45,6 +45,13 @@ impl Address {
     }
 }
 
+impl Default for Address {
+    /// `127.0.0.1:12345`.
+    fn default() -> Address {
+        Address::Tcp { host: "127.0.0.1".to_owned(), port: 12345 }
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {
         Address::Tcp { host: address.ip().to_string(), port: address.port() }
