@@ -162,7 +162,7 @@ impl Program {
                 "" => String::new(),
                 default => format!(" [default: {default}]"),
             };
-            let _ = writeln!(text, "  {left:<29} {}{default}", option.meaning);
+            let _ = writeln!(text, "  {left:<30} {}{default}", option.meaning);
         }
         if !self.notes.is_empty() {
             let _ = write!(text, "\n{}\n", self.notes);
@@ -347,7 +347,7 @@ mod tests {
     fn the_help_text_lists_every_option_with_its_default() {
         let help = PROGRAM.help();
         assert!(help.starts_with("Usage: program [OPTIONS] [WORD]...\n\nTests.\n"), "{help}");
-        for line in ["  -n, --number N                a number [default: 1]\n", "  -h, --help  ", "  -V, --version "] {
+        for line in ["  -n, --number N                 a number [default: 1]\n", "  -h, --help  ", "  -V, --version "] {
             assert!(help.contains(line), "{help}");
         }
     }

@@ -1,13 +1,132 @@
-//! localsocket
-#[doc(hidden)]
-pub mod cli;
-pub mod client;
+//! A tiny, dependable way to let processes on one machine talk to each other in real time.
+//!
+//! This is the library behind `localsocket-server` and `localsocket-client`: a hub that takes lines of text
+//! over TCP or a Unix socket and gives each back to its sender (echo mode) or to everyone (room mode), and a
+//! blocking client. It starts one thread for each client, needs `std` and `log` alone, sets up no logger,
+//! prints nothing and keeps no global state. It runs on Linux.
+//!
+//! - To embed a hub: [`Server`], [`Config`] and [`ServerHandle`]. Commands of your own: [`CustomCommand`].
+//! - To talk to one: [`Client`]. What a received line means: [`protocol::Event`].
+//! - To write a client in another language: [`protocol`], the document of the wire.
+//!
+//! # A hub inside a program
+//!
+//! ```
+//! use std::thread;
+//! use std::time::Duration;
+//! use localsocket::{Client, Config, Server};
+//!
+//! let server = Server::bind(&["127.0.0.1:0".parse()?], Config::default())?;
+//! let address = server.addresses()[0].clone();
+//! let handle = server.handle();
+//! let running = thread::spawn(move || server.run());
+//!
+//! let mut client = Client::connect(&address)?;
+//! client.log_in("ada", Duration::from_secs(5))?;
+//! assert_eq!(client.request("msg:hello", Duration::from_secs(5))?, "hello");
+//! assert_eq!(client.request("who", Duration::from_secs(5))?, "who: ada");
+//!
+//! handle.stop();
+//! running.join().expect("a server does not panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A command of its own
+//!
+//! ```
+//! use std::thread;
+//! use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! use localsocket::{Client, Config, CustomCommand, Server};
+//!
+//! let time = CustomCommand::new("time", |_| match SystemTime::now().duration_since(UNIX_EPOCH) {
+//!     Ok(since) => format!("time: {}", since.as_secs()),
+//!     Err(_) => "error: the clock is before 1970".to_owned(),
+//! });
+//! let config = Config { commands: vec![time], ..Config::default() };
+//! let server = Server::bind(&["127.0.0.1:0".parse()?], config)?;
+//! let address = server.addresses()[0].clone();
+//! let handle = server.handle();
+//! let running = thread::spawn(move || server.run());
+//!
+//! let mut client = Client::connect(&address)?;
+//! assert!(client.request("time", Duration::from_secs(5))?.starts_with("time: "));
+//! assert!(client.request("help", Duration::from_secs(5))?.contains("time"));
+//!
+//! handle.stop();
+//! running.join().expect("a server does not panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Two programs over a Unix socket: a bot in a room, and one who asks it
+//!
+//! The bot answers when it is spoken to. Here both run in one program, so that the example can be tested;
+//! each function is a `main` of its own, with a `localsocket-server --mode room --listen unix:PATH` between
+//! them.
+//!
+//! ```
+//! use std::thread;
+//! use std::time::Duration;
+//! use localsocket::protocol::Event;
+//! use localsocket::{Address, Client, ClientError, Config, Mode, Server};
+//!
+//! fn bot(address: &Address) -> Result<(), ClientError> {
+//!     let mut client = Client::connect(address)?;
+//!     client.log_in("bot", Duration::from_secs(5))?;
+//!     loop {
+//!         let line = match client.receive(None) {
+//!             Err(ClientError::Closed) => return Ok(()),
+//!             line => line?,
+//!         };
+//!         if let Event::Direct { sender, text: "are you there?", .. } = Event::parse(&line) {
+//!             client.send(&format!("to:{sender}:always"))?;
+//!         }
+//!     }
+//! }
+//!
+//! fn ask(address: &Address) -> Result<String, ClientError> {
+//!     let mut client = Client::connect(address)?;
+//!     client.log_in("ada", Duration::from_secs(5))?;
+//!     loop {
+//!         client.send("to:bot:are you there?")?;
+//!         let line = client.receive(Some(Duration::from_secs(5)))?;
+//!         if let Event::Direct { sender: "bot", text, .. } = Event::parse(&line) {
+//!             return Ok(text.to_owned());
+//!         }
+//!     }
+//! }
+//!
+//! # let path = std::env::temp_dir().join(format!("localsocket-doc-{}.sock", std::process::id()));
+//! let config = Config { mode: Mode::Room, ..Config::default() };
+//! let server = Server::bind(&[Address::Unix(path)], config)?;
+//! let address = server.addresses()[0].clone();
+//! let handle = server.handle();
+//! let running = thread::spawn(move || server.run());
+//!
+//! thread::scope(|scope| {
+//!     let bot = scope.spawn(|| bot(&address));
+//!     assert_eq!(ask(&address)?, "always");
+//!     handle.stop();
+//!     bot.join().expect("the bot does not panic")
+//! })?;
+//! running.join().expect("a server does not panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+// In layer order: each imports only what stands above it.
+pub mod protocol;
+
 pub mod limits;
+
 pub mod line;
 pub mod os;
-pub mod protocol;
-pub mod server;
 pub mod transport;
+
+pub mod client;
+pub mod server;
+
+#[doc(hidden)]
+pub mod cli;
+
 pub use client::{Change, Client, ClientError, ClientOptions};
 pub use limits::Limits;
 pub use server::{Config, CustomCommand, Dialect, Mode, Request, Server, ServerError, ServerHandle, Token};
