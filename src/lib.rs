@@ -60,8 +60,8 @@
 //! # Two programs over a Unix socket: a bot in a room, and one who asks it
 //!
 //! The bot answers when it is spoken to. Here both run in one program, so that the example can be tested;
-//! each function is a `main` of its own, with a `localsocket-server --mode room --listen unix:PATH` between
-//! them.
+//! `answer` and `ask` could as well be the `main` functions of two, with a
+//! `localsocket-server --mode room --listen unix:PATH` between them.
 //!
 //! ```
 //! use std::thread;
@@ -69,25 +69,27 @@
 //! use localsocket::protocol::Event;
 //! use localsocket::{Address, Client, ClientError, Config, Mode, Server};
 //!
-//! fn bot(address: &Address) -> Result<(), ClientError> {
+//! fn log_in(address: &Address, name: &str) -> Result<Client, ClientError> {
 //!     let mut client = Client::connect(address)?;
-//!     client.log_in("bot", Duration::from_secs(5))?;
+//!     client.log_in(name, Duration::from_secs(5))?;
+//!     Ok(client)
+//! }
+//!
+//! fn answer(mut bot: Client) -> Result<(), ClientError> {
 //!     loop {
-//!         let line = match client.receive(None) {
+//!         let line = match bot.receive(None) {
 //!             Err(ClientError::Closed) => return Ok(()),
 //!             line => line?,
 //!         };
 //!         if let Event::Direct { sender, text: "are you there?", .. } = Event::parse(&line) {
-//!             client.send(&format!("to:{sender}:always"))?;
+//!             bot.send(&format!("to:{sender}:always"))?;
 //!         }
 //!     }
 //! }
 //!
-//! fn ask(address: &Address) -> Result<String, ClientError> {
-//!     let mut client = Client::connect(address)?;
-//!     client.log_in("ada", Duration::from_secs(5))?;
+//! fn ask(mut client: Client) -> Result<String, ClientError> {
+//!     client.send("to:bot:are you there?")?;
 //!     loop {
-//!         client.send("to:bot:are you there?")?;
 //!         let line = client.receive(Some(Duration::from_secs(5)))?;
 //!         if let Event::Direct { sender: "bot", text, .. } = Event::parse(&line) {
 //!             return Ok(text.to_owned());
@@ -102,12 +104,12 @@
 //! let handle = server.handle();
 //! let running = thread::spawn(move || server.run());
 //!
-//! thread::scope(|scope| {
-//!     let bot = scope.spawn(|| bot(&address));
-//!     assert_eq!(ask(&address)?, "always");
-//!     handle.stop();
-//!     bot.join().expect("the bot does not panic")
-//! })?;
+//! let bot = log_in(&address, "bot")?;
+//! let bot = thread::spawn(|| answer(bot));
+//! assert_eq!(ask(log_in(&address, "ada")?)?, "always");
+//!
+//! handle.stop();
+//! bot.join().expect("the bot does not panic")?;
 //! running.join().expect("a server does not panic")?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{Peer, fenced_blocks, on_each_transport, run};
+use common::{Peer, ServerProgram, fenced_blocks, on_each_transport, run};
 use localsocket::{Config, Mode};
 
 fn source(path: &str) -> PathBuf {
@@ -77,4 +77,64 @@ fn the_tables_of_options_are_those_of_the_programs() {
     let mut programs = options_of(env!("CARGO_BIN_EXE_localsocket-server"));
     programs.extend(options_of(env!("CARGO_BIN_EXE_localsocket-client")));
     assert_eq!(options_in_readme(), programs);
+}
+
+/// The lines of the README's only block with this mark.
+fn shown(mark: &str) -> Vec<String> {
+    let mut blocks = fenced_blocks(&source("README.md"), mark);
+    assert_eq!(blocks.len(), 1, "blocks marked {mark}");
+    blocks.remove(0)
+}
+
+/// Makes lines comparable: times and ports differ each time, so every number becomes 0. What a terminal
+/// alone is told goes.
+fn normal(line: &str) -> String {
+    let line = line.replace("; help lists the commands, quit or Ctrl-D leaves", "");
+    let mut normal = String::new();
+    for c in line.chars() {
+        match c {
+            '0'..='9' if normal.ends_with('0') => {}
+            '0'..='9' => normal.push('0'),
+            c => normal.push(c),
+        }
+    }
+    normal
+}
+
+fn normal_all<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    lines.into_iter().map(normal).collect()
+}
+
+#[test]
+fn the_session_in_the_readme_is_true() {
+    let mut server = ServerProgram::start(&[]);
+    let typed = ["hello", "who", "iam:a:b", "quit"];
+    let client = shown("client");
+    let mut input = typed.iter().peekable();
+    // The first line that is one of the typed ones, in their order, was typed; the others are answers.
+    let answers: Vec<&str> =
+        client.iter().map(String::as_str).filter(|line| input.next_if(|typed| *typed == line).is_none()).collect();
+    assert_eq!(input.next(), None, "the README shows all that was typed");
+    let (status, received): (Vec<&str>, Vec<&str>) =
+        answers.into_iter().partition(|line| line.starts_with("localsocket-client: "));
+
+    let address = server.address().to_string();
+    let arguments = ["--connect", &address, "--name", "ada"];
+    let outcome = run(env!("CARGO_BIN_EXE_localsocket-client"), &arguments, (typed.join("\n") + "\n").as_bytes());
+    assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), received);
+    assert_eq!(normal_all(outcome.stderr.lines()), normal_all(status));
+
+    let nc = shown("nc");
+    let mut peer = server.connect();
+    peer.send("iam:ada\r\nmsg:hello: world\nquit\n");
+    assert!(nc[0].contains(r"'iam:ada\r\nmsg:hello: world\nquit\n'"), "{}", nc[0]);
+    nc[1..].iter().for_each(|line| peer.expect(line));
+    peer.expect_end();
+
+    server.program.logged("client 2 (ada");
+    server.program.signal("TERM");
+    let outcome = server.program.wait();
+    let log: Vec<&str> = outcome.stdout.lines().chain(outcome.stderr.lines()).collect();
+    let shown = shown("server");
+    assert_eq!(normal_all(log[..shown.len()].iter().copied()), normal_all(shown.iter().map(String::as_str)));
 }
