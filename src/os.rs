@@ -3,8 +3,8 @@
 //!
 //! Every function is a thin, safe wrapper around one or two calls of the C library and keeps no state
 //! but what the kernel keeps. Knows nothing of lines, clients or servers. The programs use
-//! [`StopSignals`], [`inherited_sockets`], [`notify_service_manager`] and [`raise_descriptor_limit`]; the
-//! library calls none of these four itself, since they concern the whole process.
+//! [`StopSignals`], [`inherited_sockets`], [`notify_service_manager`], [`raise_descriptor_limit`] and
+//! [`share_one_heap`]; the library calls none of these itself, since they concern the whole process.
 
 #![allow(unsafe_code)]
 
@@ -49,6 +49,13 @@ const F_SETFD: c_int = 2;
 const FD_CLOEXEC: c_int = 1;
 const POLLIN: c_short = 1;
 const POLLOUT: c_short = 4;
+const PROT_READ: c_int = 1;
+const PROT_WRITE: c_int = 2;
+const MAP_PRIVATE: c_int = 2;
+const MAP_ANONYMOUS: c_int = 0x20;
+const MAP_FAILED: usize = usize::MAX;
+#[cfg(target_env = "gnu")]
+const M_ARENA_MAX: c_int = -8;
 const RLIMIT_NOFILE: c_int = 7;
 const SIGHUP: c_int = 1;
 const SIGINT: c_int = 2;
@@ -99,6 +106,10 @@ unsafe extern "C" {
     fn fcntl(descriptor: c_int, command: c_int, ...) -> c_int;
     #[link_name = "poll"]
     fn c_poll(waits: *mut Wait, count: c_ulong, milliseconds: c_int) -> c_int;
+    fn mmap(near: *mut c_void, bytes: usize, access: c_int, flags: c_int, file: c_int, offset: c_long) -> *mut c_void;
+    fn munmap(pages: *mut c_void, bytes: usize) -> c_int;
+    #[cfg(target_env = "gnu")]
+    fn mallopt(name: c_int, value: c_int) -> c_int;
     fn sigemptyset(set: *mut SignalSet) -> c_int;
     fn sigaddset(set: *mut SignalSet, signal: c_int) -> c_int;
     fn pthread_sigmask(how: c_int, set: *const SignalSet, before: *mut SignalSet) -> c_int;
@@ -186,6 +197,16 @@ pub(crate) fn poll(waits: &mut [Wait], timeout: Option<Duration>) {
     unsafe { c_poll(waits.as_mut_ptr(), waits.len() as c_ulong, milliseconds) };
 }
 
+/// Whether so many bytes of address space could be had now.
+pub(crate) fn has_address_space(bytes: usize) -> bool {
+    // SAFETY: asks for new pages at any place, of which nobody uses the address but the call that gives
+    // them back.
+    unsafe {
+        let pages = mmap(std::ptr::null_mut(), bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pages.addr() != MAP_FAILED && munmap(pages, bytes) == 0
+    }
+}
+
 /// Lets `backlog` connections wait to be accepted on a socket that listens already.
 pub(crate) fn set_backlog(listener: BorrowedFd<'_>, backlog: c_int) -> io::Result<()> {
     // SAFETY: takes numbers only.
@@ -232,6 +253,17 @@ pub(crate) fn listen_unix(path: &Path, mode: u32, backlog: c_int) -> io::Result<
     check(unsafe { bind(descriptor, &raw const address, size_of::<UnixAddress>() as u32) })?;
     set_backlog(socket.as_fd(), backlog)?;
     Ok(UnixListener::from(OwnedFd::from(socket)))
+}
+
+/// Lets all threads take memory from one heap. The C library would give each a part of its own, of which
+/// threads that allocate little leave most unused; without address space for that it takes whole pages for
+/// a few bytes. Does something with glibc only: others have one heap anyway.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes numbers only.
+    unsafe {
+        mallopt(M_ARENA_MAX, 1);
+    }
 }
 
 /// Lets this process have `wanted` descriptors, if the hard limit permits. Returns how many it may have.

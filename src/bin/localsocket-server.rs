@@ -62,6 +62,7 @@ const fn long(long: &'static str, value: &'static str, meaning: &'static str, de
 fn main() -> ExitCode {
     // First of all, so that a signal right at the start is not lost and no thread misses it.
     let signals = StopSignals::block();
+    os::share_one_heap();
     PROGRAM.run(|arguments| {
         let config = config(&arguments)?;
         let addresses = addresses(&arguments)?;

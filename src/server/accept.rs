@@ -20,6 +20,10 @@ use crate::os::{self, Wait};
 use crate::protocol::Refusal;
 use crate::transport::{Listener, Stream};
 
+/// Address space that has to be left when a client is let in. It must run out for new threads, where that
+/// is an error, before it runs out for small allocations, where it would end the process.
+const HEADROOM: usize = 16 * 1024 * 1024;
+
 /// How many connections are taken from one listener before the others are looked at.
 const IN_A_ROW: usize = 64;
 
@@ -67,31 +71,34 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
 }
 
 fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, refusals: &mut Throttle) {
-    let refuse = |refusals: &mut Throttle, why: &str| {
+    let mut refuse = |why: &str| {
         Counters::add(&hub.counters.refused, 1);
         refusals.note(format!("refused a client: {why}"));
     };
+    if !os::has_address_space(HEADROOM) {
+        refuse("there is no memory for more threads");
+        return turn_away(&stream, hub);
+    }
     let place = match hub.list.admit(stream, peer, hub.config.token.is_none()) {
         Ok(place) => place,
         Err(stream) => {
-            refuse(refusals, "the server is full, and as many clients as it may have are being refused");
-            turn_away(&stream, hub);
-            return;
+            refuse("the server is full, and is telling so to as many clients as it may have");
+            return turn_away(&stream, hub);
         }
     };
     let client = Arc::clone(&place.client);
-    if client.end_reason().is_some() {
-        refuse(refusals, "the server is full");
-    } else {
-        Counters::add(&hub.counters.accepted, 1);
-    }
+    let full = client.end_reason().is_some();
     let session = thread::Builder::new().name(format!("client-{}", client.id)).stack_size(STACK_SIZE).spawn({
         let hub = Arc::clone(hub);
         move || session::run(&hub, place)
     });
-    if let Err(error) = session {
-        refuse(refusals, &format!("cannot start a thread: {error}"));
-        turn_away(client.outbox.stream(), hub);
+    match session {
+        Ok(_) if full => refuse("the server is full"),
+        Ok(_) => Counters::add(&hub.counters.accepted, 1),
+        Err(error) => {
+            refuse(&format!("cannot start a thread: {error}"));
+            turn_away(client.outbox.stream(), hub);
+        }
     }
 }
 

@@ -1,0 +1,343 @@
+//! How connections end: the last words to the byte, and the reason in the log.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Peer, ServerProgram, TempDir, on_each_transport, run, wait_for};
+use localsocket::transport::Stream;
+use localsocket::{Address, Config, Limits};
+
+/// Starts the real server on TCP and on a Unix socket, and runs a test over each.
+fn on_each_program(arguments: &[&str], test: impl Fn(&ServerProgram, &Address)) {
+    let directory = TempDir::new();
+    let unix = format!("unix:{}", directory.join("hub.sock").display());
+    for listen in ["127.0.0.1:0", &unix] {
+        let server = ServerProgram::start(&[&["--listen", listen], arguments].concat());
+        test(&server, server.address());
+    }
+}
+
+#[test]
+fn quit_and_a_closed_connection_are_told_apart() {
+    on_each_program(&[], |server, address| {
+        let mut peer = Peer::named(address, "ada");
+        peer.send("quit\n");
+        peer.expect_end();
+        assert!(server.program.logged("client 1 (ada, ").contains(": quit;"));
+
+        let mut peer = Peer::connect(address);
+        peer.send("msg:last");
+        peer.end_input();
+        peer.expect("last");
+        peer.expect_end();
+        assert!(server.program.logged("client 2 (").contains(": peer closed; 1 lines (8 bytes) in"));
+
+        drop(Peer::connect(address));
+        assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines"));
+    });
+}
+
+#[test]
+fn an_idle_client_is_closed_and_its_half_line_not_run() {
+    on_each_program(&["--idle-timeout", "0.3"], |server, address| {
+        let mut busy = Peer::connect(address);
+        let mut idle = Peer::connect(address);
+        idle.send("msg:half a line");
+        let reading = thread::spawn(move || {
+            idle.expect("error: idle for 0.3 seconds");
+            idle.expect_end();
+        });
+        while !reading.is_finished() {
+            busy.ping();
+        }
+        reading.join().unwrap();
+        assert!(server.program.logged("client 2 (").contains(": idle; 0 lines (15 bytes) in"));
+        busy.ping();
+    });
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_line_is_a_network_error() {
+    let server = ServerProgram::start(&[]);
+    let mut peer = Peer::connect(server.address());
+    peer.send("msg:a\nmsg:half a line");
+    // A socket that is closed with bytes unread resets its connection.
+    let mut one = [0];
+    (&peer.stream).read_exact(&mut one).unwrap();
+    drop(peer);
+    let line = server.program.logged("has left");
+    assert!(line.contains(": network error; 1 lines"), "{line}");
+    server.connect().ping();
+}
+
+#[test]
+fn a_full_server_says_so_and_serves_again_when_one_has_left() {
+    on_each_program(&["--max-clients", "2"], |server, address| {
+        let mut first = Peer::connect(address);
+        first.ping();
+        let mut second = Peer::connect(address);
+        second.ping();
+        for _ in 0..20 {
+            let mut refused = Peer::connect(address);
+            refused.expect("error: server is full (2 clients)");
+            refused.expect_end();
+        }
+        assert_eq!((first.stat("refused"), first.stat("accepted"), first.stat("clients")), (20, 2, 2));
+        // It is only closing: the connection is still open, and counts no more.
+        second.send("quit\n");
+        second.expect_end();
+        Peer::connect(address).ping();
+        let log = server.program.stderr();
+        let refusals = log.lines().filter(|line| line.contains("refused a client: the server is full"));
+        assert!((1..=3).contains(&refusals.count()), "{log}");
+        assert!(!log.contains(": server full"), "{log}");
+    });
+}
+
+#[test]
+fn who_does_not_read_its_replies_blocks_only_itself_and_is_dropped() {
+    on_each_program(&["--write-timeout", "0.5"], |server, address| {
+        let mut honest = Peer::connect(address);
+        honest.ping();
+        let before = server.program.status("VmRSS");
+        let stuck = Peer::connect(address);
+        let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
+        let began = Instant::now();
+        let error = loop {
+            assert!(began.elapsed() < DEADLINE, "the flood goes on for ever");
+            if let Err(error) = (&stuck.stream).write_all(flood.as_bytes()) {
+                break error;
+            }
+            honest.ping();
+        };
+        assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+        assert!(server.program.logged("client 2 (").contains(": too slow;"));
+        assert_eq!(honest.stat("evicted"), 1);
+        let after = server.program.status("VmRSS");
+        assert!(after < before + 1024, "from {before} to {after} KiB");
+    });
+}
+
+#[test]
+fn who_reads_slowly_but_reads_is_not_dropped() {
+    on_each_program(&["--write-timeout", "0.5"], |_, address| {
+        let peer = Peer::connect(address);
+        let lines = 100_000;
+        let line = format!("msg:{}\n", "x".repeat(94));
+        thread::scope(|scope| {
+            scope.spawn(|| (&peer.stream).write_all(line.repeat(lines).as_bytes()).unwrap());
+            let mut received = 0;
+            let mut buffer = vec![0; 400_000];
+            let began = Instant::now();
+            let end = lines * 96;
+            while received < end {
+                // Slower than the timeout, as long as the sender is surely ahead; then the rest.
+                if began.elapsed() < Duration::from_secs(2) {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                let count = (&peer.stream).read(&mut buffer).unwrap();
+                assert!(count > 0, "ended after {received} of {end} bytes");
+                received += count;
+            }
+        });
+    });
+}
+
+#[test]
+fn http_is_refused_and_nothing_behind_it_is_run() {
+    on_each_program(&["--max-line", "100"], |server, address| {
+        let long = format!("POST /{} HTTP/1.1", "x".repeat(200));
+        let not_utf8: &[u8] = b"GET /\xff HTTP/1.1";
+        let first_lines: [&[u8]; 12] = [
+            b"GET / HTTP/1.1",
+            b"HEAD / HTTP/1.1",
+            b"POST / HTTP/1.1",
+            b"PUT / HTTP/1.1",
+            b"DELETE / HTTP/1.1",
+            b"CONNECT a:1 HTTP/1.1",
+            b"OPTIONS * HTTP/1.1",
+            b"TRACE / HTTP/1.1",
+            b"GET ",
+            b"\r\n\nGET / HTTP/1.1",
+            long.as_bytes(),
+            not_utf8,
+        ];
+        for first in first_lines {
+            let mut peer = Peer::connect(address);
+            peer.send([first, b"\r\nHost: x\r\n\r\niam:intruder\nmsg:x\n"].concat());
+            peer.expect("error: this is not an HTTP server");
+            peer.expect_end();
+        }
+        wait_for("12 endings", || server.program.stderr().matches(": looks like HTTP;").count() == 12);
+        assert!(!server.program.stderr().contains("intruder"));
+
+        let mut peer = Peer::connect(address);
+        for line in ["GETS x", "get / HTTP/1.1", "GET / HTTP/1.1"] {
+            assert_eq!(peer.ask(line), "error: unknown command; send help for the list", "{line}");
+        }
+    });
+}
+
+#[test]
+fn the_last_words_arrive_while_the_peer_is_still_sending() {
+    let junk = "x".repeat(1 << 20);
+    let burst = format!("msg:a\nmsg:b\nquit\n{junk}");
+    on_each_transport(&Config::default(), |server, address| {
+        for _ in 0..200 {
+            let mut peer = Peer::connect(address);
+            peer.send(&burst);
+            peer.expect("a");
+            peer.expect("b");
+            peer.expect_end();
+        }
+        server.wait_until_empty();
+    });
+}
+
+#[test]
+fn a_stop_answers_what_has_arrived_and_no_more() {
+    on_each_transport(&Config::default(), |server, address| {
+        let mut peer = Peer::named(address, "ada");
+        let mut other = Peer::connect(address);
+        let before = other.stat("bytes-in");
+        let lines = "msg:a\nmsg:b\nmsg:half a li";
+        peer.send(lines);
+        // Once the server has read it, it has surely arrived.
+        let mut wanted = before + lines.len() as u64;
+        wait_for("the lines to be read", || {
+            wanted += 6;
+            other.stat("bytes-in") == wanted
+        });
+        server.handle.stop();
+        for line in ["a", "b", "error: server is shutting down"] {
+            peer.expect(line);
+        }
+        peer.expect_end();
+        other.expect("error: server is shutting down");
+        other.expect_end();
+    });
+}
+
+#[test]
+fn a_stop_is_quick_with_idle_clients_and_a_stuck_one() {
+    on_each_program(&[], |server, address| {
+        let mut idle: Vec<Peer> = (0..200).map(|_| Peer::connect(address)).collect();
+        idle.iter_mut().for_each(Peer::ping);
+        let stuck = Peer::connect(address);
+        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
+        while (&stuck.stream).write_all(flood.as_bytes()).is_ok() {}
+        let began = Instant::now();
+        server.program.signal("TERM");
+        for peer in &mut idle {
+            peer.expect("error: server is shutting down");
+            peer.expect_end();
+        }
+        server.program.logged("stopped after");
+        // A second is promised, five are the grace; the machine may be busy.
+        assert!(began.elapsed() < Duration::from_secs(4), "took {:?}", began.elapsed());
+        assert!(!server.program.stderr().contains("cutting off"));
+    });
+}
+
+#[test]
+fn a_flood_does_not_hold_up_a_stop() {
+    let config = Config { limits: Limits { grace: DEADLINE, ..Limits::default() }, ..Config::default() };
+    on_each_transport(&config, |server, address| {
+        let stream = Stream::connect(address, DEADLINE).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let lines = "ping\n".repeat(1000);
+                while (&stream).write_all(lines.as_bytes()).is_ok() {}
+            });
+            let mut received = Vec::new();
+            let mut buffer = [0; 65536];
+            while received.len() < 1_000_000 {
+                let count = (&stream).read(&mut buffer).unwrap();
+                received.extend_from_slice(&buffer[..count]);
+            }
+            server.handle.stop();
+            while let Ok(count @ 1..) = (&stream).read(&mut buffer) {
+                received.extend_from_slice(&buffer[..count]);
+            }
+            let text = String::from_utf8(received).unwrap();
+            let (pongs, last) = text.split_at(text.find("error").unwrap());
+            assert_eq!(pongs.len() % "pong\r\n".len(), 0);
+            assert_eq!(last, "error: server is shutting down\r\n");
+        });
+    });
+}
+
+#[test]
+fn without_a_token_in_time_a_client_is_closed_however_much_it_says() {
+    let directory = TempDir::new();
+    let token = directory.join("token");
+    fs::write(&token, "secret\n").unwrap();
+    let server = ServerProgram::start(&["--token-file", token.to_str().unwrap()]);
+    let mut silent = server.connect();
+    let mut trickling = server.connect();
+    let mut right = server.connect();
+    assert_eq!(right.ask("auth:secret"), "authenticated");
+    let began = Instant::now();
+    let mut pongs = 0;
+    let end = loop {
+        let line = trickling.ask("ping");
+        if line != "pong" {
+            break line;
+        }
+        pongs += 1;
+        // The pace of the trickle, not a wait for something.
+        thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(end, "error: not authenticated within 10 seconds");
+    assert!(pongs > 1 && began.elapsed() > Duration::from_secs(9));
+    trickling.expect_end();
+    silent.expect("error: not authenticated within 10 seconds");
+    silent.expect_end();
+    server.program.logged(": not authenticated in time;");
+    right.ping();
+}
+
+#[test]
+fn the_classic_dialect_speaks_the_bytes_of_the_demo() {
+    on_each_program(&["--dialect", "classic"], |server, address| {
+        let stream = Stream::connect(address, DEADLINE).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let ask = |command: &str, reply: &str| {
+            (&stream).write_all(command.as_bytes()).unwrap();
+            let mut buffer = vec![0; reply.len()];
+            (&stream).read_exact(&mut buffer).unwrap();
+            assert_eq!(String::from_utf8(buffer).unwrap(), reply, "{command:?}");
+        };
+        ask("iam:ada", "adahas joined");
+        ask("msg:hello", "hello");
+        ask("msg:hel\r\nlo\r\n", "hello");
+        ask("msg:first:second", "first");
+        ask("iam:error", "errorhas joined");
+        (&stream).write_all(b"quit").unwrap();
+        assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0);
+        server.program.logged(": quit;");
+
+        let stream = Stream::connect(address, DEADLINE).unwrap();
+        (&stream).write_all(b"nonsense").unwrap();
+        stream.shutdown(Shutdown::Write);
+        assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0, "no reply");
+
+        let stream = Stream::connect(address, DEADLINE).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        (&stream).write_all(b"msg:x").unwrap();
+        (&stream).read_exact(&mut [0; 1]).unwrap();
+        server.program.signal("TERM");
+        assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0, "no last words");
+    });
+    let outcome = run(env!("CARGO_BIN_EXE_localsocket-server"), &["--dialect", "classic", "--mode", "room"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""));
+    assert_eq!(outcome.stderr, "localsocket-server: the classic dialect has no room mode\n");
+}
