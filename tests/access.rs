@@ -1,0 +1,244 @@
+//! Who may come in, what the programs refuse, and sockets that a service manager hands over.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use common::{DEADLINE, Peer, ServerProgram, TempDir, on_each_transport, run, wait_for};
+use localsocket::{Address, Config};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+
+#[test]
+fn before_the_token_little_works_and_after_it_everything() {
+    let config = Config { token: Some("s:e cret".to_owned().into()), ..Config::default() };
+    on_each_transport(&config, |_, address| {
+        const FIRST: &str = "error: authenticate first: auth:<token>";
+        let mut peer = Peer::connect(address);
+        for (line, reply) in [
+            ("ping", "pong"),
+            ("help", "help: iam:<name>, msg:<text>, to:<name>:<text>, who, ping, stats, help, auth:<token>, quit"),
+            ("iam:ada", FIRST),
+            ("msg:x", FIRST),
+            ("to:a:b", FIRST),
+            ("who", FIRST),
+            ("stats", FIRST),
+            ("nonsense", FIRST),
+            ("auth", FIRST),
+            ("auth:s:e cret", "authenticated"),
+            ("auth:s:e cret", "authenticated"),
+            ("msg:x", "x"),
+        ] {
+            assert_eq!(peer.ask(line), reply, "{line}");
+        }
+        assert_eq!(peer.ask("auth:other"), "error: wrong token");
+        peer.expect_end();
+        let mut peer = Peer::connect(address);
+        peer.send("auth:s:e creT\nmsg:not run\n");
+        peer.expect("error: wrong token");
+        peer.expect_end();
+        let mut peer = Peer::connect(address);
+        peer.send("quit\n");
+        peer.expect_end();
+    });
+}
+
+#[test]
+fn the_token_is_never_logged() {
+    let directory = TempDir::new();
+    let token = directory.join("token");
+    fs::write(&token, "s3cret\r\nsecond line\n").unwrap();
+    let token = token.to_str().unwrap();
+    let mut command = Command::new(SERVER);
+    command.args(["--listen", "127.0.0.1:0", "--token-file", token]).env("RUST_LOG", "trace");
+    let mut server = ServerProgram::from_command(&mut command);
+    let address = server.address().to_string();
+    let outcome = run(CLIENT, &["--connect", &address, "--token-file", token, "hello"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"));
+    server.connect().ask("auth:s3cret guess");
+    server.program.signal("TERM");
+    let log = server.program.wait().stderr;
+    assert!(log.contains("hello") && log.contains("wrong token"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[test]
+fn beyond_loopback_only_with_a_token_or_on_request() {
+    let directory = TempDir::new();
+    let token = directory.join("token");
+    fs::write(&token, "secret").unwrap();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let outcome = run(SERVER, &["--listen", "127.0.0.1:0", "--listen", address], b"");
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""), "{outcome:?}");
+        for word in [address, "--token-file", "--allow-remote", "container"] {
+            assert!(outcome.stderr.contains(word) && outcome.stderr.lines().count() == 1, "{outcome:?}");
+        }
+    }
+    for permission in [["--token-file", token.to_str().unwrap()].as_slice(), &["--allow-remote"]] {
+        let server = ServerProgram::start(&[&["--listen", "0.0.0.0:0"], permission].concat());
+        let line = server.program.logged("listening on 0.0.0.0:");
+        let own = localsocket::own_address();
+        assert_eq!(line.contains("; this machine is "), own.is_some(), "{line}");
+        assert!(own.is_none_or(|own| line.ends_with(&own.to_string())), "{line}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_one_clear_line_and_exit_code_2() {
+    let directory = TempDir::new();
+    let empty = directory.join("empty");
+    fs::write(&empty, "\nsecret\n").unwrap();
+    let missing = directory.join("missing");
+    let (empty, missing) = (empty.to_str().unwrap(), missing.to_str().unwrap());
+    let cases: [(&str, &[&str], &str); 16] = [
+        (SERVER, &["--nonsense"], "there is no option --nonsense; --help lists them"),
+        (SERVER, &["word"], "'word' is not an option; --help lists them"),
+        (SERVER, &["--mode"], "--mode needs a value: --mode echo|room"),
+        (SERVER, &["--mode", "chat"], "--mode: 'chat' does not fit; allowed: echo, room"),
+        (SERVER, &["--max-clients", "0"], "--max-clients: '0' does not fit; allowed: a number from 1 to 4194304"),
+        (SERVER, &["--grace", "soon"], "--grace: 'soon' does not fit; allowed: a time in seconds from 0 to 31536000"),
+        (SERVER, &["--unix-mode", "888"], "--unix-mode: '888' does not fit; allowed: an octal number from 0 to 777"),
+        (SERVER, &["--dialect=classic", "-m", "room"], "the classic dialect has no room mode"),
+        (
+            SERVER,
+            &["-l", "12345"],
+            "--listen: '12345' is no address: there is no port; allowed: HOST:PORT, [IPV6]:PORT, unix:PATH",
+        ),
+        (
+            SERVER,
+            &["--token-file", missing],
+            &format!("--token-file: {missing}: No such file or directory (os error 2)"),
+        ),
+        (
+            SERVER,
+            &["--token-file", empty],
+            &format!("--token-file: {empty}: its first line is empty; it has to hold the token"),
+        ),
+        (
+            CLIENT,
+            &["--token-file", empty],
+            &format!("--token-file: {empty}: its first line is empty; it has to hold the token"),
+        ),
+        (CLIENT, &["--verbatim=yes"], "--verbatim takes no value"),
+        (CLIENT, &["--wait", "-1"], "--wait: '-1' does not fit; allowed: a time in seconds from 0 to 31536000"),
+        (CLIENT, &["--name", "a\nb"], "--name: it holds a line end"),
+        (
+            CLIENT,
+            &["-c", "host"],
+            "--connect: 'host' is no address: there is no port; allowed: HOST:PORT, [IPV6]:PORT, unix:PATH",
+        ),
+    ];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    for (program, arguments, message) in cases {
+        let connect = if program == CLIENT && arguments[0] != "-c" { vec!["-c", &address] } else { Vec::new() };
+        let outcome = run(program, &[&connect, arguments].concat(), b"");
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""), "{arguments:?}: {outcome:?}");
+        assert_eq!(outcome.stderr.split_once(": ").unwrap().1, format!("{message}\n"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    for (program, name) in [(SERVER, "localsocket-server"), (CLIENT, "localsocket-client")] {
+        for flag in ["-h", "--help"] {
+            let outcome = run(program, &[flag], b"");
+            assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
+            assert!(outcome.stdout.starts_with(&format!("Usage: {name} [OPTIONS]")), "{outcome:?}");
+        }
+        for flag in ["-V", "--version"] {
+            let outcome = run(program, &[flag], b"");
+            let version = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+            assert_eq!((outcome.code, outcome.stdout, &*outcome.stderr), (Some(0), version, ""));
+        }
+    }
+}
+
+/// The server as a service manager starts it, with `socket` as descriptor 3.
+fn hand_over(socket: impl Into<OwnedFd>, more: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"";
+    command.args(["-c", script, SERVER]).args(more).stdin(Stdio::from(socket.into()));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_service_manager_hands_over_sockets_and_hears_of_the_state() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let notify = directory.join("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let state = || {
+        let mut buffer = [0; 100];
+        let count = manager.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp_address = Address::from(tcp.local_addr().unwrap());
+    let unix = UnixListener::bind(&path).unwrap();
+    for (socket, address) in [(OwnedFd::from(tcp), tcp_address), (unix.into(), Address::Unix(path.clone()))] {
+        // --listen is of no account then.
+        let mut command = hand_over(socket, &["--listen", "127.0.0.1:1"]);
+        let server = command.env("NOTIFY_SOCKET", &notify).spawn().unwrap();
+        assert_eq!(state(), "READY=1");
+        let mut peer = Peer::connect(&address);
+        peer.ping();
+        Command::new("sh").args(["-c", &format!("kill -TERM {}", server.id())]).status().unwrap();
+        assert_eq!(state(), "STOPPING=1");
+        peer.expect("error: server is shutting down");
+        peer.expect_end();
+        let output = server.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("listening on {address}\n"));
+    }
+    assert!(path.exists(), "a socket that was handed over is not removed");
+}
+
+#[test]
+fn what_is_no_listening_stream_socket_is_not_taken_over() {
+    let directory = TempDir::new();
+    let file = fs::File::create(directory.join("file")).unwrap();
+    let datagram = UnixDatagram::bind(directory.join("datagram")).unwrap();
+    let (connected, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    for (descriptor, what) in [
+        (OwnedFd::from(file), "inherited descriptor 3 is not a socket"),
+        (datagram.into(), "inherited descriptor 3 is not a stream socket"),
+        (connected.into(), "inherited descriptor 3 does not listen"),
+    ] {
+        let output = hand_over(descriptor, &[]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(what), "{stderr}");
+    }
+}
+
+#[test]
+fn systemd_socket_activate_works_too() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let spawned = Command::new("systemd-socket-activate")
+        .args(["--listen", path.to_str().unwrap(), SERVER])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut launcher) = spawned else {
+        eprintln!("SKIPPED: systemd-socket-activate is not installed");
+        return;
+    };
+    wait_for("the launcher to listen", || path.exists());
+    let address = Address::Unix(path);
+    // The server starts with the first client.
+    thread::scope(|scope| scope.spawn(|| Peer::connect(&address).ping()).join().unwrap());
+    Command::new("sh").args(["-c", &format!("kill -TERM {}", launcher.id())]).status().unwrap();
+    assert_eq!(launcher.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,200 @@
+//! The file of a Unix socket: its permissions, whose it is, and what is never touched.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use common::{Peer, Program, ServerProgram, TempDir, run, wait_for};
+use localsocket::Address;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+
+fn unix(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+fn start(path: &Path) -> ServerProgram {
+    ServerProgram::start(&["--listen", &unix(path)])
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn permissions_are_never_looser_than_asked_for() {
+    for (umask, asked, wanted) in
+        [("000", None, 0o600), ("077", Some("666"), 0o666), ("022", Some("660"), 0o660), ("000", Some("0"), 0)]
+    {
+        let directory = TempDir::new();
+        let path = directory.join("hub.sock");
+        let loosest = AtomicU32::new(0);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    if let Ok(found) = fs::symlink_metadata(&path) {
+                        loosest.fetch_or(found.permissions().mode() & 0o7777, Ordering::Relaxed);
+                    }
+                }
+            });
+            for _ in 0..10 {
+                let option = asked.map_or(String::new(), |mode| format!("--unix-mode {mode}"));
+                let script = format!("umask {umask}; exec \"$0\" --listen \"$1\" {option}");
+                let mut server =
+                    ServerProgram::from_command(Command::new("sh").args(["-c", &script, SERVER, &unix(&path)]));
+                assert_eq!(mode(&path), wanted, "umask {umask}");
+                server.program.signal("TERM");
+                assert_eq!(server.program.wait().code, Some(0));
+                assert!(!path.exists());
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let loosest = loosest.into_inner();
+        assert_eq!(loosest & !wanted, 0, "seen {loosest:o} under umask {umask}");
+    }
+}
+
+#[test]
+fn a_stale_file_is_replaced_and_a_live_server_never_robbed() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    for _ in 0..3 {
+        let mut server = start(&path);
+        server.connect().ping();
+        let second = run(SERVER, &["--listen", &unix(&path)], b"");
+        assert_eq!((second.code, &*second.stdout), (Some(1), ""));
+        let wanted =
+            format!("localsocket-server: cannot listen on {}: in use: a live server listens there\n", unix(&path));
+        assert_eq!(second.stderr, wanted);
+        server.connect().ping();
+        server.program.signal("KILL");
+        server.program.wait();
+        assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
+    }
+}
+
+#[test]
+fn of_two_servers_at_one_stale_file_exactly_one_lives() {
+    // A hundred by hand: RACE_ROUNDS=100.
+    let rounds = std::env::var("RACE_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    for round in 0..rounds {
+        drop(UnixListener::bind(&path).unwrap());
+        let mut programs = [(); 2].map(|()| Program::spawn(Command::new(SERVER).args(["--listen", &unix(&path)])));
+        wait_for("one to listen and one to give up", || {
+            let listen = programs.iter().filter(|program| program.stdout().contains("listening on")).count();
+            let refused = programs.iter().filter(|program| program.stderr().contains("in use")).count();
+            assert!(listen <= 1, "round {round}: both listen");
+            (listen, refused) == (1, 1)
+        });
+        Peer::connect(&Address::Unix(path.clone())).ping();
+        for program in &mut programs {
+            let refused = program.stderr().contains("in use");
+            if !refused {
+                program.signal("TERM");
+            }
+            assert_eq!(program.wait().code, Some(i32::from(refused)), "round {round}");
+        }
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn what_is_no_stale_socket_is_never_touched() {
+    let directory = TempDir::new();
+    let file = directory.join("file");
+    fs::write(&file, "precious").unwrap();
+    let folder = directory.join("folder");
+    fs::create_dir(&folder).unwrap();
+    let stale = directory.join("stale");
+    drop(UnixListener::bind(&stale).unwrap());
+    let link = directory.join("link");
+    symlink(&stale, &link).unwrap();
+    let datagram = directory.join("datagram");
+    let _datagram = UnixDatagram::bind(&datagram).unwrap();
+    for (path, what) in [
+        (&file, "in use: a regular file is there, which is left as it is"),
+        (&folder, "in use: a directory is there, which is left as it is"),
+        (&link, "in use: a symbolic link is there, which is left as it is"),
+        (&datagram, "in use: a socket is there, and whether a server lives behind it cannot be told"),
+        (&directory.join("no/where"), "there is no directory"),
+        (&directory.join(&"x".repeat(120)), "the path is too long: "),
+    ] {
+        let before = fs::symlink_metadata(path).ok().map(|found| (found.ino(), found.mode(), found.size()));
+        let outcome = run(SERVER, &["--listen", &unix(path)], b"");
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+        let wanted = format!("localsocket-server: cannot listen on {}: {what}", unix(path));
+        assert!(outcome.stderr.starts_with(&wanted) && outcome.stderr.lines().count() == 1, "{outcome:?}");
+        let after = fs::symlink_metadata(path).ok().map(|found| (found.ino(), found.mode(), found.size()));
+        assert_eq!(before, after);
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+}
+
+#[test]
+fn the_longest_path_a_socket_can_have_works() {
+    let directory = TempDir::new();
+    let path = directory.join(&"x".repeat(107 - directory.0.as_os_str().len() - 1));
+    assert_eq!(path.as_os_str().len(), 107);
+    start(&path).connect().ping();
+}
+
+#[test]
+fn at_exit_a_server_removes_its_own_file_only() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let mut loser = start(&path);
+    fs::remove_file(&path).unwrap();
+    let winner = start(&path);
+    loser.program.signal("TERM");
+    assert_eq!(loser.program.wait().code, Some(0));
+    winner.connect().ping();
+}
+
+#[test]
+fn several_listeners_share_one_list() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    // A plain path with a slash in it is a Unix socket's.
+    let listen = ["--listen", "127.0.0.1:0", "--listen", path.to_str().unwrap(), "--listen", "[::1]:0"];
+    let server = ServerProgram::start(&listen);
+    assert_eq!(server.addresses[1].to_string(), unix(&path));
+    let mut peers: Vec<Peer> =
+        server.addresses.iter().zip(["a", "b", "c"]).map(|(address, name)| Peer::named(address, name)).collect();
+    assert_eq!(peers[0].ask("who"), "who: a, b, c");
+}
+
+#[test]
+fn a_relative_path_is_relative_to_where_the_server_was_started() {
+    let directory = TempDir::new();
+    let mut command = Command::new(SERVER);
+    let mut server = ServerProgram::from_command(command.args(["--listen", "unix:hub.sock"]).current_dir(&directory.0));
+    assert_eq!(server.addresses[0].to_string(), "unix:hub.sock");
+    Peer::connect(&Address::Unix(directory.join("hub.sock"))).ping();
+    server.program.signal("TERM");
+    server.program.wait();
+    assert!(!directory.join("hub.sock").exists());
+}
+
+#[test]
+fn one_address_that_fails_fails_all_and_leaves_no_file() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let outcome = run(SERVER, &["--listen", &unix(&path), "--listen", &address], b"");
+    let wanted =
+        format!("localsocket-server: cannot listen on {address}: in use: another program listens there already\n");
+    assert_eq!((outcome.code, &*outcome.stdout, outcome.stderr), (Some(1), "", wanted));
+    assert!(!path.exists());
+}
