@@ -1,0 +1,420 @@
+//! The client: the real program against the real server and against scripted ones, and the library's half.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Program, ServerProgram, TempDir, TestServer, run, wait_for};
+use localsocket::{Address, Change, Client, ClientError, ClientOptions, Config, Mode};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+
+/// The client, connected to an address, with its input open.
+fn client(address: &Address, arguments: &[&str]) -> Program {
+    Program::spawn(Command::new(CLIENT).args(["--connect", &address.to_string()]).args(arguments))
+}
+
+/// A server of one connection that plays a script, and gives what the script gives.
+fn scripted<T: Send + 'static>(
+    script: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (Address, thread::JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().into();
+    let playing = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        script(stream)
+    });
+    (address, playing)
+}
+
+/// All that a client sends until it closes its half.
+fn record(mut stream: TcpStream) -> String {
+    let mut all = String::new();
+    stream.read_to_string(&mut all).unwrap();
+    all
+}
+
+fn sent(arguments: &[&str], input: &[u8]) -> String {
+    let (address, recording) = scripted(record);
+    let address = address.to_string();
+    let outcome = run(CLIENT, &[&["--connect", &address], arguments].concat(), input);
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), ""), "{outcome:?}");
+    recording.join().unwrap()
+}
+
+#[test]
+fn commands_are_sent_as_they_are_and_other_text_as_a_message() {
+    let input = "hello\nwho\niam:ada\nto:bob:hi\nto:bob\nping:\n\n\r\nstats\r\n quit\nmsg:a\nauth:x\nlast";
+    let wanted = "msg:hello\r\nwho\r\niam:ada\r\nto:bob:hi\r\nmsg:to:bob\r\nmsg:ping:\r\nstats\r\nmsg: quit\r\n\
+                  msg:a\r\nauth:x\r\nmsg:last\r\n";
+    assert_eq!(sent(&[], input.as_bytes()), wanted);
+    assert_eq!(
+        sent(&["hello", "who\nagain\n", "", "a b"], b"not read"),
+        "msg:hello\r\nwho\r\nmsg:again\r\nmsg:a b\r\n"
+    );
+    assert_eq!(sent(&["--verbatim"], b"hello\n\nwho\r\nlast"), "hello\r\nwho\r\nlast\r\n");
+    assert_eq!(sent(&["--", "--name"], b""), "msg:--name\r\n");
+}
+
+#[test]
+fn token_and_name_go_first() {
+    let directory = TempDir::new();
+    let token = directory.join("token");
+    fs::write(&token, "s:ecret\r\nmore\n").unwrap();
+    let arguments = ["--token-file", token.to_str().unwrap(), "-n", "ada", "hello"];
+    assert_eq!(sent(&arguments, b""), "auth:s:ecret\r\niam:ada\r\nmsg:hello\r\n");
+}
+
+#[test]
+fn what_is_piped_in_comes_back_in_order() {
+    let server = ServerProgram::start(&[]);
+    let input: String = (0..200_000).map(|n| format!("{n}\n")).collect();
+    let outcome = run(CLIENT, &["-c", &server.address().to_string()], input.as_bytes());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stdout == input, "not what was sent");
+    let address = server.address();
+    assert_eq!(
+        outcome.stderr,
+        format!("localsocket-client: connected to {address}\nlocalsocket-client: disconnected\n")
+    );
+}
+
+#[test]
+fn the_client_ends_at_once_when_the_server_ends_it() {
+    let (address, playing) = scripted(|mut stream| stream.write_all(b"bye\r\nand no line end").unwrap());
+    let mut program = client(&address, &[]);
+    let outcome = program.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), "bye\nand no line end\n"), "{outcome:?}");
+    assert!(outcome.stderr.ends_with("disconnected: the server has ended the connection\n"), "{outcome:?}");
+    playing.join().unwrap();
+
+    // With quit it was asked to.
+    let server = ServerProgram::start(&[]);
+    let mut program = client(server.address(), &[]);
+    program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
+    let outcome = program.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
+}
+
+#[test]
+fn an_error_is_exit_code_3_unless_a_person_types() {
+    let server = ServerProgram::start(&["--max-clients", "1"]);
+    let address = server.address().to_string();
+    let outcome = run(CLIENT, &["-c", &address, "iam:a:b", "hello"], b"");
+    assert_eq!(outcome.code, Some(3));
+    assert!(outcome.stdout.starts_with("error: a name holds") && outcome.stdout.ends_with("\nhello\n"), "{outcome:?}");
+    server.program.logged("has left");
+    let mut inside = server.connect();
+    inside.ping();
+    let outcome = run(CLIENT, &["-c", &address, "hello"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: server is full (1 clients)\n"));
+    assert!(outcome.stderr.contains("--max-clients"), "{outcome:?}");
+}
+
+#[test]
+fn where_no_connection_can_be_made_it_says_what_to_do() {
+    let directory = TempDir::new();
+    let stale = directory.join("stale");
+    drop(UnixListener::bind(&stale).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    for (address, why) in [
+        (nobody, "nothing listens there; is the server running?"),
+        (format!("unix:{}", stale.display()), "the socket file is stale, its server is gone; start the server again"),
+        (format!("unix:{}", directory.join("none").display()), "there is no such file; is the server running?"),
+    ] {
+        let outcome = run(CLIENT, &["-c", &address, "hello"], b"");
+        let wanted = format!("localsocket-client: cannot connect to {address}: {why}\n");
+        assert_eq!((outcome.code, &*outcome.stdout, outcome.stderr), (Some(1), "", wanted));
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let server = ServerProgram::start(&[]);
+    let script = "seq 200000 | \"$0\" -c \"$1\" 2>\"$2\" | head -1; cat \"$2\"";
+    let directory = TempDir::new();
+    let log = directory.join("log");
+    let arguments = ["-c", script, CLIENT, &server.address().to_string(), log.to_str().unwrap()];
+    let outcome = run("sh", &arguments, b"");
+    assert_eq!(outcome.stdout, format!("1\nlocalsocket-client: connected to {}\n", server.address()));
+}
+
+#[test]
+fn control_characters_are_left_alone_in_a_pipe_and_shown_on_a_terminal() {
+    let server = ServerProgram::start(&[]);
+    let address = server.address().to_string();
+    let outcome = run(CLIENT, &["-c", &address, "a\x1b[31m\tb"], b"");
+    assert_eq!(outcome.stdout, "a\x1b[31m\tb\n");
+
+    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: there is no script(1) to make a terminal");
+        return;
+    }
+    let on_terminal = |lines: &str| {
+        let command = format!("{CLIENT} -c {address} {lines}");
+        run("script", &["-qec", &command, "/dev/null"], b"").stdout.replace('\r', "")
+    };
+    let shown = on_terminal("\"$(printf 'a\\033[31m\\tb')\"");
+    assert!(shown.contains("\na\\u{1b}[31m\tb\n"), "{shown:?}");
+    let shown = on_terminal("iam:error");
+    assert!(shown.contains("\n\x1b[31merror: a name holds"), "{shown:?}");
+    let command = format!("NO_COLOR=1 {CLIENT} -c {address} iam:error");
+    let shown = run("script", &["-qec", &command, "/dev/null"], b"").stdout;
+    assert!(shown.contains("\nerror: a name holds"), "{shown:?}");
+}
+
+#[test]
+fn it_waits_for_a_server_that_is_still_to_come() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let address = Address::Unix(path.clone());
+    let mut program = client(&address, &["--wait", "30", "hello"]);
+    // It has tried in vain once it waits: it would have ended otherwise.
+    thread::sleep(Duration::from_millis(150));
+    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    let outcome = program.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
+    drop(_server);
+    let began = Instant::now();
+    let outcome = client(&Address::Unix(directory.join("none")), &["--wait", "0.3", "hello"]).wait();
+    assert_eq!(outcome.code, Some(1));
+    assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
+fn ping_is_a_health_check() {
+    let server = ServerProgram::start(&[]);
+    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--ping"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "pong\n", ""));
+    // One that accepts and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let outcome = run(CLIENT, &["-c", &address, "--ping", "--connect-timeout", "0.3"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""));
+    let wanted = format!("localsocket-client: no pong from {address}: nothing came in time\n");
+    assert_eq!(outcome.stderr, wanted);
+}
+
+/// Numbers in the log of a client that count lines without an answer.
+fn unanswered(log: &str) -> usize {
+    let lines = log.lines().filter_map(|line| line.split_once("; ")?.1.split_once(" line")?.0.parse::<usize>().ok());
+    lines.sum()
+}
+
+#[test]
+fn a_server_killed_five_times_loses_no_line_that_is_not_counted() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let address = Address::Unix(path.clone());
+    let listen = ["--listen".to_owned(), address.to_string()];
+    let start = || ServerProgram::start(&listen.each_ref().map(String::as_str));
+    let mut server = start();
+    let mut program = client(&address, &["--reconnect"]);
+    let mut stdin = program.stdin.take().unwrap();
+    const LINES: usize = 300_000;
+    let progress = Arc::new(Mutex::new(0));
+    let feeding = thread::spawn({
+        let progress = Arc::clone(&progress);
+        move || {
+            for n in 0..LINES {
+                stdin.write_all(format!("{n}\n").as_bytes()).unwrap();
+                *progress.lock().unwrap() = n;
+            }
+        }
+    });
+    for kill in 1..=5 {
+        wait_for("the input to have come that far", || *progress.lock().unwrap() >= kill * LINES / 10);
+        server.program.signal("KILL");
+        server.program.wait();
+        server = start();
+        wait_for("it to be connected again", || program.stderr().matches("connected to").count() > kill);
+    }
+    feeding.join().unwrap();
+    let outcome = program.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let received: Vec<usize> = outcome.stdout.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(received.is_sorted_by(|one, next| one < next), "doubled or out of order");
+    let counted = unanswered(&outcome.stderr);
+    assert_eq!(received.len() + counted, LINES, "{} received, {counted} counted\n{}", received.len(), outcome.stderr);
+}
+
+#[test]
+fn a_frozen_server_is_noticed_and_the_next_one_found() {
+    let directory = TempDir::new();
+    let address = Address::Unix(directory.join("hub.sock"));
+    let frozen = ServerProgram::start(&["--listen", &address.to_string()]);
+    let mut program = client(&address, &["--reconnect", "--heartbeat", "0.2", "--name", "ada"]);
+    wait_for("the log-in", || program.stdout() == "ada has joined\n");
+    frozen.program.signal("STOP");
+    program.logged("disconnected: the connection is lost: the server does not answer");
+    fs::remove_file(directory.join("hub.sock")).unwrap();
+    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    wait_for("the next log-in", || program.stdout() == "ada has joined\nada has joined\n");
+    program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
+    let outcome = program.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "ada has joined\nada has joined\nhello\n"));
+    frozen.program.signal("CONT");
+}
+
+#[test]
+fn heartbeats_are_sent_in_silence_and_their_answers_swallowed() {
+    let (address, playing) = scripted(|stream| {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        for _ in 0..3 {
+            assert_eq!(lines.next().unwrap().unwrap(), "ping");
+            { &stream }.write_all(b"pong\r\n").unwrap();
+        }
+        { &stream }.write_all(b"pong\r\nhello\r\n").unwrap();
+        while lines.next().unwrap().unwrap() == "ping" {
+            { &stream }.write_all(b"pong\r\n").unwrap();
+        }
+    });
+    let mut program = client(&address, &["--heartbeat", "0.1"]);
+    // The one that was not asked for is shown.
+    wait_for("the lines", || program.stdout() == "pong\nhello\n");
+    program.stdin.as_mut().unwrap().write_all(b"bye\n").unwrap();
+    playing.join().unwrap();
+    program.wait();
+}
+
+#[test]
+fn a_frozen_server_is_noticed_while_the_input_floods() {
+    let server = ServerProgram::start(&[]);
+    let mut program = client(server.address(), &["--heartbeat", "0.3"]);
+    let mut stdin = program.stdin.take().unwrap();
+    stdin.write_all(b"hello\n").unwrap();
+    wait_for("the echo", || program.stdout() == "hello\n");
+    server.program.signal("STOP");
+    thread::spawn(move || while stdin.write_all(&[b'x'; 1000]).and_then(|()| stdin.write_all(b"\n")).is_ok() {});
+    let outcome = program.wait();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the connection is lost"), "{}", outcome.stderr);
+    server.program.signal("CONT");
+}
+
+#[test]
+fn a_wrong_token_is_not_tried_again_for_ever() {
+    let directory = TempDir::new();
+    let (right, wrong) = (directory.join("right"), directory.join("wrong"));
+    fs::write(&right, "right").unwrap();
+    fs::write(&wrong, "wrong").unwrap();
+    let server = ServerProgram::start(&["--token-file", right.to_str().unwrap()]);
+    let address = server.address().to_string();
+    let arguments = ["-c", &address, "--reconnect", "--token-file", wrong.to_str().unwrap(), "hello"];
+    let outcome = run(CLIENT, &arguments, b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: wrong token\n"), "{outcome:?}");
+    assert!(outcome.stderr.contains("the server's --token-file holds another token"), "{outcome:?}");
+}
+
+#[test]
+fn receiving_with_a_timeout_never_loses_half_a_line() {
+    let (go, gone) = std::sync::mpsc::channel();
+    let (address, playing) = scripted(move |mut stream| {
+        for piece in ["he", "ll", "o\r", "\nwor", "ld\r\n"] {
+            stream.write_all(piece.as_bytes()).unwrap();
+            gone.recv().unwrap();
+        }
+    });
+    let mut client = Client::connect(&address).unwrap();
+    let mut received = Vec::new();
+    while received.len() < 2 {
+        match client.receive(Some(Duration::from_millis(20))) {
+            Ok(line) => received.push(line),
+            Err(ClientError::TimedOut) => go.send(()).unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(received, ["hello", "world"]);
+    go.send(()).unwrap();
+    assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let mut ada = Client::connect(&server.unix).unwrap();
+    ada.log_in("ada", DEADLINE).unwrap();
+    let mut bob = Client::connect(&server.tcp).unwrap();
+    assert_eq!(bob.request("who", DEADLINE).unwrap(), "who: ada");
+    ada.send("msg:before").unwrap();
+    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "ada: before");
+    let error = bob.log_in("ada", DEADLINE).unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    bob.log_in("bob", DEADLINE).unwrap();
+    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "ada: before");
+    assert!(matches!(bob.send("msg:a\nquit"), Err(ClientError::NotOneLine)));
+    bob.send("msg:cr stays\r").unwrap();
+    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "bob: cr stays\r");
+    bob.quit(DEADLINE).unwrap();
+    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "bob has joined");
+}
+
+#[test]
+fn a_client_that_is_not_split_connects_again_when_it_sends() {
+    let directory = TempDir::new();
+    let address = Address::Unix(directory.join("hub.sock"));
+    let mut server = ServerProgram::start(&["--listen", &address.to_string()]);
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let on_change = Arc::new({
+        let changes = Arc::clone(&changes);
+        move |change: Change<'_>| {
+            changes.lock().unwrap().push(match change {
+                Change::Connected => "connected",
+                Change::Disconnected { .. } => "disconnected",
+                Change::Retrying { .. } => "retrying",
+            });
+        }
+    });
+    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    client.log_in("ada", DEADLINE).unwrap();
+    server.program.signal("KILL");
+    server.program.wait();
+    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    client.send("msg:hello").unwrap();
+    // The name is used again.
+    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "ada has joined");
+    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "hello");
+    assert_eq!(*changes.lock().unwrap(), ["connected", "disconnected", "retrying", "connected"]);
+}
+
+#[test]
+fn only_who_may_write_to_the_socket_can_connect() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let _server = ServerProgram::start(&["--listen", path.to_str().unwrap()]);
+    assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).unwrap();
+    if fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap_or(1) != 0 {
+        eprintln!("SKIPPED: only root can try as somebody else");
+        return;
+    }
+    let copy = copy_for_all(&directory);
+    let script = format!("{} -c {} hello", copy.display(), path.display());
+    let outcome = run("setpriv", &["--reuid", "65534", "--clear-groups", "sh", "-c", &script], b"");
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("no permission; the server's --unix-mode says who may connect"), "{outcome:?}");
+}
+
+/// The client where everybody can run it.
+fn copy_for_all(directory: &TempDir) -> std::path::PathBuf {
+    let copy = directory.join("client");
+    fs::copy(Path::new(CLIENT), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}
