@@ -4,12 +4,17 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
-PROGRAMS = localsocket-server localsocket-client localsocket-bench
+PROGRAMS = localsocket-server localsocket-client
 MANPAGES = localsocket-server.1 localsocket-client.1
 BUILD = $(CARGO) build --release --locked
 TARGET = $${CARGO_TARGET_DIR:-target}
+BINDIR = $(PREFIX)/bin
+MANDIR = $(PREFIX)/share/man/man1
+UNITDIR ?= /etc/systemd/system
+UNITS = localsocket.service localsocket.socket
+STATIC ?= target/static
 
-.PHONY: help run-server run-client build test check fmt doc install uninstall clean
+.PHONY: help run-server run-client build test check fmt doc static install install-systemd uninstall clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -44,12 +49,34 @@ fmt: ## format the source
 doc: ## build the documentation of the library
 	$(CARGO) doc --locked --no-deps
 
-install: build ## install the programs below PREFIX (and DESTDIR)
-	install -d $(DESTDIR)$(PREFIX)/bin
-	for program in $(PROGRAMS); do install -m 755 $(TARGET)/release/$$program $(DESTDIR)$(PREFIX)/bin/ || exit 1; done
+static: ## build fully static programs into STATIC, and check that they run in an empty root directory
+	@host=$$(rustc -vV | sed -n 's/^host: //p'); triple=$$host; \
+	musl=$$(echo "$$host" | sed 's/-gnu$$/-musl/'); \
+	if [ -d "$$(rustc --print target-libdir --target "$$musl")" ]; then triple=$$musl; fi; \
+	echo "building for $$triple"; \
+	RUSTFLAGS='-C target-feature=+crt-static' $(BUILD) --target "$$triple" && \
+	mkdir -p $(STATIC) && for program in $(PROGRAMS); do \
+	  install -m 755 "$(TARGET)/$$triple/release/$$program" $(STATIC)/ || exit 1; done
+	@root=$$(mktemp -d) && cp $(addprefix $(STATIC)/,$(PROGRAMS)) "$$root" && \
+	enter=chroot && if [ "$$(id -u)" != 0 ]; then enter='unshare --user --map-root-user chroot'; fi && \
+	for program in $(PROGRAMS); do $$enter "$$root" "/$$program" --version || exit 1; done; \
+	status=$$?; rm -rf "$$root"; exit $$status
+	@ls -l $(addprefix $(STATIC)/,$(PROGRAMS))
 
-uninstall: ## remove them
-	for program in $(PROGRAMS); do rm -f $(DESTDIR)$(PREFIX)/bin/$$program; done
+install: build ## install programs and manual pages below PREFIX (and DESTDIR)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)
+	for program in $(PROGRAMS); do install -m 755 $(TARGET)/release/$$program $(DESTDIR)$(BINDIR)/ || exit 1; done
+	install -m 644 $(addprefix src/deploy/,$(MANPAGES)) $(DESTDIR)$(MANDIR)/
+
+install-systemd: ## install the systemd units into UNITDIR (and DESTDIR)
+	install -d $(DESTDIR)$(UNITDIR)
+	for unit in $(UNITS); do sed 's|@BINDIR@|$(BINDIR)|' src/deploy/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	@echo 'now: systemctl daemon-reload && systemctl enable --now localsocket.socket'
+
+uninstall: ## remove all that was installed
+	for program in $(PROGRAMS); do rm -f $(DESTDIR)$(BINDIR)/$$program; done
+	for page in $(MANPAGES); do rm -f $(DESTDIR)$(MANDIR)/$$page; done
+	for unit in $(UNITS); do rm -f $(DESTDIR)$(UNITDIR)/$$unit; done
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -79,6 +79,32 @@ fn the_tables_of_options_are_those_of_the_programs() {
     assert_eq!(options_in_readme(), programs);
 }
 
+/// The options that a manual page lists, in the same form.
+fn options_in_manual(page: &str) -> Vec<[String; 3]> {
+    let page = std::fs::read_to_string(source(page)).unwrap();
+    let (_, options) = page.split_once("\n.SH OPTIONS\n").unwrap();
+    let (options, _) = options.split_once("\n.SH ").unwrap();
+    let plain = options.replace(r"\-", "-").replace(r"\fB", "").replace(r"\fI", "").replace(r"\fR", "");
+    let mut entries: Vec<[String; 3]> = Vec::new();
+    for entry in plain.split(".TP\n").filter(|entry| !entry.is_empty()) {
+        let (flags, meaning) = entry.trim_end().split_once('\n').unwrap();
+        let (meaning, default) = meaning.split_once(" [default: ").unwrap_or((meaning, ""));
+        entries.push([flags, meaning, default.trim_end_matches(']')].map(str::to_owned));
+    }
+    entries
+}
+
+#[test]
+fn the_manual_pages_list_the_options_of_the_programs() {
+    let pages = [
+        ("src/deploy/localsocket-server.1", env!("CARGO_BIN_EXE_localsocket-server")),
+        ("src/deploy/localsocket-client.1", env!("CARGO_BIN_EXE_localsocket-client")),
+    ];
+    for (page, program) in pages {
+        assert_eq!(options_in_manual(page), options_of(program), "{page}");
+    }
+}
+
 /// The lines of the README's only block with this mark.
 fn shown(mark: &str) -> Vec<String> {
     let mut blocks = fenced_blocks(&source("README.md"), mark);
