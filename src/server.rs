@@ -80,15 +80,15 @@ impl Server {
     pub fn from_inherited(sockets: Vec<InheritedSocket>, config: Config) -> Result<Server, ServerError> {
         let listeners = sockets.into_iter().map(|socket| Listener::from_inherited(socket).map_err(ServerError::System));
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-        let addresses: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
-        config.check(&addresses)?;
         Server::new(listeners, config)
     }
 
     fn new(listeners: Vec<Listener>, config: Config) -> Result<Server, ServerError> {
+        let addresses: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
+        // What was bound counts: a host name may have come to stand for something else meanwhile.
+        config.check(&addresses)?;
         let (waker, wake) = UnixStream::pair().map_err(ServerError::System)?;
         let hub = Hub::new(config, waker).map_err(ServerError::System)?;
-        let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
         Ok(Server { hub: Arc::new(hub), listeners, addresses, wake })
     }
 

@@ -303,6 +303,7 @@ pub fn own_address() -> Option<IpAddr> {
 
 /// Reads and throws away what arrives until the peer has closed too, for `patience` at most: a socket
 /// that is closed with bytes unread resets the connection, and the peer may lose what was sent last.
+#[inline(never)] // its buffer belongs into no frame of a session that only waits
 pub(crate) fn read_until_closed(mut stream: &Stream, patience: Duration) {
     let deadline = Instant::now() + patience;
     let mut scratch = [0; 4096];
@@ -323,6 +324,7 @@ pub(crate) fn read_until_closed(mut stream: &Stream, patience: Duration) {
 /// Waits until the peer's machine has all that was sent, for `patience` at most, and throws away what
 /// arrives. For a stream whose reading was shut down, where the peer's close cannot be waited for: what
 /// has been taken is safe from the reset that may follow.
+#[inline(never)] // see above
 pub(crate) fn wait_until_taken(stream: &Stream, patience: Duration) {
     let deadline = Instant::now() + patience;
     let mut scratch = [0; 4096];

@@ -148,6 +148,20 @@ fn a_signal_right_at_the_start_ends_it() {
 }
 
 #[test]
+fn it_serves_and_stops_the_same_without_a_log() {
+    for level in ["off", "error", "warn"] {
+        let mut server = start_after(&format!("export RUST_LOG={level}"));
+        let mut peer = server.connect();
+        assert_eq!(peer.ask("iam:ada"), "ada has joined");
+        server.program.signal("TERM");
+        peer.expect("error: server is shutting down");
+        peer.expect_end();
+        let outcome = server.program.wait();
+        assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
+    }
+}
+
+#[test]
 fn nohup_is_respected() {
     let server = start_after("trap '' HUP");
     server.program.signal("HUP");

@@ -157,10 +157,13 @@ fn serve(server: Server, signals: StopSignals) -> ExitCode {
 }
 
 fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle) {
-    info!("stopping on {}, with {} clients", signals.wait(), handle.clients());
+    // Outside of the log calls: they do not look at their arguments if nothing is logged.
+    let first = signals.wait();
+    info!("stopping on {first}, with {} clients", handle.clients());
     notify("STOPPING=1");
     handle.stop();
-    error!("exiting at once on another {}", signals.wait());
+    let second = signals.wait();
+    error!("exiting at once on another {second}");
     process::exit(1);
 }
 
