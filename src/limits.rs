@@ -39,6 +39,12 @@ pub const WRITE_BATCH: usize = 32 * 1024;
 /// A session's stack. Only what is touched counts as memory; commands of an embedding program run on it.
 pub const STACK_SIZE: usize = 256 * 1024;
 
+/// How many threads may wait for another client after their last, and how long. Few and short, so that
+/// nothing of a rush is left over: only clients that come in quick succession are to find one.
+pub const IDLE_THREADS: usize = 16;
+/// See [`IDLE_THREADS`].
+pub const IDLE_THREAD_TIME: Duration = Duration::from_millis(100);
+
 /// What a session is reckoned to touch of its stack and hold in small things.
 const SESSION_OVERHEAD: usize = 32 * 1024;
 

@@ -15,6 +15,7 @@ mod hub;
 mod outbox;
 mod room;
 mod session;
+mod workers;
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -116,6 +117,7 @@ impl Server {
         };
         accept::run(&hub, &listeners, &wake);
         drop(listeners);
+        hub.workers.stop();
         let grace = hub.config.limits.grace;
         if !hub.list.wait_until_empty(Instant::now() + grace) {
             warn!("cutting off {} clients that did not end within {} seconds", hub.list.len(), Seconds(grace));

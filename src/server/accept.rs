@@ -8,14 +8,12 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use log::warn;
 
 use super::hub::{Counters, Hub};
-use super::session;
-use crate::limits::{ACCEPT_PAUSE, STACK_SIZE};
+use crate::limits::ACCEPT_PAUSE;
 use crate::os::{self, Wait};
 use crate::protocol::Refusal;
 use crate::transport::{Listener, Stream};
@@ -23,6 +21,9 @@ use crate::transport::{Listener, Stream};
 /// Address space that has to be left when a client is let in. It must run out for new threads, where that
 /// is an error, before it runs out for small allocations, where it would end the process.
 const HEADROOM: usize = 16 * 1024 * 1024;
+
+/// How many connections are taken until the headroom is looked at again.
+const HEADROOM_INTERVAL: u64 = 16;
 
 /// How many connections are taken from one listener before the others are looked at.
 const IN_A_ROW: usize = 64;
@@ -34,6 +35,7 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
     let mut pause = Duration::ZERO;
     let mut failures = Throttle::default();
     let mut refusals = Throttle::default();
+    let mut taken: u64 = 0;
     loop {
         let quiet = failures.report().min(refusals.report());
         if pause.is_zero() {
@@ -50,7 +52,10 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
             }
             for _ in 0..IN_A_ROW {
                 match listener.accept() {
-                    Ok((stream, peer)) => start_session(hub, stream, peer, &mut refusals),
+                    Ok((stream, peer)) => {
+                        start_session(hub, stream, peer, taken, &mut refusals);
+                        taken += 1;
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => {
                         failed = true;
@@ -70,12 +75,13 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
     }
 }
 
-fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, refusals: &mut Throttle) {
+fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, taken: u64, refusals: &mut Throttle) {
     let mut refuse = |why: &str| {
         Counters::add(&hub.counters.refused, 1);
         refusals.note(format!("refused a client: {why}"));
     };
-    if !os::has_address_space(HEADROOM) {
+    // Not each time: the room is enough for more clients than come in between.
+    if taken.is_multiple_of(HEADROOM_INTERVAL) && !os::has_address_space(HEADROOM) {
         refuse("there is no memory for more threads");
         return turn_away(&stream, hub);
     }
@@ -88,13 +94,10 @@ fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, refusals: &mut Th
     };
     let client = Arc::clone(&place.client);
     let full = client.end_reason().is_some();
-    let session = thread::Builder::new().name(format!("client-{}", client.id)).stack_size(STACK_SIZE).spawn({
-        let hub = Arc::clone(hub);
-        move || session::run(&hub, place)
-    });
+    let session = hub.workers.start(hub, place);
     match session {
-        Ok(_) if full => refuse("the server is full"),
-        Ok(_) => Counters::add(&hub.counters.accepted, 1),
+        Ok(()) if full => refuse("the server is full"),
+        Ok(()) => Counters::add(&hub.counters.accepted, 1),
         Err(error) => {
             refuse(&format!("cannot start a thread: {error}"));
             turn_away(client.outbox.stream(), hub);

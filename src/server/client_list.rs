@@ -71,6 +71,8 @@ struct State {
     everyone: Option<Arc<[Arc<Client>]>>,
     /// Sessions whose clients have left the list, and that close their connections.
     closing: BTreeMap<u64, Arc<Client>>,
+    /// Somebody waits until all is over.
+    awaited: bool,
 }
 
 #[derive(Debug)]
@@ -187,6 +189,7 @@ impl ClientList {
     /// Waits until all sessions are over; tells whether they were at `deadline`.
     pub(super) fn wait_until_empty(&self, deadline: Instant) -> bool {
         let mut state = lock(&self.state);
+        state.awaited = true;
         while !state.clients.is_empty() || !state.closing.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -240,7 +243,11 @@ impl Drop for Place {
         let mut state = lock(&self.list.state);
         state.remove(self.client.id);
         state.closing.remove(&self.client.id);
+        // A notification is a system call, whether somebody waits or not.
+        let awaited = state.awaited;
         drop(state);
-        self.list.over.notify_all();
+        if awaited {
+            self.list.over.notify_all();
+        }
     }
 }

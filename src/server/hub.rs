@@ -12,6 +12,7 @@ use super::ending::EndReason;
 use super::handlers;
 use super::outbox::Sent;
 use super::room::Room;
+use super::workers::Workers;
 use crate::limits::STOP_PATIENCE;
 
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Hub {
     pub(super) room: Option<Room>,
     /// The answer to `help`.
     pub(super) help: String,
+    pub(super) workers: Workers,
     pub(super) counters: Counters,
     pub(super) started: Instant,
     stopping: AtomicBool,
@@ -63,7 +65,17 @@ impl Hub {
         };
         let help = handlers::help_text(&config);
         let (counters, stopping) = (Counters::default(), AtomicBool::new(false));
-        Ok(Hub { config, list, room, help, counters, started: Instant::now(), stopping, waker })
+        Ok(Hub {
+            config,
+            list,
+            room,
+            help,
+            workers: Workers::default(),
+            counters,
+            started: Instant::now(),
+            stopping,
+            waker,
+        })
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -54,6 +54,7 @@ pub(super) fn run(hub: &Hub, place: Place) {
     debug!("client {} has connected from {}", session.client.id, session.client.peer);
     let reason = session.client.end_reason().unwrap_or_else(|| session.converse());
     session.leave(&place);
+    session.say_last_words(reason);
     session.log_end(reason);
     session.close(reason);
 }
@@ -370,12 +371,10 @@ impl<'h> Session<'h> {
         );
     }
 
-    /// Says the last words, and closes so that they arrive: own half first, and the rest once the peer has
-    /// closed too, or has had its time.
-    fn close(&self, reason: EndReason) {
+    /// Says what is left to say, and closes the own half of the connection.
+    fn say_last_words(&self, reason: EndReason) {
         let hub = self.hub;
         let outbox = &self.client.outbox;
-        let stream = outbox.stream();
         if reason == EndReason::NetworkError {
             return;
         }
@@ -392,9 +391,15 @@ impl<'h> Session<'h> {
         let orderly = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
         let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
         let _ = outbox.drain(|| hub.patience(patience));
-        stream.shutdown(Shutdown::Write);
+        outbox.stream().shutdown(Shutdown::Write);
+    }
+
+    /// Waits until the peer has closed too, or has had its time: closed earlier, a socket with bytes unread
+    /// would reset the connection, and the peer could lose the last words.
+    fn close(&self, reason: EndReason) {
+        let stream = self.client.outbox.stream();
         match reason {
-            EndReason::PeerClosed => {}
+            EndReason::PeerClosed | EndReason::NetworkError => {}
             // Reading has been shut down to wake this thread, so the peer's end cannot be seen any more.
             EndReason::TooSlow | EndReason::ShuttingDown => transport::wait_until_taken(stream, STOP_PATIENCE),
             _ => transport::read_until_closed(stream, LINGER),
