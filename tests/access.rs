@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -180,8 +181,13 @@ fn a_service_manager_hands_over_sockets_and_hears_of_the_state() {
     manager.set_read_timeout(Some(DEADLINE)).unwrap();
     let state = || {
         let mut buffer = [0; 100];
-        let count = manager.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..count]).into_owned()
+        loop {
+            match manager.recv(&mut buffer) {
+                Ok(count) => return String::from_utf8_lossy(&buffer[..count]).into_owned(),
+                // A wait with a time limit can be interrupted.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
+            }
+        }
     };
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp_address = Address::from(tcp.local_addr().unwrap());

@@ -1,7 +1,7 @@
 //! The classic dialect: the bytes of the demo that the protocol comes from, for its clients, which send no
 //! line ends. What one read returns is one command, and replies have no end either. Errors are not told.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -18,7 +18,14 @@ pub(super) fn serve(session: &mut Session<'_>) -> Outcome {
         if session.hub.is_stopping() && os::unread(session.client.outbox.stream().as_fd()) == 0 {
             return Err(EndReason::ShuttingDown);
         }
-        let count = session.read(|mut stream| stream.read(&mut buffer))?;
+        let count = session.read(|mut stream| {
+            loop {
+                match stream.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    result => return result,
+                }
+            }
+        })?;
         if count == 0 {
             return if session.hub.is_stopping() { Err(EndReason::ShuttingDown) } else { Ok(()) };
         }

@@ -42,6 +42,14 @@ pub(super) struct Sent {
     pub(super) bytes: u64,
 }
 
+impl std::ops::Add for Sent {
+    type Output = Sent;
+
+    fn add(self, other: Sent) -> Sent {
+        Sent { lines: self.lines + other.lines, bytes: self.bytes + other.bytes }
+    }
+}
+
 /// Why an outbox cannot be emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DrainError {

@@ -4,7 +4,7 @@
 //! that never blocks. A turn is had only while all readers of the piece have room for it. If one has not,
 //! a pause begins: senders wait until the full readers are under half of their backlog again. One thread,
 //! the room's writer, empties the outboxes of all readers that are behind, ends the pause, and drops those
-//! who let it reach `stall_timeout`. Lock order: the room's, then the client list's, then an outbox's.
+//! who let it reach `stall_timeout`. Lock order: `order`, then `pieces`, the client list's, an outbox's.
 //! Nothing waits while it holds one of them.
 
 use std::io::{self, Write as _};
@@ -12,13 +12,14 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client_list::{Client, ClientList};
 use super::ending::EndReason;
 use super::lock;
 use super::outbox::Sent;
-use crate::limits::PAUSE_TICK;
+use crate::limits::{PAUSE_TICK, WRITE_BATCH};
 use crate::os::{self, Wait};
 
 #[derive(Debug)]
@@ -27,6 +28,10 @@ pub(super) struct Room {
     max_backlog: usize,
     stall_timeout: Duration,
     order: Mutex<Order>,
+    /// What senders have for everyone, until one of them has its turn and gives all of it.
+    pieces: Mutex<Pieces>,
+    /// So many bytes may be gathered there.
+    longest_piece: usize,
     /// Notified when readers have room again or are gone.
     resumed: Condvar,
     /// Readers dropped as too slow.
@@ -44,7 +49,18 @@ struct Order {
     full: Vec<Full>,
     /// Those behind when the pause began, and how far they had read.
     watched: Vec<(Arc<Client>, u64)>,
+    /// The number of the last piece that was given.
+    given: u64,
     closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Pieces {
+    bytes: Vec<u8>,
+    lines: u64,
+    /// The number of the last piece that was put in, and whose it was.
+    last: u64,
+    sender: u64,
 }
 
 #[derive(Debug)]
@@ -80,6 +96,8 @@ impl Room {
             max_backlog,
             stall_timeout,
             order: Mutex::default(),
+            pieces: Mutex::default(),
+            longest_piece: WRITE_BATCH.min(max_backlog / 2),
             resumed: Condvar::new(),
             evicted: AtomicU64::new(0),
             wake,
@@ -106,8 +124,35 @@ impl Room {
     }
 
     /// A turn for what cannot wait: that somebody is gone. It is short, and comes once for each client.
-    pub(super) fn turn_at_once(&self) -> Turn<'_> {
-        Turn { room: self, order: lock(&self.order) }
+    /// What its client may have left to say comes first.
+    pub(super) fn turn_at_once(&self) -> (Turn<'_>, Sent) {
+        let mut turn = Turn { room: self, order: lock(&self.order) };
+        let sent = turn.say_pieces();
+        (turn, sent)
+    }
+
+    /// Says a piece of so many lines to everyone. What several senders have at the same time goes as one
+    /// piece, which saves a write to each reader. Returns what was sent, which may be nothing: then another
+    /// sender has sent it along.
+    pub(super) fn say(&self, sender: &Client, piece: &[u8], lines: u64) -> Result<Sent, EndReason> {
+        let mut pieces = lock(&self.pieces);
+        if pieces.bytes.len() + piece.len() > self.longest_piece {
+            drop(pieces);
+            let mut turn = self.turn(sender, Audience::Everyone, self.longest_piece + piece.len())?;
+            return Ok(turn.say_pieces() + turn.say(Audience::Everyone, piece, lines));
+        }
+        pieces.bytes.extend_from_slice(piece);
+        pieces.lines += lines;
+        pieces.last += 1;
+        let number = pieces.last;
+        let others = std::mem::replace(&mut pieces.sender, sender.id) != sender.id;
+        drop(pieces);
+        if others {
+            // Senders that are ready to run add theirs now.
+            thread::yield_now();
+        }
+        let mut turn = self.turn(sender, Audience::Everyone, self.longest_piece)?;
+        Ok(if turn.order.given < number { turn.say_pieces() } else { Sent::default() })
     }
 
     /// Whether a reader has no room for so many bytes; each such reader holds the room from now on.
@@ -216,6 +261,25 @@ pub(super) struct Turn<'r> {
 }
 
 impl Turn<'_> {
+    /// Gives everyone what senders have gathered.
+    fn say_pieces(&mut self) -> Sent {
+        let mut pieces = lock(&self.room.pieces);
+        self.order.given = pieces.last;
+        let bytes = std::mem::take(&mut pieces.bytes);
+        let lines = std::mem::take(&mut pieces.lines);
+        drop(pieces);
+        if bytes.is_empty() {
+            return Sent::default();
+        }
+        let sent = self.say(Audience::Everyone, &bytes, lines);
+        let mut pieces = lock(&self.room.pieces);
+        if pieces.bytes.is_empty() {
+            pieces.bytes = bytes;
+            pieces.bytes.clear();
+        }
+        sent
+    }
+
     /// Gives a piece of so many lines to everyone in the audience. Returns what that came to in all.
     pub(super) fn say(&mut self, audience: Audience<'_>, piece: &[u8], lines: u64) -> Sent {
         let mut readers = 0;

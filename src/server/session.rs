@@ -247,7 +247,10 @@ impl<'h> Session<'h> {
 
     fn give(&self, audience: Audience<'_>, piece: &[u8], lines: u64) -> Outcome {
         let sent = match &self.hub.room {
-            Some(room) => room.turn(&self.client, audience, piece.len())?.say(audience, piece, lines),
+            Some(room) => match audience {
+                Audience::Everyone => room.say(&self.client, piece, lines)?,
+                _ => room.turn(&self.client, audience, piece.len())?.say(audience, piece, lines),
+            },
             None => self.echo(piece, lines)?,
         };
         self.hub.counters.add_sent(sent);
@@ -344,14 +347,15 @@ impl<'h> Session<'h> {
             place.leave();
             return;
         };
-        let mut turn = room.turn_at_once();
+        let (mut turn, mut sent) = room.turn_at_once();
         if let Some(name) = place.leave()
             && !self.hub.is_stopping()
         {
             let mut piece = Vec::new();
             Event::Left(&name).write_to(&mut piece);
-            self.hub.counters.add_sent(turn.say(Audience::Everyone, &piece, 1));
+            sent = sent + turn.say(Audience::Everyone, &piece, 1);
         }
+        self.hub.counters.add_sent(sent);
     }
 
     fn log_end(&self, reason: EndReason) {
