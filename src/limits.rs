@@ -48,6 +48,10 @@ pub const IDLE_THREAD_TIME: Duration = Duration::from_millis(100);
 /// What a session is reckoned to touch of its stack and hold in small things.
 const SESSION_OVERHEAD: usize = 32 * 1024;
 
+/// Beside its clients, a server closes at most as many connections at a time as it may have clients, but
+/// at least so many, since that takes each up to [`LINGER`]. Others are turned away without ceremony.
+pub const CLOSING_MIN: usize = 256;
+
 /// Connections that wait to be accepted. The kernel caps it at `net.core.somaxconn`, 4096 since Linux 5.4.
 pub const LISTEN_BACKLOG: i32 = 4096;
 

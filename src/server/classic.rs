@@ -37,8 +37,8 @@ pub(super) fn serve(session: &mut Session<'_>) -> Outcome {
             session.count_command();
             run(session, &command)?;
         }
-        session.flush()?;
         session.count();
+        session.flush()?;
     }
 }
 

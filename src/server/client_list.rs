@@ -14,6 +14,7 @@ use std::time::Instant;
 use super::ending::EndReason;
 use super::lock;
 use super::outbox::Outbox;
+use crate::limits::CLOSING_MIN;
 use crate::transport::Stream;
 
 /// A connected client, as the threads of all others see it.
@@ -95,8 +96,8 @@ impl ClientList {
     /// there are too many.
     pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, hears: bool) -> Result<Place, Stream> {
         let mut state = lock(&self.state);
-        // As many again may be closing, so that a flood of refused clients is bounded too.
-        if state.closing.len() > self.max_clients {
+        // A flood of clients that are refused, or quit and stay, is bounded too.
+        if state.closing.len() >= self.max_clients.max(CLOSING_MIN) {
             return Err(stream);
         }
         state.last_id += 1;

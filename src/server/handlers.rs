@@ -82,8 +82,8 @@ fn who(session: &mut Session<'_>) -> Outcome {
 }
 
 fn stats(session: &mut Session<'_>) -> Outcome {
-    session.flush()?;
     session.count();
+    session.flush()?;
     session.reply(Event::Other(&session.hub.stats()))
 }
 

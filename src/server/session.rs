@@ -54,8 +54,8 @@ pub(super) fn run(hub: &Hub, place: Place) {
     debug!("client {} has connected from {}", session.client.id, session.client.peer);
     let reason = session.client.end_reason().unwrap_or_else(|| session.converse());
     session.leave(&place);
-    session.say_last_words(reason);
     session.log_end(reason);
+    session.say_last_words(reason);
     session.close(reason);
 }
 
@@ -89,8 +89,8 @@ impl<'h> Session<'h> {
             Err(EndReason::Panicked)
         });
         // Replies to what came before the end belong to the peer, whatever the end is.
-        let flushed = self.flush();
         self.count();
+        let flushed = self.flush();
         end.and(flushed).err().unwrap_or(EndReason::PeerClosed)
     }
 
@@ -99,8 +99,8 @@ impl<'h> Session<'h> {
         let mut reader = LineReader::new(self.hub.config.limits.max_line);
         loop {
             self.lines(&mut reader)?;
-            self.flush()?;
             self.count();
+            self.flush()?;
             if self.wait_for_more(&mut reader)? {
                 continue;
             }
@@ -251,13 +251,15 @@ impl<'h> Session<'h> {
                 Audience::Everyone => room.say(&self.client, piece, lines)?,
                 _ => room.turn(&self.client, audience, piece.len())?.say(audience, piece, lines),
             },
-            None => self.echo(piece, lines)?,
+            None => return self.echo(piece, lines),
         };
         self.hub.counters.add_sent(sent);
         Ok(())
     }
 
-    fn echo(&self, piece: &[u8], lines: u64) -> Result<Sent, EndReason> {
+    fn echo(&self, piece: &[u8], lines: u64) -> Outcome {
+        // First of all: who has the reply in hand finds it counted.
+        self.hub.counters.add_sent(Sent { lines, bytes: piece.len() as u64 });
         let outbox = &self.client.outbox;
         let write_timeout = self.hub.config.limits.write_timeout;
         match outbox.push(piece, lines) {
@@ -265,7 +267,7 @@ impl<'h> Session<'h> {
             Ok(_) => outbox.drain(|| self.hub.patience(write_timeout)).map_err(|error| self.cannot_write(error))?,
             Err(_) => return Err(EndReason::NetworkError),
         }
-        Ok(Sent { lines, bytes: piece.len() as u64 })
+        Ok(())
     }
 
     fn cannot_write(&self, error: DrainError) -> EndReason {
