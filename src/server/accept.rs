@@ -22,8 +22,8 @@ use crate::transport::{Listener, Stream};
 /// is an error, before it runs out for small allocations, where it would end the process.
 const HEADROOM: usize = 16 * 1024 * 1024;
 
-/// How many connections are taken until the headroom is looked at again.
-const HEADROOM_INTERVAL: u64 = 16;
+/// How many clients the headroom is surely enough for.
+const HEADROOM_CLIENTS: usize = 16;
 
 /// How many connections are taken from one listener before the others are looked at.
 const IN_A_ROW: usize = 64;
@@ -35,7 +35,7 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
     let mut pause = Duration::ZERO;
     let mut failures = Throttle::default();
     let mut refusals = Throttle::default();
-    let mut taken: u64 = 0;
+    let mut headroom = Headroom::default();
     loop {
         let quiet = failures.report().min(refusals.report());
         if pause.is_zero() {
@@ -52,10 +52,7 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
             }
             for _ in 0..IN_A_ROW {
                 match listener.accept() {
-                    Ok((stream, peer)) => {
-                        start_session(hub, stream, peer, taken, &mut refusals);
-                        taken += 1;
-                    }
+                    Ok((stream, peer)) => start_session(hub, stream, peer, &mut headroom, &mut refusals),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => {
                         failed = true;
@@ -75,13 +72,12 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
     }
 }
 
-fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, taken: u64, refusals: &mut Throttle) {
+fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, headroom: &mut Headroom, refusals: &mut Throttle) {
     let mut refuse = |why: &str| {
         Counters::add(&hub.counters.refused, 1);
         refusals.note(format!("refused a client: {why}"));
     };
-    // Not each time: the room is enough for more clients than come in between.
-    if taken.is_multiple_of(HEADROOM_INTERVAL) && !os::has_address_space(HEADROOM) {
+    if !headroom.is_there(hub.workers.threads()) {
         refuse("there is no memory for more threads");
         return turn_away(&stream, hub);
     }
@@ -102,6 +98,33 @@ fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, taken: u64, refus
             refuse(&format!("cannot start a thread: {error}"));
             turn_away(client.outbox.stream(), hub);
         }
+    }
+}
+
+/// Whether there is address space for more clients.
+#[derive(Debug, Default)]
+struct Headroom {
+    /// How many clients may come in before it is looked at again.
+    credit: usize,
+    /// How many threads there have been at once. The C library keeps the stacks of ended threads for new
+    /// ones, so for nearly as many (some may be just ending) there is room in any case.
+    most: usize,
+}
+
+impl Headroom {
+    fn is_there(&mut self, threads: usize) -> bool {
+        if threads + HEADROOM_CLIENTS <= self.most {
+            return true;
+        }
+        if self.credit == 0 {
+            if !os::has_address_space(HEADROOM) {
+                return false;
+            }
+            self.credit = HEADROOM_CLIENTS;
+        }
+        self.credit -= 1;
+        self.most = self.most.max(threads + 1);
+        true
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Workers {
 
 #[derive(Debug, Default)]
 struct State {
+    threads: usize,
     idle: usize,
     /// Never more than there are idle threads.
     places: VecDeque<Place>,
@@ -38,10 +39,17 @@ impl Workers {
             self.changed.notify_one();
             return Ok(());
         }
+        state.threads += 1;
         drop(state);
         let hub = Arc::clone(hub);
         let name = format!("client-{}", place.client.id);
-        thread::Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || work(&hub, place)).map(drop)
+        let thread = thread::Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || work(&hub, place));
+        thread.map(drop).inspect_err(|_| lock(&self.state).threads -= 1)
+    }
+
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        lock(&self.state).threads
     }
 
     /// Lets idle threads end.
@@ -54,6 +62,7 @@ impl Workers {
     fn next(&self) -> Option<Place> {
         let mut state = lock(&self.state);
         if state.idle >= IDLE_THREADS {
+            state.threads -= 1;
             return None;
         }
         state.idle += 1;
@@ -61,7 +70,9 @@ impl Workers {
         let waited = self.changed.wait_timeout_while(state, IDLE_THREAD_TIME, waiting);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.idle -= 1;
-        state.places.pop_front()
+        let place = state.places.pop_front();
+        state.threads -= usize::from(place.is_none());
+        place
     }
 }
 
