@@ -126,7 +126,8 @@ impl Limits {
         }
     }
 
-    /// The most memory, in bytes, that `max_clients` clients can make a server hold at once.
+    /// The most memory, in bytes, that clients can make a server hold at once: as many as may be connected,
+    /// and as many as may be closing.
     /// `room` tells whether it runs in room mode. The kernel's socket buffers come on top.
     pub fn worst_case_memory(&self, room: bool) -> u64 {
         let longest_name = NAME_MAX * 4;
@@ -136,8 +137,10 @@ impl Limits {
         let longest_who = self.max_clients.saturating_mul(longest_name + 2);
         let gathered = 2 * (WRITE_BATCH + longest_line.max(longest_who));
         let backlog = if room { 2 * self.longest_backlog(longest_line.max(longest_who)) } else { 0 };
-        let each = read.saturating_add(gathered).saturating_add(backlog).saturating_add(SESSION_OVERHEAD);
-        (each as u64).saturating_mul(self.max_clients as u64)
+        let closing = backlog.saturating_add(SESSION_OVERHEAD);
+        let client = closing.saturating_add(read).saturating_add(gathered);
+        let clients = (client as u64).saturating_mul(self.max_clients as u64);
+        clients.saturating_add((closing as u64).saturating_mul(self.max_clients.max(CLOSING_MIN) as u64))
     }
 
     /// A reader at or below half of its backlog takes one more piece of any size, else one line longer

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use log::warn;
 
 use super::hub::{Counters, Hub};
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
 use crate::os::{self, Wait};
 use crate::protocol::Refusal;
 use crate::transport::{Listener, Stream};
@@ -26,7 +26,7 @@ const HEADROOM: usize = 16 * 1024 * 1024;
 const HEADROOM_CLIENTS: usize = 16;
 
 /// How many connections are taken from one listener before the others are looked at.
-const IN_A_ROW: usize = 64;
+const IN_A_ROW: i32 = 64;
 
 /// Accepts until a byte comes through `wake`.
 pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
@@ -37,20 +37,20 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
     let mut refusals = Throttle::default();
     let mut headroom = Headroom::default();
     loop {
-        let quiet = failures.report().min(refusals.report());
+        let quiet = Some(failures.report().min(refusals.report())).filter(|time| *time < Duration::MAX);
         if pause.is_zero() {
-            os::poll(&mut waits, Some(quiet).filter(|time| *time < Duration::MAX));
+            os::poll(&mut waits, quiet);
         } else {
             os::poll(&mut waits[..1], Some(pause));
+            os::poll(&mut waits, Some(Duration::ZERO));
         }
         let stopping = waits[0].is_ready();
+        // When the server stops, a last round: the kernel has let these in already, and their lines may
+        // have arrived.
+        let in_a_row = if stopping { LISTEN_BACKLOG } else { IN_A_ROW };
         let mut failed = false;
-        for (listener, wait) in listeners.iter().zip(&waits[1..]) {
-            // When the server stops, a last round: who is waiting has been let in by the kernel already.
-            if !(wait.is_ready() || stopping || !pause.is_zero()) {
-                continue;
-            }
-            for _ in 0..IN_A_ROW {
+        for (listener, _) in listeners.iter().zip(&waits[1..]).filter(|(_, wait)| wait.is_ready()) {
+            for _ in 0..in_a_row {
                 match listener.accept() {
                     Ok((stream, peer)) => start_session(hub, stream, peer, &mut headroom, &mut refusals),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
