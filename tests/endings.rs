@@ -10,19 +10,9 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, ServerProgram, TempDir, on_each_transport, run, wait_for};
+use common::{DEADLINE, Peer, ServerProgram, TempDir, on_each_program, on_each_transport, run, wait_for};
 use localsocket::transport::Stream;
-use localsocket::{Address, Config, Limits};
-
-/// Starts the real server on TCP and on a Unix socket, and runs a test over each.
-fn on_each_program(arguments: &[&str], test: impl Fn(&ServerProgram, &Address)) {
-    let directory = TempDir::new();
-    let unix = format!("unix:{}", directory.join("hub.sock").display());
-    for listen in ["127.0.0.1:0", &unix] {
-        let server = ServerProgram::start(&[&["--listen", listen], arguments].concat());
-        test(&server, server.address());
-    }
-}
+use localsocket::{Config, Limits};
 
 #[test]
 fn quit_and_a_closed_connection_are_told_apart() {

@@ -5,26 +5,14 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, ServerProgram, TempDir, on_each_transport, wait_for};
+use common::{DEADLINE, Peer, ServerProgram, on_each_program, on_each_transport, wait_for};
 use localsocket::transport::Stream;
-use localsocket::{Address, Config, Limits, Mode};
+use localsocket::{Config, Mode};
 
 fn room() -> Config {
     Config { mode: Mode::Room, ..Config::default() }
-}
-
-/// Starts the real server in room mode on TCP and on a Unix socket, and runs a test over each.
-fn on_each_program(arguments: &[&str], test: impl Fn(&ServerProgram, &Address)) {
-    let directory = TempDir::new();
-    let unix = format!("unix:{}", directory.join("hub.sock").display());
-    for listen in ["127.0.0.1:0", &unix] {
-        let server = ServerProgram::start(&[&["--listen", listen, "--mode", "room"], arguments].concat());
-        test(&server, server.address());
-    }
 }
 
 #[test]
@@ -155,7 +143,7 @@ fn a_stop_says_nothing_of_who_leaves() {
 #[test]
 fn all_readers_see_all_lines_in_one_order() {
     const LINES: usize = 25_000;
-    on_each_program(&[], |server, address| {
+    on_each_program(&["--mode", "room"], |server, address| {
         let mut readers: Vec<Peer> = (0..10).map(|_| Peer::connect(address)).collect();
         readers.iter_mut().for_each(Peer::ping);
         let before = server.program.status("VmRSS");
@@ -209,192 +197,6 @@ fn all_readers_see_all_lines_in_one_order() {
         let after = server.program.status("VmRSS");
         // Each of 14 readers may have a backlog of 1 MiB.
         assert!(after < before + 40_000, "from {before} to {after} KiB");
-    });
-}
-
-/// Writes room lines as fast as they are taken, until told to stop. Returns the longest time that one took.
-fn flood(address: &Address, name: &str, stop: &AtomicBool) -> Duration {
-    let peer = Peer::named(address, name);
-    thread::scope(|scope| {
-        let reading = scope.spawn(|| {
-            let mut buffer = [0; 65536];
-            let mut longest = Duration::ZERO;
-            let mut last = Instant::now();
-            while (&peer.stream).read(&mut buffer).unwrap() > 0 {
-                longest = longest.max(last.elapsed());
-                last = Instant::now();
-            }
-            longest
-        });
-        let lines = format!("msg:{}\n", "x".repeat(95)).repeat(50);
-        while !stop.load(Ordering::Relaxed) {
-            (&peer.stream).write_all(lines.as_bytes()).unwrap();
-        }
-        (&peer.stream).write_all(b"quit\n").unwrap();
-        reading.join().unwrap()
-    })
-}
-
-#[test]
-fn readers_that_have_stopped_cost_one_pause_and_are_dropped() {
-    for stopped in [1, 10] {
-        on_each_program(&["--stall-timeout", "0.5"], |server, address| {
-            let stuck: Vec<Peer> = (0..stopped).map(|number| Peer::named(address, &format!("stuck{number}"))).collect();
-            let stop = AtomicBool::new(false);
-            let longest = thread::scope(|scope| {
-                let flooding = scope.spawn(|| flood(address, "ada", &stop));
-                wait_for("the stopped readers to be dropped", || {
-                    server.program.stderr().matches(": too slow;").count() == stopped
-                });
-                stop.store(true, Ordering::Relaxed);
-                flooding.join().unwrap()
-            });
-            // One pause, not one for each; the machine may be busy.
-            assert!(longest < Duration::from_millis(1500), "a gap of {longest:?} with {stopped} stopped readers");
-            let mut peer = Peer::connect(address);
-            assert_eq!((peer.stat("evicted"), peer.stat("clients")), (stopped as u64, 1));
-            assert_eq!(peer.ask("who"), "who: ");
-            drop(stuck);
-        });
-    }
-}
-
-#[test]
-fn a_reader_that_wakes_up_soon_gets_whole_lines_and_the_last_words() {
-    on_each_program(&["--stall-timeout", "0.2"], |server, address| {
-        let mut stuck = Peer::connect(address);
-        stuck.ping();
-        let stop = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let flooding = scope.spawn(|| flood(address, "ada", &stop));
-            server.program.logged(": too slow;");
-            stop.store(true, Ordering::Relaxed);
-            let mut last = String::new();
-            while let Some(line) = stuck.line() {
-                assert!(line == "ada has joined" || line.len() == 100 || line == "error: too slow", "{line}");
-                last = line;
-            }
-            assert_eq!(last, "error: too slow");
-            flooding.join().unwrap();
-        });
-    });
-}
-
-#[test]
-fn a_slow_but_healthy_reader_misses_nothing() {
-    // Healthy is who takes half of the backlog within the stall timeout: 512 KiB in 1 s. This one takes
-    // twice that in small steps, a fraction of what the sender could send.
-    on_each_program(&[], |server, address| {
-        let mut reader = Peer::connect(address);
-        reader.ping();
-        const LINES: usize = 80_000;
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut sender = Peer::named(address, "ada");
-                thread::scope(|scope| {
-                    let stream = &sender.stream;
-                    scope.spawn(move || {
-                        let mut buffer = [0; 65536];
-                        while { stream }.read(&mut buffer).unwrap() > 0 {}
-                    });
-                    for n in 0..LINES {
-                        { stream }.write_all(format!("msg:{n:0>95}\n").as_bytes()).unwrap();
-                    }
-                    { stream }.write_all(b"quit\n").unwrap();
-                });
-                sender.end_input();
-            });
-            let mut received = Vec::new();
-            let mut buffer = [0; 16384];
-            let began = Instant::now();
-            while !received.ends_with(b"ada has left\r\n") {
-                // At 1 MiB/s for a while, then as fast as it can.
-                if began.elapsed() < Duration::from_secs(3) {
-                    thread::sleep(Duration::from_millis(15));
-                }
-                let count = (&reader.stream).read(&mut buffer).unwrap();
-                assert!(count > 0, "dropped after {} bytes", received.len());
-                received.extend_from_slice(&buffer[..count]);
-            }
-            let text = String::from_utf8(received).unwrap();
-            let numbers = text.lines().filter_map(|line| line.strip_prefix("ada: "));
-            assert!(numbers.eq((0..LINES).map(|n| format!("{n:0>95}"))), "lines are missing or out of order");
-        });
-        assert_eq!(server.connect().stat("evicted"), 0);
-    });
-}
-
-#[test]
-fn a_bystander_is_answered_while_the_room_waits() {
-    let limits = Limits { stall_timeout: Duration::from_secs(3), ..Limits::default() };
-    on_each_transport(&Config { limits, ..room() }, |server, address| {
-        let _stuck = Peer::connect(address);
-        let bystander = Peer::connect(address);
-        thread::scope(|scope| {
-            let answered = scope.spawn(|| {
-                let mut tail = Vec::new();
-                let mut buffer = [0; 65536];
-                while !tail.ends_with(b"\r\npong\r\n") {
-                    let count = (&bystander.stream).read(&mut buffer).unwrap();
-                    assert!(count > 0, "the bystander was dropped");
-                    tail.drain(..tail.len().saturating_sub(10));
-                    tail.extend_from_slice(&buffer[..count]);
-                }
-                server.handle.clients()
-            });
-            // Its own reading has stopped too: the room must not wait for ever for the one it waits for.
-            let sender = Peer::named(address, "ada");
-            sender.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-            let lines = format!("msg:{}\n", "x".repeat(95)).repeat(100);
-            while (&sender.stream).write_all(lines.as_bytes()).is_ok() {}
-            (&bystander.stream).write_all(b"ping\n").unwrap();
-            assert_eq!(answered.join().unwrap(), 3, "the answer came during the pause");
-            wait_for("sender and reader to be dropped", || server.handle.clients() == 1);
-        });
-    });
-}
-
-#[test]
-fn a_line_longer_than_the_backlog_gets_through() {
-    let limits = Limits { max_backlog: 1024, ..Limits::default() };
-    on_each_transport(&Config { limits, ..room() }, |_, address| {
-        let mut reader = Peer::connect(address);
-        reader.ping();
-        let mut ada = Peer::named(address, "ada");
-        reader.expect("ada has joined");
-        let text = "x".repeat(60_000);
-        for _ in 0..100 {
-            assert_eq!(ada.ask(&format!("msg:{text}")), format!("ada: {text}"));
-            reader.expect(&format!("ada: {text}"));
-        }
-    });
-}
-
-#[test]
-fn a_stop_during_a_pause_is_quick_and_in_order() {
-    on_each_program(&["--stall-timeout", "20", "--grace", "20"], |server, address| {
-        let stuck = Peer::connect(address);
-        let mut bystander = Peer::connect(address);
-        bystander.ping();
-        thread::scope(|scope| {
-            let last_line = scope.spawn(move || {
-                let mut last = String::new();
-                while let Some(line) = bystander.line() {
-                    last = line;
-                }
-                last
-            });
-            let sender = Peer::named(address, "ada");
-            sender.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-            let lines = format!("msg:{}\n", "x".repeat(95)).repeat(100);
-            while (&sender.stream).write_all(lines.as_bytes()).is_ok() {}
-            let began = Instant::now();
-            server.program.signal("TERM");
-            assert_eq!(last_line.join().unwrap(), "error: server is shutting down");
-            server.program.logged("stopped after");
-            assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
-        });
-        drop(stuck);
     });
 }
 

@@ -2,7 +2,10 @@
 //!
 //! The session answers all lines that have arrived before it waits for more, and writes the answers as
 //! one piece. It owns what only this client needs (buffers, name, counts); what others see of the client
-//! is in the client list. It takes no lock itself and does not decide how fast a room goes.
+//! is in the client list. It takes no lock itself and does not decide how fast a room goes. How it speaks is
+//! in `speaking`.
+
+mod speaking;
 
 use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
@@ -11,20 +14,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, error, info, log};
+use log::{debug, error, info};
 
 use super::classic;
-use super::client_list::{Client, NameTaken, Place};
+use super::client_list::{Client, Place};
 use super::config::Dialect;
 use super::ending::EndReason;
 use super::handlers;
 use super::hub::{Counters, Hub};
-use super::outbox::{DrainError, Sent};
+use super::outbox::Sent;
 use super::room::Audience;
 use crate::limits::{AUTHENTICATION_TIMEOUT, LINGER, STOP_PATIENCE, WRITE_BATCH};
 use crate::line::{Line, LineReader};
 use crate::os;
-use crate::protocol::{self, Event, NAME_MAX, Refusal};
+use crate::protocol::{self, Event, Refusal};
 use crate::transport::{self, Stream};
 
 /// `Err` is how the session ends.
@@ -195,140 +198,6 @@ impl<'h> Session<'h> {
                 _ => return EndReason::ShuttingDown,
             }
         }
-    }
-
-    /// Says something to this client.
-    #[inline]
-    pub(super) fn reply(&mut self, event: Event<'_>) -> Outcome {
-        event.write_to(self.gather_for(false)?);
-        Ok(())
-    }
-
-    /// Tells this client that something cannot be done.
-    pub(super) fn refuse(&mut self, refusal: Refusal<'_>) -> Outcome {
-        refusal.write_to(self.gather_for(false)?);
-        Ok(())
-    }
-
-    /// Says something to everyone in the room, under this client's name.
-    pub(super) fn say(&mut self, text: &str) -> Outcome {
-        let Some(name) = self.name.clone() else { return self.refuse(Refusal::NoName) };
-        Event::Message { name: &name, text }.write_to(self.gather_for(true)?);
-        Ok(())
-    }
-
-    /// Where the next line is written to. Lines for the room and for this client alone do not mix.
-    #[inline]
-    pub(super) fn gather_for(&mut self, room: bool) -> Result<&mut Vec<u8>, EndReason> {
-        if self.for_room != room {
-            self.flush()?;
-            self.for_room = room;
-        }
-        self.gathered_lines += 1;
-        Ok(&mut self.gathered)
-    }
-
-    /// Gives what is gathered to those it is for.
-    pub(super) fn flush(&mut self) -> Outcome {
-        if self.gathered.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::take(&mut self.gathered);
-        let lines = std::mem::take(&mut self.gathered_lines);
-        let audience = if self.for_room { Audience::Everyone } else { Audience::One(&self.client) };
-        self.give(audience, &piece, lines)?;
-        // Kept for the next batch, unless most of it was not needed.
-        if piece.capacity() <= 4 * piece.len().max(128) {
-            self.gathered = piece;
-            self.gathered.clear();
-        }
-        Ok(())
-    }
-
-    fn give(&self, audience: Audience<'_>, piece: &[u8], lines: u64) -> Outcome {
-        let sent = match &self.hub.room {
-            Some(room) => match audience {
-                Audience::Everyone => room.say(&self.client, piece, lines)?,
-                _ => room.turn(&self.client, audience, piece.len())?.say(audience, piece, lines),
-            },
-            None => return self.echo(piece, lines),
-        };
-        self.hub.counters.add_sent(sent);
-        Ok(())
-    }
-
-    fn echo(&self, piece: &[u8], lines: u64) -> Outcome {
-        // First of all: who has the reply in hand finds it counted.
-        self.hub.counters.add_sent(Sent { lines, bytes: piece.len() as u64 });
-        let outbox = &self.client.outbox;
-        let write_timeout = self.hub.config.limits.write_timeout;
-        match outbox.push(piece, lines) {
-            Ok(0) => {}
-            Ok(_) => outbox.drain(|| self.hub.patience(write_timeout)).map_err(|error| self.cannot_write(error))?,
-            Err(_) => return Err(EndReason::NetworkError),
-        }
-        Ok(())
-    }
-
-    fn cannot_write(&self, error: DrainError) -> EndReason {
-        match error {
-            DrainError::Broken => EndReason::NetworkError,
-            DrainError::TooSlow if self.hub.is_stopping() => EndReason::ShuttingDown,
-            DrainError::TooSlow => {
-                Counters::add(&self.hub.counters.evicted, 1);
-                EndReason::TooSlow
-            }
-        }
-    }
-
-    /// Says something to one client and to this one.
-    pub(super) fn say_to(&mut self, receiver: &Arc<Client>, event: Event<'_>) -> Outcome {
-        self.flush()?;
-        let mut piece = Vec::new();
-        event.write_to(&mut piece);
-        self.give(Audience::Both(&self.client, receiver), &piece, 1)
-    }
-
-    /// Takes a name, if nobody in the room has it, and tells those who are to know.
-    pub(super) fn log_in(&mut self, name: Arc<str>) -> Outcome {
-        self.flush()?;
-        let Some(room) = &self.hub.room else {
-            self.note_name(&name);
-            return self.reply(Event::Joined(&name));
-        };
-        let mut turn = room.turn(&self.client, Audience::Everyone, 2 * NAME_MAX * size_of::<char>())?;
-        match self.hub.list.rename(&self.client, Arc::clone(&name), true) {
-            Err(NameTaken) => {
-                drop(turn);
-                self.refuse(Refusal::NameTaken(&name))
-            }
-            Ok(old) => {
-                let mut piece = Vec::new();
-                match &old {
-                    None => Event::Joined(&name).write_to(&mut piece),
-                    Some(old) => Event::Renamed { old, new: &name }.write_to(&mut piece),
-                }
-                let sent = turn.say(Audience::Everyone, &piece, 1);
-                drop(turn);
-                self.hub.counters.add_sent(sent);
-                self.log_name(&name);
-                self.name = Some(name);
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes a name in echo mode, where two clients may bear the same.
-    pub(super) fn note_name(&mut self, name: &Arc<str>) {
-        let _ = self.hub.list.rename(&self.client, Arc::clone(name), false);
-        self.log_name(name);
-        self.name = Some(Arc::clone(name));
-    }
-
-    /// Later names at debug only, since a client can send these as fast as it can write.
-    fn log_name(&self, name: &str) {
-        let level = if self.name.is_none() { Level::Info } else { Level::Debug };
-        log!(level, "client {} ({}) has joined as {}", self.client.id, self.client.peer, name.escape_debug());
     }
 
     /// Puts into the server's counters what has come since the last time.

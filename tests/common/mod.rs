@@ -384,3 +384,13 @@ pub fn fenced_blocks(path: &Path, mark: &str) -> Vec<Vec<String>> {
     }
     blocks
 }
+
+/// Starts the server program on TCP, and again on a Unix socket, and runs a test over each.
+pub fn on_each_program(arguments: &[&str], test: impl Fn(&ServerProgram, &Address)) {
+    let directory = TempDir::new();
+    let unix = format!("unix:{}", directory.join("hub.sock").display());
+    for listen in ["127.0.0.1:0", &unix] {
+        let server = ServerProgram::start(&[&["--listen", listen], arguments].concat());
+        test(&server, server.address());
+    }
+}
