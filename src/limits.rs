@@ -36,6 +36,10 @@ pub const READ_BUFFER_MAX: usize = 32 * 1024;
 /// Gathered replies are written when they pass this, even if more lines wait.
 pub const WRITE_BATCH: usize = 32 * 1024;
 
+/// The most that goes into one write. A Unix socket shows that its peer reads only when the peer has read
+/// the whole of a write, and a slow reader must be seen to read.
+pub const SEND_MAX: usize = 16 * 1024;
+
 /// A session's stack. Only what is touched counts as memory; commands of an embedding program run on it.
 pub const STACK_SIZE: usize = 256 * 1024;
 

@@ -129,6 +129,33 @@ fn a_slow_but_healthy_reader_misses_nothing() {
 }
 
 #[test]
+fn who_takes_half_of_a_small_backlog_in_time_is_not_dropped() {
+    // 64 KiB and 0.5 s: healthy is who takes 64 KiB/s. This one takes half as much again, for 4 s.
+    let arguments = ["--mode", "room", "--max-backlog", "65536", "--stall-timeout", "0.5"];
+    on_each_program(&arguments, |_, address| {
+        let mut reader = Peer::connect(address);
+        reader.ping();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let flooding = scope.spawn(|| flood(address, "ada", &stop));
+            let mut buffer = [0; 4096];
+            let (began, mut taken) = (Instant::now(), 0);
+            while taken < 4 * 96 * 1024 {
+                let count = (&reader.stream).read(&mut buffer).unwrap();
+                assert!(count > 0, "dropped after {taken} bytes");
+                taken += count;
+                let due = Duration::from_secs_f64(taken as f64 / (96.0 * 1024.0));
+                thread::sleep(due.saturating_sub(began.elapsed()));
+            }
+            stop.store(true, Ordering::Relaxed);
+            // What comes now is taken at once.
+            while reader.line().is_some_and(|line| line != "ada has left") {}
+            flooding.join().unwrap();
+        });
+    });
+}
+
+#[test]
 fn a_bystander_is_answered_while_the_room_waits() {
     let limits = Limits { stall_timeout: Duration::from_secs(3), ..Limits::default() };
     on_each_transport(&room(limits), |server, address| {

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::lock;
-use crate::limits::WRITE_TICK;
+use crate::limits::{SEND_MAX, WRITE_TICK};
 use crate::os::{self, Wait};
 use crate::transport::Stream;
 
@@ -172,7 +172,8 @@ impl Waiting {
     fn send_from(&mut self, bytes: &[u8], stream: &Stream) -> io::Result<usize> {
         let mut sent = 0;
         while sent < bytes.len() {
-            match os::send_now(stream.as_fd(), &bytes[sent..]) {
+            let end = bytes.len().min(sent + SEND_MAX);
+            match os::send_now(stream.as_fd(), &bytes[sent..end]) {
                 Ok(count) => {
                     sent += count;
                     self.mid_line = bytes[sent - 1] != b'\n';

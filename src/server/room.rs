@@ -123,11 +123,11 @@ impl Room {
         }
     }
 
-    /// A turn for what cannot wait: that somebody is gone. It is short, and comes once for each client.
-    /// What its client may have left to say comes first.
-    pub(super) fn turn_at_once(&self) -> (Turn<'_>, Sent) {
+    /// A turn for what cannot wait: that a client is gone. It is short, and comes once for each. If the
+    /// client ended while it waited for its turn, what it had to say comes first.
+    pub(super) fn turn_at_once(&self, client: &Client) -> (Turn<'_>, Sent) {
         let mut turn = Turn { room: self, order: lock(&self.order) };
-        let sent = turn.say_pieces();
+        let sent = if client.end_reason().is_some() { turn.say_pieces() } else { Sent::default() };
         (turn, sent)
     }
 

@@ -218,7 +218,7 @@ impl<'h> Session<'h> {
             place.leave();
             return;
         };
-        let (mut turn, mut sent) = room.turn_at_once();
+        let (mut turn, mut sent) = room.turn_at_once(&self.client);
         if let Some(name) = place.leave()
             && !self.hub.is_stopping()
         {
