@@ -92,8 +92,8 @@ fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, headroom: &mut He
     let full = client.end_reason().is_some();
     let session = hub.workers.start(hub, place);
     match session {
-        Ok(()) if full => refuse("the server is full"),
-        Ok(()) => Counters::add(&hub.counters.accepted, 1),
+        Ok(()) if full => refusals.note("refused a client: the server is full".to_owned()),
+        Ok(()) => {}
         Err(error) => {
             refuse(&format!("cannot start a thread: {error}"));
             turn_away(client.outbox.stream(), hub);

@@ -55,7 +55,10 @@ pub(super) struct Session<'h> {
 pub(super) fn run(hub: &Hub, place: Place) {
     let mut session = Session::new(hub, Arc::clone(&place.client));
     debug!("client {} has connected from {}", session.client.id, session.client.peer);
-    let reason = session.client.end_reason().unwrap_or_else(|| session.converse());
+    let refused = session.client.end_reason();
+    // Counted before the first reply: who has that finds the count.
+    Counters::add(if refused.is_none() { &hub.counters.accepted } else { &hub.counters.refused }, 1);
+    let reason = refused.unwrap_or_else(|| session.converse());
     session.leave(&place);
     session.log_end(reason);
     session.say_last_words(reason);
