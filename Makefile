@@ -4,8 +4,8 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
-PROGRAMS = localsocket-server localsocket-client
-MANPAGES = localsocket-server.1 localsocket-client.1
+PROGRAMS = localsocket-server localsocket-client localsocket-bench
+MANPAGES = $(addsuffix .1,$(PROGRAMS))
 BUILD = $(CARGO) build --release --locked
 TARGET = $${CARGO_TARGET_DIR:-target}
 BINDIR = $(PREFIX)/bin
@@ -14,7 +14,7 @@ UNITDIR ?= /etc/systemd/system
 UNITS = localsocket.service localsocket.socket
 STATIC ?= target/static
 
-.PHONY: help run-server run-client build test check fmt doc static install install-systemd uninstall clean
+.PHONY: help run-server run-client build test bench check fmt doc static install install-systemd uninstall clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -42,6 +42,9 @@ check: test ## what CI runs: tests, format, lints, documentation, dependencies
 	@extra=$$($(CARGO) tree --locked --edges all --depth 1 --prefix none | cut -d' ' -f1 | \
 	  grep -vxE 'localsocket|log|env_logger|'); \
 	  if [ -n "$$extra" ]; then echo "dependencies beyond log and env_logger: $$extra"; exit 1; fi
+
+bench: build ## measure servers that it starts over a fixed set of work, and print a table
+	@src/bin/localsocket-bench/suite.sh $(TARGET)/release
 
 fmt: ## format the source
 	$(CARGO) fmt

@@ -99,6 +99,7 @@ fn the_manual_pages_list_the_options_of_the_programs() {
     let pages = [
         ("src/deploy/localsocket-server.1", env!("CARGO_BIN_EXE_localsocket-server")),
         ("src/deploy/localsocket-client.1", env!("CARGO_BIN_EXE_localsocket-client")),
+        ("src/deploy/localsocket-bench.1", env!("CARGO_BIN_EXE_localsocket-bench")),
     ];
     for (page, program) in pages {
         assert_eq!(options_in_manual(page), options_of(program), "{page}");
