@@ -28,6 +28,28 @@ pub struct Opt {
     pub default: &'static str,
 }
 
+impl Opt {
+    /// An option that takes a value.
+    pub const fn with_value(
+        long: &'static str,
+        value: &'static str,
+        meaning: &'static str,
+        default: &'static str,
+    ) -> Opt {
+        Opt { short: None, long, value: Some(value), meaning, default }
+    }
+
+    /// An option that takes none.
+    pub const fn flag(long: &'static str, meaning: &'static str, default: &'static str) -> Opt {
+        Opt { short: None, long, value: None, meaning, default }
+    }
+
+    /// The same option, with a letter too.
+    pub const fn or_letter(self, letter: char) -> Opt {
+        Opt { short: Some(letter), ..self }
+    }
+}
+
 /// A program's command line.
 #[derive(Debug)]
 pub struct Program {
@@ -44,8 +66,8 @@ pub struct Program {
 }
 
 const COMMON: [Opt; 2] = [
-    Opt { short: Some('h'), long: "help", value: None, meaning: "print this text and exit", default: "" },
-    Opt { short: Some('V'), long: "version", value: None, meaning: "print the version and exit", default: "" },
+    Opt::flag("help", "print this text and exit", "").or_letter('h'),
+    Opt::flag("version", "print the version and exit", "").or_letter('V'),
 ];
 
 /// What a command line said.
@@ -289,8 +311,8 @@ mod tests {
         operands: "[WORD]...",
         about: "Tests.",
         options: &[
-            Opt { short: Some('n'), long: "number", value: Some("N"), meaning: "a number", default: "1" },
-            Opt { short: Some('q'), long: "quiet", value: None, meaning: "say less", default: "" },
+            Opt::with_value("number", "N", "a number", "1").or_letter('n'),
+            Opt::flag("quiet", "say less", "").or_letter('q'),
         ],
         notes: "",
     };

@@ -22,34 +22,20 @@ const PROGRAM: Program = Program {
             else from stdin. A command (iam:, msg:, to:, who, ping, stats, help, auth:, quit) is sent as it\n\
             is, any other text as msg:TEXT.",
     options: &[
-        option(Some('c'), "connect", "ADDRESS", "the server", "127.0.0.1:12345"),
-        option(Some('n'), "name", "NAME", "log in first", "none"),
-        option(None, "token-file", "PATH", "authenticate first, with this file's first line", "none"),
-        flag("verbatim", "send lines as they are", "off"),
-        option(None, "wait", "SECONDS", "keep trying until the server is up, so long at most", "0"),
-        option(None, "connect-timeout", "SECONDS", "how long one try may take", "5"),
-        flag("reconnect", "connect again when the connection is lost", "off"),
-        option(None, "heartbeat", "SECONDS", "ping after so long without traffic; 0 is never", "30"),
-        flag("ping", "health check: connect, ping, exit 0 on pong", ""),
+        Opt::with_value("connect", "ADDRESS", "the server", "127.0.0.1:12345").or_letter('c'),
+        Opt::with_value("name", "NAME", "log in first", "none").or_letter('n'),
+        Opt::with_value("token-file", "PATH", "authenticate first, with this file's first line", "none"),
+        Opt::flag("verbatim", "send lines as they are", "off"),
+        Opt::with_value("wait", "SECONDS", "keep trying until the server is up, so long at most", "0"),
+        Opt::with_value("connect-timeout", "SECONDS", "how long one try may take", "5"),
+        Opt::flag("reconnect", "connect again when the connection is lost", "off"),
+        Opt::with_value("heartbeat", "SECONDS", "ping after so long without traffic; 0 is never", "30"),
+        Opt::flag("ping", "health check: connect, ping, exit 0 on pong", ""),
     ],
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. Lines from the server go to stdout, all else to\n\
             stderr. Exit codes: 0 done; 1 no connection, or it ended before the input did; 2 wrong usage;\n\
             3 the server answered a line with an error, and the input was not a terminal.",
 };
-
-const fn option(
-    short: Option<char>,
-    long: &'static str,
-    value: &'static str,
-    meaning: &'static str,
-    default: &'static str,
-) -> Opt {
-    Opt { short, long, value: Some(value), meaning, default }
-}
-
-const fn flag(long: &'static str, meaning: &'static str, default: &'static str) -> Opt {
-    Opt { short: None, long, value: None, meaning, default }
-}
 
 /// When so many bytes of lines are gathered they are sent, even if more are at hand.
 const BATCH: usize = 64 * 1024;

@@ -20,44 +20,29 @@ const PROGRAM: Program = Program {
     about: "Lets processes on one machine talk to each other, line by line. In echo mode every client gets\n\
             its own messages back, in room mode everybody gets everybody's.",
     options: &[
-        option('l', "listen", "ADDRESS", "where to listen; may be repeated", "127.0.0.1:12345"),
-        option('m', "mode", "echo|room", "who gets a message", "echo"),
-        long("dialect", "line|classic", "classic: for clients that send no line ends", "line"),
-        long("max-clients", "N", "connections at once", "1024"),
-        long("max-line", "BYTES", "longest line", "65536"),
-        long("max-backlog", "BYTES", "room mode: what may wait for one reader", "1048576"),
-        long("stall-timeout", "SECONDS", "room mode: how long a full reader may hold the room", "1"),
-        long("write-timeout", "SECONDS", "echo mode: how long a reply may wait", "30"),
-        long("idle-timeout", "SECONDS", "close a client from which not a byte has come for so long", "never"),
-        long("token-file", "PATH", "clients must send this file's first line as auth:<token>", "none"),
-        long("unix-mode", "OCTAL", "permissions of a Unix socket", "600"),
-        Opt {
-            short: None,
-            long: "allow-remote",
-            value: None,
-            meaning: "listen beyond loopback without a token",
-            default: "off",
-        },
-        long("grace", "SECONDS", "how long a shutdown may take", "5"),
+        Opt::with_value("listen", "ADDRESS", "where to listen; may be repeated", "127.0.0.1:12345").or_letter('l'),
+        Opt::with_value("mode", "echo|room", "who gets a message", "echo").or_letter('m'),
+        Opt::with_value("dialect", "line|classic", "classic: for clients that send no line ends", "line"),
+        Opt::with_value("max-clients", "N", "connections at once", "1024"),
+        Opt::with_value("max-line", "BYTES", "longest line", "65536"),
+        Opt::with_value("max-backlog", "BYTES", "room mode: what may wait for one reader", "1048576"),
+        Opt::with_value("stall-timeout", "SECONDS", "room mode: how long a full reader may hold the room", "1"),
+        Opt::with_value("write-timeout", "SECONDS", "echo mode: how long a reply may wait", "30"),
+        Opt::with_value(
+            "idle-timeout",
+            "SECONDS",
+            "close a client from which not a byte has come for so long",
+            "never",
+        ),
+        Opt::with_value("token-file", "PATH", "clients must send this file's first line as auth:<token>", "none"),
+        Opt::with_value("unix-mode", "OCTAL", "permissions of a Unix socket", "600"),
+        Opt::flag("allow-remote", "listen beyond loopback without a token", "off"),
+        Opt::with_value("grace", "SECONDS", "how long a shutdown may take", "5"),
     ],
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one. The addresses are printed\n\
             on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug says more.\n\
             SIGINT, SIGTERM and SIGHUP stop the server in order.",
 };
-
-const fn option(
-    short: char,
-    long: &'static str,
-    value: &'static str,
-    meaning: &'static str,
-    default: &'static str,
-) -> Opt {
-    Opt { short: Some(short), long, value: Some(value), meaning, default }
-}
-
-const fn long(long: &'static str, value: &'static str, meaning: &'static str, default: &'static str) -> Opt {
-    Opt { short: None, long, value: Some(value), meaning, default }
-}
 
 fn main() -> ExitCode {
     // First of all, so that a signal right at the start is not lost and no thread misses it.

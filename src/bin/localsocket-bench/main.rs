@@ -30,16 +30,16 @@ const PROGRAM: Program = Program {
     operands: "",
     about: "Measures how fast a running localsocket-server is, and checks that every reply comes and is right.",
     options: &[
-        option(Some('c'), "connect", "ADDRESS", "the server", "127.0.0.1:12345"),
-        option(None, "work", "echo|room", "room: the server has to run with --mode room", "echo"),
-        option(None, "clients", "N", "connections, each with a thread of its own", "16"),
-        option(None, "senders", "N", "room work: how many of the clients send; all receive", "1"),
-        option(None, "messages", "N", "messages sent in all", "100000"),
-        option(None, "size", "BYTES", "length of a message's text", "32"),
-        option(None, "depth", "N", "messages under way on one connection", "1"),
-        option(None, "timeout", "SECONDS", "how long the server may be silent", "10"),
-        option(None, "token-file", "PATH", "authenticate first, with this file's first line", "none"),
-        Opt { short: None, long: "json", value: None, meaning: "print one JSON object instead of text", default: "" },
+        Opt::with_value("connect", "ADDRESS", "the server", "127.0.0.1:12345").or_letter('c'),
+        Opt::with_value("work", "echo|room", "room: the server has to run with --mode room", "echo"),
+        Opt::with_value("clients", "N", "connections, each with a thread of its own", "16"),
+        Opt::with_value("senders", "N", "room work: how many of the clients send; all receive", "1"),
+        Opt::with_value("messages", "N", "messages sent in all", "100000"),
+        Opt::with_value("size", "BYTES", "length of a message's text", "32"),
+        Opt::with_value("depth", "N", "messages under way on one connection", "1"),
+        Opt::with_value("timeout", "SECONDS", "how long the server may be silent", "10"),
+        Opt::with_value("token-file", "PATH", "authenticate first, with this file's first line", "none"),
+        Opt::flag("json", "print one JSON object instead of text", ""),
     ],
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. Latency runs from the write of a message, or of the\n\
             batch that it goes with, to its arrival; in a room each client's arrival counts. So a greater depth\n\
@@ -48,16 +48,6 @@ const PROGRAM: Program = Program {
             machine: give both their own cores, or compare like with like. Exit codes: 0 all replies were\n\
             right; 1 one was wrong or missing, or there was no connection; 2 wrong usage.",
 };
-
-const fn option(
-    short: Option<char>,
-    long: &'static str,
-    value: &'static str,
-    meaning: &'static str,
-    default: &'static str,
-) -> Opt {
-    Opt { short, long, value: Some(value), meaning, default }
-}
 
 fn main() -> ExitCode {
     PROGRAM.run(|arguments| {
