@@ -242,10 +242,15 @@ fn a_flood_does_not_hold_up_a_stop() {
     let config = Config { limits: Limits { grace: DEADLINE, ..Limits::default() }, ..Config::default() };
     on_each_transport(&config, |server, address| {
         let stream = Stream::connect(address, DEADLINE).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| {
+            let flood = scope.spawn(|| {
                 let lines = "ping\n".repeat(1000);
-                while (&stream).write_all(lines.as_bytes()).is_ok() {}
+                loop {
+                    if let Err(error) = (&stream).write_all(lines.as_bytes()) {
+                        return error.kind();
+                    }
+                }
             });
             let mut received = Vec::new();
             let mut buffer = [0; 65536];
@@ -254,13 +259,15 @@ fn a_flood_does_not_hold_up_a_stop() {
                 received.extend_from_slice(&buffer[..count]);
             }
             server.handle.stop();
-            while let Ok(count @ 1..) = (&stream).read(&mut buffer) {
-                received.extend_from_slice(&buffer[..count]);
-            }
+            // To a clean end of the stream.
+            (&stream).read_to_end(&mut received).unwrap();
             let text = String::from_utf8(received).unwrap();
             let (pongs, last) = text.split_at(text.find("error").unwrap());
             assert_eq!(pongs.len() % "pong\r\n".len(), 0);
             assert_eq!(last, "error: server is shutting down\r\n");
+            // Nobody listens, and the writer is told so.
+            let end = flood.join().unwrap();
+            assert!(matches!(end, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{end:?}");
         });
     });
 }

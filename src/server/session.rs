@@ -269,6 +269,11 @@ impl<'h> Session<'h> {
         let orderly = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
         let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
         let _ = outbox.drain(|| hub.patience(patience));
+        if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown) {
+            // Reading has been shut down to wake this thread. With both halves closed the system answers
+            // whatever still comes with a reset, so the words have to be there before.
+            transport::wait_until_taken(outbox.stream(), STOP_PATIENCE);
+        }
         outbox.stream().shutdown(Shutdown::Write);
     }
 
@@ -277,9 +282,8 @@ impl<'h> Session<'h> {
     fn close(&self, reason: EndReason) {
         let stream = self.client.outbox.stream();
         match reason {
-            EndReason::PeerClosed | EndReason::NetworkError => {}
-            // Reading has been shut down to wake this thread, so the peer's end cannot be seen any more.
-            EndReason::TooSlow | EndReason::ShuttingDown => transport::wait_until_taken(stream, STOP_PATIENCE),
+            // The peer's end has been seen, or cannot be, since reading was shut down.
+            EndReason::PeerClosed | EndReason::NetworkError | EndReason::TooSlow | EndReason::ShuttingDown => {}
             _ => transport::read_until_closed(stream, LINGER),
         }
     }
