@@ -10,9 +10,8 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
-use std::thread;
 
-use common::{DEADLINE, Peer, ServerProgram, TempDir, on_each_transport, run, wait_for};
+use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, on_each_transport, run};
 use localsocket::{Address, Config};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
@@ -230,21 +229,18 @@ fn what_is_no_listening_stream_socket_is_not_taken_over() {
 
 #[test]
 fn systemd_socket_activate_works_too() {
+    const LAUNCHER: &str = "systemd-socket-activate";
+    if Command::new(LAUNCHER).arg("--version").output().is_err() {
+        eprintln!("SKIPPED: {LAUNCHER} is not installed");
+        return;
+    }
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
-    let spawned = Command::new("systemd-socket-activate")
-        .args(["--listen", path.to_str().unwrap(), SERVER])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut launcher) = spawned else {
-        eprintln!("SKIPPED: systemd-socket-activate is not installed");
-        return;
-    };
-    wait_for("the launcher to listen", || path.exists());
-    let address = Address::Unix(path);
+    let mut program = Program::spawn(Command::new(LAUNCHER).args(["--listen", path.to_str().unwrap(), SERVER]));
+    program.logged("Listening on");
     // The server starts with the first client.
-    thread::scope(|scope| scope.spawn(|| Peer::connect(&address).ping()).join().unwrap());
-    Command::new("sh").args(["-c", &format!("kill -TERM {}", launcher.id())]).status().unwrap();
-    assert_eq!(launcher.wait().unwrap().code(), Some(0));
+    Peer::connect(&Address::Unix(path)).ping();
+    program.signal("TERM");
+    let outcome = program.wait();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
 }
