@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,6 +98,7 @@ unsafe extern "C" {
     fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
     fn bind(socket: c_int, address: *const UnixAddress, length: u32) -> c_int;
     fn listen(socket: c_int, backlog: c_int) -> c_int;
+    fn connect(socket: c_int, address: *const UnixAddress, length: u32) -> c_int;
     fn getsockopt(socket: c_int, level: c_int, name: c_int, value: *mut c_int, length: *mut u32) -> c_int;
     fn setsockopt(socket: c_int, level: c_int, name: c_int, value: *const c_int, length: u32) -> c_int;
     fn send(socket: c_int, bytes: *const c_void, length: usize, flags: c_int) -> isize;
@@ -240,6 +241,24 @@ pub(crate) fn set_keepalive(listener: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+fn unix_address(path: &Path) -> io::Result<UnixAddress> {
+    let bytes = path.as_os_str().as_bytes();
+    let mut address = UnixAddress { family: AF_UNIX, path: [0; 108] };
+    if bytes.is_empty() || bytes.len() >= address.path.len() || bytes.contains(&0) {
+        let rule = "a socket's path holds 1 to 107 bytes, and no NUL";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, rule));
+    }
+    address.path[..bytes.len()].copy_from_slice(bytes);
+    Ok(address)
+}
+
+fn unix_socket() -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let descriptor = check(unsafe { socket(AF_UNIX.into(), SOCK_STREAM | SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the call has just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
 /// Listens on a new Unix socket at `path`, whose file has never more permissions than `mode`. The caller
 /// widens them afterwards if the process's umask took some.
 ///
@@ -247,23 +266,31 @@ pub(crate) fn set_keepalive(listener: BorrowedFd<'_>) -> io::Result<()> {
 /// `AddrInUse` if there is a file already, `InvalidInput` for a path of more than 107 bytes or with a NUL
 /// in it, else what the C library says.
 pub(crate) fn listen_unix(path: &Path, mode: u32, backlog: c_int) -> io::Result<UnixListener> {
-    let bytes = path.as_os_str().as_bytes();
-    let mut address = UnixAddress { family: AF_UNIX, path: [0; 108] };
-    if bytes.is_empty() || bytes.len() >= address.path.len() || bytes.contains(&0) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    address.path[..bytes.len()].copy_from_slice(bytes);
-    // SAFETY: takes numbers only.
-    let descriptor = check(unsafe { socket(AF_UNIX.into(), SOCK_STREAM | SOCK_CLOEXEC, 0) })?;
-    // SAFETY: the call has just made this descriptor, and nobody else has it.
-    let socket = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    let address = unix_address(path)?;
+    let socket = File::from(unix_socket()?);
     // Linux gives the file the permissions of the socket, less the umask, so it cannot be looser for an
     // instant: unix(7), "Pathname socket ownership and permissions", and net/unix/af_unix.c.
     socket.set_permissions(Permissions::from_mode(mode))?;
     // SAFETY: the address is live, of the C library's layout and ends in a NUL.
-    check(unsafe { bind(descriptor, &raw const address, size_of::<UnixAddress>() as u32) })?;
+    check(unsafe { bind(socket.as_raw_fd(), &raw const address, size_of::<UnixAddress>() as u32) })?;
     set_backlog(socket.as_fd(), backlog)?;
     Ok(UnixListener::from(OwnedFd::from(socket)))
+}
+
+/// Connects to the Unix socket at `path`. Where std would wait for ever for a server that accepts nothing
+/// and whose backlog is full, this waits for `timeout`.
+///
+/// # Errors
+/// `WouldBlock` when the time is over, `InvalidInput` as [`listen_unix`], else what the C library says.
+pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let address = unix_address(path)?;
+    let stream = UnixStream::from(unix_socket()?);
+    // The time for sending holds for connecting too: socket(7), SO_SNDTIMEO.
+    stream.set_write_timeout(Some(timeout.max(Duration::from_millis(1))))?;
+    // SAFETY: the address is live, of the C library's layout and ends in a NUL.
+    check(unsafe { connect(stream.as_raw_fd(), &raw const address, size_of::<UnixAddress>() as u32) })?;
+    stream.set_write_timeout(None)?;
+    Ok(stream)
 }
 
 /// Lets all threads take memory from one heap. The C library would give each a part of its own, of which

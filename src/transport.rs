@@ -8,9 +8,11 @@ mod address;
 mod socket_file;
 
 use std::fmt;
+use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,14 +33,18 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Connects to a server. A host name's addresses are tried in turn, each for at most `timeout`.
+    /// Connects to a server, for at most `timeout`. A host name's addresses are tried in turn, each for so long.
     ///
     /// # Errors
     /// [`ConnectError`], with what the last of the addresses said.
     pub fn connect(address: &Address, timeout: Duration) -> Result<Stream, ConnectError> {
         let fail = |error| ConnectError { address: address.clone(), error };
         match address {
-            Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix).map_err(fail),
+            Address::Unix(path) => os::connect_unix(path, timeout).map(Stream::Unix).map_err(|error| {
+                let refused = error.kind() == ErrorKind::ConnectionRefused;
+                let file = fs::metadata(path).ok().filter(|file| refused && !file.file_type().is_socket());
+                fail(file.map_or(error, |_| io::Error::new(ErrorKind::InvalidInput, "that file is no socket")))
+            }),
             Address::Tcp { host, port } => {
                 let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
                 for one in (host.as_str(), *port).to_socket_addrs().map_err(fail)? {
@@ -335,5 +341,23 @@ pub(crate) fn wait_until_taken(stream: &Stream, patience: Duration) {
             return;
         }
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connecting_to_a_server_that_does_not_accept_ends_in_time() {
+        let path = std::env::temp_dir().join(format!("localsocket-full-{}", std::process::id()));
+        let _listener = os::listen_unix(&path, 0o600, 0).unwrap();
+        let address = Address::Unix(path.clone());
+        let connect = || Stream::connect(&address, Duration::from_millis(50));
+        let (first, second) = (connect(), connect());
+        fs::remove_file(&path).unwrap();
+        first.unwrap();
+        let error = second.unwrap_err().to_string();
+        assert_eq!(error, format!("cannot connect to {address}: no answer in time"));
     }
 }

@@ -128,12 +128,15 @@ fn where_no_connection_can_be_made_it_says_what_to_do() {
     let directory = TempDir::new();
     let stale = directory.join("stale");
     drop(UnixListener::bind(&stale).unwrap());
+    let file = directory.join("file");
+    std::fs::write(&file, "").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = listener.local_addr().unwrap().to_string();
     drop(listener);
     for (address, why) in [
         (nobody, "nothing listens there; is the server running?"),
         (format!("unix:{}", stale.display()), "the socket file is stale, its server is gone; start the server again"),
+        (format!("unix:{}", file.display()), "that file is no socket"),
         (format!("unix:{}", directory.join("none").display()), "there is no such file; is the server running?"),
     ] {
         let outcome = run(CLIENT, &["-c", &address, "hello"], b"");

@@ -8,7 +8,7 @@
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +19,9 @@ use crate::os;
 /// How often and how long the lock is tried for. Others hold it for microseconds.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// A dead server's socket refuses at once. One that takes longer belongs to a live server that is busy.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -95,7 +98,7 @@ fn clear_the_way(path: &Path, found: &Metadata) -> Result<(), String> {
         };
         return Err(format!("in use: {what} is there, which is left as it is"));
     }
-    match UnixStream::connect(path) {
+    match os::connect_unix(path, PROBE_TIMEOUT) {
         Ok(_) => Err("in use: a live server listens there".to_owned()),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error| format!("cannot remove the stale socket there: {error}"))
