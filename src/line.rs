@@ -167,10 +167,7 @@ fn classify(line: &[u8], limit: usize) -> Line<'_> {
     if line.len() > limit {
         return Line::TooLong(line);
     }
-    match std::str::from_utf8(line) {
-        Ok(text) => Line::Text(text),
-        Err(_) => Line::NotUtf8(line),
-    }
+    os::text(line).map_or(Line::NotUtf8(line), Line::Text)
 }
 
 #[cfg(test)]
