@@ -116,7 +116,9 @@ impl Outbox {
             if now != before {
                 before = now;
                 since = Instant::now();
-            } else if since.elapsed() >= patience() {
+            }
+            // A patience of 0 is over even for a peer that has just taken something.
+            if since.elapsed() >= patience() {
                 return Err(DrainError::TooSlow);
             }
             os::poll(&mut [Wait::writable(self.stream.as_fd())], Some(WRITE_TICK));

@@ -161,8 +161,7 @@ impl<'h> Session<'h> {
     /// Reads once, and waits for as long as the client may be silent. 0 is the end of the input.
     pub(super) fn read(&mut self, read: impl FnOnce(&Stream) -> io::Result<usize>) -> Result<usize, EndReason> {
         let idle_timeout = self.hub.config.limits.idle_timeout;
-        let left = (!self.authenticated).then(|| AUTHENTICATION_TIMEOUT.saturating_sub(self.started.elapsed()));
-        let timeout = [idle_timeout, left].into_iter().flatten().min();
+        let timeout = [idle_timeout, self.time_to_authenticate()].into_iter().flatten().min();
         let stream = self.client.outbox.stream();
         if timeout != self.read_timeout {
             stream.set_read_timeout(timeout).map_err(|_| EndReason::NetworkError)?;
@@ -172,7 +171,7 @@ impl<'h> Session<'h> {
         if let Some(reason) = self.client.end_reason() {
             return Err(reason);
         }
-        if !self.authenticated && self.started.elapsed() >= AUTHENTICATION_TIMEOUT {
+        if self.time_to_authenticate() == Some(Duration::ZERO) {
             return Err(EndReason::NotAuthenticated);
         }
         match result {
@@ -183,6 +182,11 @@ impl<'h> Session<'h> {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(EndReason::Idle),
             Err(_) => Err(EndReason::NetworkError),
         }
+    }
+
+    /// What is left of the time to send the token; `None` if none is wanted any more.
+    fn time_to_authenticate(&self) -> Option<Duration> {
+        (!self.authenticated).then(|| AUTHENTICATION_TIMEOUT.saturating_sub(self.started.elapsed()))
     }
 
     /// The server stops: answers the lines that are here, and no more of what may still be coming.
@@ -256,7 +260,7 @@ impl<'h> Session<'h> {
         if reason == EndReason::NetworkError {
             return;
         }
-        if reason == EndReason::TooSlow {
+        if matches!(reason, EndReason::TooSlow | EndReason::NotAuthenticated) {
             outbox.discard();
         }
         let words = reason.last_words(&hub.config.limits).filter(|_| hub.config.dialect == Dialect::Line);

@@ -1,6 +1,7 @@
 //! What a session says: lines are gathered, and given as one piece to those who are to hear them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{Level, log};
 
@@ -77,19 +78,27 @@ impl Session<'_> {
         // First of all: who has the reply in hand finds it counted.
         self.hub.counters.add_sent(Sent { lines, bytes: piece.len() as u64 });
         let outbox = &self.client.outbox;
-        let write_timeout = self.hub.config.limits.write_timeout;
         match outbox.push(piece, lines) {
             Ok(0) => {}
-            Ok(_) => outbox.drain(|| self.hub.patience(write_timeout)).map_err(|error| self.cannot_write(error))?,
+            Ok(_) => outbox.drain(|| self.patience()).map_err(|error| self.cannot_write(error))?,
             Err(_) => return Err(EndReason::NetworkError),
         }
         Ok(())
+    }
+
+    /// How long this client may take nothing at all; none is left to one that has not sent the token in time.
+    fn patience(&self) -> Duration {
+        match self.time_to_authenticate() {
+            Some(Duration::ZERO) => Duration::ZERO,
+            _ => self.hub.patience(self.hub.config.limits.write_timeout),
+        }
     }
 
     fn cannot_write(&self, error: DrainError) -> EndReason {
         match error {
             DrainError::Broken => EndReason::NetworkError,
             DrainError::TooSlow if self.hub.is_stopping() => EndReason::ShuttingDown,
+            DrainError::TooSlow if self.time_to_authenticate() == Some(Duration::ZERO) => EndReason::NotAuthenticated,
             DrainError::TooSlow => {
                 Counters::add(&self.hub.counters.evicted, 1);
                 EndReason::TooSlow
