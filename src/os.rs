@@ -4,13 +4,13 @@
 //!
 //! Every function is a thin, safe wrapper around one or two calls of the C library and keeps no state
 //! but what the kernel keeps. Knows nothing of lines, clients or servers. The programs use
-//! [`StopSignals`], [`inherited_sockets`], [`notify_service_manager`], [`raise_descriptor_limit`] and
-//! [`share_one_heap`]; the library calls none of these itself, since they concern the whole process.
+//! [`StopSignals`], [`inherited_sockets`], [`notify_service_manager`], [`raise_descriptor_limit`],
+//! [`clear_umask`] and [`share_one_heap`]; the library calls none of these itself, since they concern the whole process.
 
 #![allow(unsafe_code)]
 
 use std::env;
-use std::ffi::{c_int, c_long, c_short, c_ulong, c_void};
+use std::ffi::{c_int, c_long, c_short, c_uint, c_ulong, c_void};
 use std::fs::{File, Permissions};
 use std::io;
 use std::mem::size_of;
@@ -119,6 +119,7 @@ unsafe extern "C" {
     fn pthread_sigmask(how: c_int, set: *const SignalSet, before: *mut SignalSet) -> c_int;
     fn sigwait(set: *const SignalSet, signal: *mut c_int) -> c_int;
     fn signal(signal: c_int, handler: usize) -> usize;
+    fn umask(mask: c_uint) -> c_uint;
     fn getrlimit(resource: c_int, limit: *mut ResourceLimit) -> c_int;
     fn setrlimit(resource: c_int, limit: *const ResourceLimit) -> c_int;
 }
@@ -313,6 +314,15 @@ pub fn share_one_heap() {
     // SAFETY: takes numbers only.
     unsafe {
         mallopt(M_ARENA_MAX, 1);
+    }
+}
+
+/// Lets files that this process makes have all the permissions that it asks for, whatever umask it was
+/// started with. It must not make files that it does not ask permissions for.
+pub fn clear_umask() {
+    // SAFETY: takes a number only.
+    unsafe {
+        umask(0);
     }
 }
 

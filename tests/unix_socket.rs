@@ -30,19 +30,21 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn permissions_are_never_looser_than_asked_for() {
+fn permissions_are_final_from_the_first_moment() {
     for (umask, asked, wanted) in
         [("000", None, 0o600), ("077", Some("666"), 0o666), ("022", Some("660"), 0o660), ("000", Some("0"), 0)]
     {
         let directory = TempDir::new();
         let path = directory.join("hub.sock");
-        let loosest = AtomicU32::new(0);
+        let (loosest, strictest) = (AtomicU32::new(0), AtomicU32::new(0o7777));
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     if let Ok(found) = fs::symlink_metadata(&path) {
-                        loosest.fetch_or(found.permissions().mode() & 0o7777, Ordering::Relaxed);
+                        let seen = found.permissions().mode() & 0o7777;
+                        loosest.fetch_or(seen, Ordering::Relaxed);
+                        strictest.fetch_and(seen, Ordering::Relaxed);
                     }
                 }
             });
@@ -58,8 +60,8 @@ fn permissions_are_never_looser_than_asked_for() {
             }
             done.store(true, Ordering::Relaxed);
         });
-        let loosest = loosest.into_inner();
-        assert_eq!(loosest & !wanted, 0, "seen {loosest:o} under umask {umask}");
+        let seen = (strictest.into_inner(), loosest.into_inner());
+        assert_eq!(seen, (wanted, wanted), "{seen:?} under umask {umask}");
     }
 }
 

@@ -48,6 +48,8 @@ fn main() -> ExitCode {
     // First of all, so that a signal right at the start is not lost and no thread misses it.
     let signals = StopSignals::block();
     os::share_one_heap();
+    // So that a socket's file has its final permissions from the first moment. There are no other files.
+    os::clear_umask();
     PROGRAM.run(|arguments| {
         let config = config(&arguments)?;
         let addresses = addresses(&arguments)?;
