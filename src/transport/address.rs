@@ -55,7 +55,12 @@ impl Default for Address {
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {
-        Address::Tcp { host: address.ip().to_string(), port: address.port() }
+        let host = match address {
+            // A link-local address means nothing without its interface.
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            _ => address.ip().to_string(),
+        };
+        Address::Tcp { host, port: address.port() }
     }
 }
 
@@ -116,6 +121,8 @@ impl std::error::Error for AddressError {}
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV6;
+
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Address {
@@ -128,12 +135,15 @@ mod tests {
             ("127.0.0.1:12345", tcp("127.0.0.1", 12345)),
             ("localhost:0", tcp("localhost", 0)),
             ("[::1]:80", tcp("::1", 80)),
+            ("[fe80::1%eth0]:80", tcp("fe80::1%eth0", 80)),
             ("unix:hub.sock", Address::Unix("hub.sock".into())),
             ("unix:/run/a b:1", Address::Unix("/run/a b:1".into())),
         ] {
             assert_eq!(text.parse(), Ok(address.clone()), "{text}");
             assert_eq!(address.to_string(), text);
         }
+        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 3);
+        assert_eq!(Address::from(SocketAddr::from(link_local)), tcp("fe80::1%3", 80));
         assert_eq!("./hub:1".parse(), Ok(Address::Unix("./hub:1".into())));
     }
 
