@@ -10,9 +10,10 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, on_each_transport, run};
-use localsocket::{Address, Config};
+use localsocket::{Address, Config, Mode};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
@@ -48,6 +49,31 @@ fn before_the_token_little_works_and_after_it_everything() {
         let mut peer = Peer::connect(address);
         peer.send("quit\n");
         peer.expect_end();
+    });
+}
+
+#[test]
+fn the_room_is_heard_behind_the_answer_to_the_token() {
+    let config = Config { mode: Mode::Room, token: Some("secret".to_owned().into()), ..Config::default() };
+    on_each_transport(&config, |_, address| {
+        let mut ada = Peer::connect(address);
+        assert_eq!(ada.ask("auth:secret"), "authenticated");
+        assert_eq!(ada.ask("iam:ada"), "ada has joined");
+        thread::scope(|scope| {
+            let joining = scope.spawn(|| {
+                for _ in 0..200 {
+                    let mut peer = Peer::connect(address);
+                    peer.send("ping\nauth:secret\n");
+                    peer.expect("pong");
+                    peer.expect("authenticated");
+                    peer.expect("ada: x");
+                }
+            });
+            while !joining.is_finished() {
+                assert_eq!(ada.ask("msg:x"), "ada: x");
+            }
+            joining.join().unwrap();
+        });
     });
 }
 

@@ -90,11 +90,7 @@ fn stats(session: &mut Session<'_>) -> Outcome {
 fn auth(session: &mut Session<'_>, token: &str, line: &str) -> Outcome {
     match &session.hub.config.token {
         None => custom(session, line),
-        Some(expected) if expected.matches(token) => {
-            session.authenticated = true;
-            session.client.let_hear();
-            session.reply(Event::Other("authenticated"))
-        }
+        Some(expected) if expected.matches(token) => session.authenticate(),
         Some(_) => Err(EndReason::WrongToken),
     }
 }

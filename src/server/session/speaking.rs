@@ -114,6 +114,23 @@ impl Session<'_> {
         self.give(Audience::Both(&self.client, receiver), &piece, 1)
     }
 
+    /// Lets this client in, once it has shown the token. What it hears of the room comes behind the answer,
+    /// and begins with the first line that is said after it.
+    pub(in crate::server) fn authenticate(&mut self) -> Outcome {
+        self.authenticated = true;
+        let Some(room) = &self.hub.room else { return self.reply(Event::Other("authenticated")) };
+        self.flush()?;
+        let mut piece = Vec::new();
+        Event::Other("authenticated").write_to(&mut piece);
+        let audience = Audience::One(&self.client);
+        let mut turn = room.turn(&self.client, audience, piece.len())?;
+        let sent = turn.say(audience, &piece, 1);
+        self.client.let_hear();
+        drop(turn);
+        self.hub.counters.add_sent(sent);
+        Ok(())
+    }
+
     /// Takes a name, if nobody in the room has it, and tells those who are to know.
     pub(in crate::server) fn log_in(&mut self, name: Arc<str>) -> Outcome {
         self.flush()?;
