@@ -2,8 +2,9 @@
 // Parsing and formatting only: no I/O, no sockets, no state. The server parses `Command` and writes
 // `Event` and `Refusal`; a client does the reverse with `Event::parse`. Nothing here allocates but names.
 
-use std::fmt;
-use std::io::Write as _;
+mod refusal;
+
+pub use refusal::{Refusal, is_last_words};
 
 /// The longest name, in characters.
 pub const NAME_MAX: usize = 64;
@@ -195,80 +196,64 @@ fn write_line(out: &mut Vec<u8>, pieces: &[&str]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Why the server does not do what a line asks for, or ends a connection. `Display` is the text behind
-/// `error: `.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Refusal<'a> {
-    /// The line is longer than the limit, in bytes.
-    LineTooLong(usize),
-    /// The line is not UTF-8.
-    NotUtf8,
-    /// No command of the table.
-    UnknownCommand,
-    /// The name breaks the rule of [`check_name`].
-    BadName,
-    /// Another client of the room bears the name.
-    NameTaken(&'a str),
-    /// No client of the room bears the name.
-    Nobody(&'a str),
-    /// The room wants a name before it takes a message.
-    NoName,
-    /// `to:` in echo mode.
-    RoomOnly,
-    /// A command before `auth:`.
-    AuthenticateFirst,
-    /// `auth:` with another token.
-    WrongToken,
-    /// No right `auth:` within that many seconds.
-    AuthenticationTimeout(f64),
-    /// As many clients as there may be are connected: so many.
-    ServerFull(usize),
-    /// Not a byte for so many seconds.
-    Idle(f64),
-    /// The first line is an HTTP request line.
-    Http,
-    /// The server stops.
-    ShuttingDown,
-    /// The client reads too slowly.
-    TooSlow,
-    /// The session ended by a defect of the server.
-    Internal,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for Refusal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Refusal::LineTooLong(limit) => write!(f, "line too long (limit {limit} bytes)"),
-            Refusal::NotUtf8 => f.write_str("line is not valid UTF-8"),
-            Refusal::UnknownCommand => f.write_str("unknown command; send help for the list"),
-            Refusal::BadName => write!(
-                f,
-                "a name holds 1 to {NAME_MAX} characters, none of them a control character or one of : , > \
-                 and is not error, who, stats or help"
-            ),
-            Refusal::NameTaken(name) => write!(f, "name {name} is taken"),
-            Refusal::Nobody(name) => write!(f, "nobody here is called {name}"),
-            Refusal::NoName => f.write_str("say who you are first: iam:<name>"),
-            Refusal::RoomOnly => f.write_str("to is a room mode command"),
-            Refusal::AuthenticateFirst => f.write_str("authenticate first: auth:<token>"),
-            Refusal::WrongToken => f.write_str("wrong token"),
-            Refusal::AuthenticationTimeout(seconds) => write!(f, "not authenticated within {seconds} seconds"),
-            Refusal::ServerFull(clients) => write!(f, "server is full ({clients} clients)"),
-            Refusal::Idle(seconds) => write!(f, "idle for {seconds} seconds"),
-            Refusal::Http => f.write_str("this is not an HTTP server"),
-            Refusal::ShuttingDown => f.write_str("server is shutting down"),
-            Refusal::TooSlow => f.write_str("too slow"),
-            Refusal::Internal => f.write_str("internal error"),
+    #[test]
+    fn the_argument_is_all_behind_the_first_colon() {
+        for (line, command) in [
+            ("iam: ada ", Command::Iam(" ada ")),
+            ("msg:", Command::Msg("")),
+            ("msg: a:b\t", Command::Msg(" a:b\t")),
+            ("to:bob:a:b", Command::To { name: "bob", text: "a:b" }),
+            ("to::", Command::To { name: "", text: "" }),
+            ("auth:a:b", Command::Auth("a:b")),
+            ("who", Command::Who),
+            ("ping", Command::Ping),
+            ("stats", Command::Stats),
+            ("help", Command::Help),
+            ("quit", Command::Quit),
+        ] {
+            assert_eq!(Command::parse(line), command);
+        }
+        for line in ["", "iam", "msg", "to:bob", "auth", "who:", "quit:", "ping ", " ping", "PING", "Msg:x", ":"] {
+            assert_eq!(Command::parse(line), Command::Unknown(line));
         }
     }
-}
 
-impl std::error::Error for Refusal<'_> {}
+    #[test]
+    fn names_are_trimmed_and_held_to_the_rule() {
+        let longest = "\u{e4}".repeat(NAME_MAX);
+        for (name, trimmed) in [("ada", "ada"), ("\t grace hopper\u{a0}", "grace hopper"), (&longest, &longest)] {
+            assert_eq!(check_name(name), Ok(trimmed));
+        }
+        let too_long = "x".repeat(NAME_MAX + 1);
+        for name in ["", " ", &too_long, "a:b", "a,b", "a>b", "a\tb", "a\u{85}b", "error", " who ", "stats", "help"] {
+            assert_eq!(check_name(name), Err(Refusal::BadName), "{name:?}");
+        }
+        assert_eq!(check_name("Help"), Ok("Help"));
+    }
 
-impl Refusal<'_> {
-    /// Appends the `error: ` line with its end, CRLF, to `out`.
-    pub fn write_to(&self, out: &mut Vec<u8>) {
-        // Writing into a Vec cannot fail.
-        let _ = write!(out, "error: {self}\r\n");
+    #[test]
+    fn every_event_is_read_as_it_was_written() {
+        for event in [
+            Event::Message { name: "ada", text: "hello: all has left" },
+            Event::Message { name: "ada", text: "" },
+            Event::Direct { sender: "ada", name: "bob", text: "x > y: z" },
+            Event::Joined("grace hopper"),
+            Event::Left("ada"),
+            Event::Renamed { old: "ada", new: "bob" },
+            Event::Error("too slow"),
+            Event::Other("who: ada, bob"),
+            Event::Other("a, b has joined"),
+            Event::Other("a > b > c: x"),
+            Event::Other(""),
+        ] {
+            let mut line = Vec::new();
+            event.write_to(&mut line);
+            let line = std::str::from_utf8(&line).unwrap().strip_suffix("\r\n").unwrap();
+            assert_eq!(Event::parse(line), event);
+        }
     }
 }

@@ -55,3 +55,31 @@ impl fmt::Display for EndReason {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol;
+
+    #[test]
+    fn a_client_knows_last_words_from_answers() {
+        let limits = Limits { idle_timeout: Some(std::time::Duration::from_millis(1500)), ..Limits::default() };
+        for (reason, own_accord) in [
+            (EndReason::Idle, true),
+            (EndReason::TooSlow, true),
+            (EndReason::ServerFull, true),
+            (EndReason::NotAuthenticated, true),
+            (EndReason::ShuttingDown, true),
+            // These answer a line.
+            (EndReason::WrongToken, false),
+            (EndReason::LooksLikeHttp, false),
+            (EndReason::Panicked, false),
+        ] {
+            let words = format!("error: {}", reason.last_words(&limits).unwrap());
+            assert_eq!(protocol::is_last_words(&words), own_accord, "{words}");
+        }
+        assert!(
+            !protocol::is_last_words("too slow") && !protocol::is_last_words("error: nobody here is called too slow")
+        );
+    }
+}
