@@ -13,9 +13,9 @@ mod sender;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use link::Link;
+use link::{Link, time_left};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
@@ -142,35 +142,52 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] with what the server says, and those of [`Client::request`].
     pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
-        self.send(&format!("iam:{name}"))?;
         let own = name.trim();
-        let answer = self.receiver.find(timeout, |line| match Event::parse(line) {
-            Event::Joined(name) | Event::Renamed { new: name, .. } => name == own,
-            Event::Error(_) => true,
-            _ => false,
-        })?;
+        let (joined, renamed) = (format!("{own} has joined"), format!(" is now {own}"));
+        self.ask(&format!("iam:{name}"), timeout, |line| *line == joined || line.ends_with(&renamed))?;
+        self.receiver.link.remember_name(name);
+        Ok(())
+    }
+
+    /// Asks whether the server is there, and waits for its answer. Other lines that come before it can be
+    /// received afterwards.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if an error comes, and those of [`Client::request`].
+    pub fn ping(&mut self, timeout: Duration) -> Result<(), ClientError> {
+        self.ask("ping", timeout, |line| line == "pong")
+    }
+
+    fn ask(&mut self, command: &str, timeout: Duration, fits: impl Fn(&str) -> bool) -> Result<(), ClientError> {
+        let deadline = Instant::now().checked_add(timeout);
+        self.send_by(command, deadline)?;
+        let answer =
+            self.receiver.find(deadline, |line| fits(line) || matches!(Event::parse(line), Event::Error(_)))?;
         match Event::parse(&answer) {
             Event::Error(text) => Err(ClientError::Refused(text.to_owned())),
-            _ => {
-                self.receiver.link.remember_name(name);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
-    /// Sends one line, given without its line end.
+    /// Sends one line, given without its line end. Waits while the server takes no more and, with
+    /// `reconnect`, until there is a connection again.
     ///
     /// # Errors
-    /// [`ClientError::NotOneLine`] if it holds an LF; [`ClientError::Lost`] if the connection is lost and
-    /// is not to be made again.
+    /// [`ClientError::NotOneLine`] if it holds an LF; [`ClientError::Closed`] if there is no connection
+    /// and will be none.
     pub fn send(&mut self, line: &str) -> Result<(), ClientError> {
+        self.send_by(line, None)
+    }
+
+    fn send_by(&mut self, line: &str, deadline: Option<Instant>) -> Result<(), ClientError> {
         let bytes = one_line(line)?;
         let mut rest = &bytes[..];
-        while let Err(sent) = self.sender.link.write(rest) {
+        loop {
+            self.receiver.be_ready_to_send(deadline)?;
+            let Err(sent) = self.sender.link.write(rest) else { return Ok(()) };
             rest = &rest[sent..];
-            self.receiver.connect_again()?;
+            self.receiver.lose();
         }
-        Ok(())
     }
 
     /// Receives one line, without its line end. `None` as timeout waits for ever. See
@@ -184,13 +201,15 @@ impl Client {
         self.receiver.receive(timeout)
     }
 
-    /// Sends one command and receives the next line: its reply, in echo mode.
+    /// Sends one command and receives the next line: its reply, in echo mode. `timeout` is for both, but
+    /// for the time in which a connected server takes no more bytes.
     ///
     /// # Errors
     /// Those of [`Client::send`] and [`Client::receive`].
     pub fn request(&mut self, command: &str, timeout: Duration) -> Result<String, ClientError> {
-        self.send(command)?;
-        self.receive(Some(timeout))
+        let deadline = Instant::now().checked_add(timeout);
+        self.send_by(command, deadline)?;
+        self.receive(time_left(deadline))
     }
 
     /// Sends `quit` and waits until the server has ended the connection.
@@ -198,8 +217,9 @@ impl Client {
     /// # Errors
     /// Those of [`Client::send`], and [`ClientError::TimedOut`].
     pub fn quit(mut self, timeout: Duration) -> Result<(), ClientError> {
-        self.send("quit")?;
-        match self.receiver.find(timeout, |_| false) {
+        let deadline = Instant::now().checked_add(timeout);
+        self.send_by("quit", deadline)?;
+        match self.receiver.find(deadline, |_| false) {
             Err(ClientError::Closed) => Ok(()),
             Err(error) => Err(error),
             Ok(_) => Ok(()),

@@ -62,8 +62,12 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// After an accept error: the first pause, and what it doubles to.
 pub const ACCEPT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
-/// A client that connects again: the first pause, and what it doubles to.
+/// A client that connects again: the shortest pause at first, and the longest that it doubles to.
 pub const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+
+/// How long a client that has connected again sends nothing, unless the server says something before: one
+/// that is full, or where a lost connection still bears the client's name, says so at once.
+pub const REFUSAL_TIME: Duration = Duration::from_millis(200);
 
 /// The longest time that may be asked for: a year. More is "never", and could overflow a clock.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

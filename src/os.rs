@@ -36,6 +36,7 @@ const SOCK_CLOEXEC: c_int = 0o2_000_000;
 const SOL_SOCKET: c_int = 1;
 const SO_TYPE: c_int = 3;
 const SO_KEEPALIVE: c_int = 9;
+const SO_LINGER: c_int = 13;
 const SO_ACCEPTCONN: c_int = 30;
 const SO_DOMAIN: c_int = 39;
 const IPPROTO_TCP: c_int = 6;
@@ -254,6 +255,15 @@ pub(crate) fn set_keepalive(listener: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets closing a TCP socket reset its connection and throw away what is not sent yet.
+pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let linger: [c_int; 2] = [1, 0]; // on, for 0 seconds
+    // SAFETY: the kernel reads the two ints of a `struct linger` from a live array.
+    let done =
+        unsafe { setsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_LINGER, linger.as_ptr(), size_of_val(&linger) as u32) };
+    check(done).map(drop)
+}
+
 fn unix_address(path: &Path) -> io::Result<UnixAddress> {
     let bytes = path.as_os_str().as_bytes();
     let mut address = UnixAddress { family: AF_UNIX, path: [0; 108] };
@@ -291,7 +301,7 @@ pub(crate) fn listen_unix(path: &Path, mode: u32, backlog: c_int) -> io::Result<
 }
 
 /// Connects to the Unix socket at `path`. Where std would wait for ever for a server that accepts nothing
-/// and whose backlog is full, this waits for `timeout`.
+/// and whose backlog is full, this waits for `timeout`, which is not 0.
 ///
 /// # Errors
 /// `WouldBlock` when the time is over, `InvalidInput` as [`listen_unix`], else what the C library says.
@@ -299,7 +309,7 @@ pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStr
     let address = unix_address(path)?;
     let stream = UnixStream::from(unix_socket()?);
     // The time for sending holds for connecting too: socket(7), SO_SNDTIMEO.
-    stream.set_write_timeout(Some(timeout.max(Duration::from_millis(1))))?;
+    stream.set_write_timeout(Some(timeout))?;
     // SAFETY: the address is live, of the C library's layout and ends in a NUL.
     check(unsafe { connect(stream.as_raw_fd(), &raw const address, size_of::<UnixAddress>() as u32) })?;
     stream.set_write_timeout(None)?;

@@ -34,11 +34,13 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Connects to a server, for at most `timeout`. A host name's addresses are tried in turn, each for so long.
+    /// Connects to a server, for at most `timeout`; 0 counts as the shortest there is. A host name's addresses
+    /// are tried in turn, each for so long.
     ///
     /// # Errors
     /// [`ConnectError`], with what the last of the addresses said.
     pub fn connect(address: &Address, timeout: Duration) -> Result<Stream, ConnectError> {
+        let timeout = timeout.max(Duration::from_millis(1));
         let fail = |error| ConnectError { address: address.clone(), error };
         match address {
             Address::Unix(path) => os::connect_unix(path, timeout).map(Stream::Unix).map_err(|error| {
@@ -83,6 +85,15 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.set_write_timeout(timeout),
             Stream::Unix(stream) => stream.set_write_timeout(timeout),
+        }
+    }
+
+    /// Lets closing the stream reset the connection: the peer sees an error behind what it has, not the end
+    /// of the input. Unix sockets have no such thing.
+    pub(crate) fn reset_on_close(&self) {
+        if let Stream::Tcp(stream) = self {
+            // Without it, the peer sees the end.
+            let _ = os::reset_on_close(stream.as_fd());
         }
     }
 

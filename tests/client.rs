@@ -4,45 +4,25 @@
 
 mod common;
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Program, ServerProgram, TempDir, TestServer, run, wait_for};
-use localsocket::{Address, Change, Client, ClientError, ClientOptions, Config, Mode};
+use common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, client, run, scripted};
+use localsocket::{Address, Client, ClientError, Config, Mode};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 
-/// The client, connected to an address, with its input open.
-fn client(address: &Address, arguments: &[&str]) -> Program {
-    Program::spawn(Command::new(CLIENT).args(["--connect", &address.to_string()]).args(arguments))
-}
-
-/// A server of one connection that plays a script, and gives what the script gives.
-fn scripted<T: Send + 'static>(
-    script: impl FnOnce(TcpStream) -> T + Send + 'static,
-) -> (Address, thread::JoinHandle<T>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().into();
-    let playing = thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        script(stream)
-    });
-    (address, playing)
-}
-
 /// All that a client sends until it closes its half.
-fn record(mut stream: TcpStream) -> String {
+fn record(listener: TcpListener) -> String {
     let mut all = String::new();
-    stream.read_to_string(&mut all).unwrap();
+    (&Peer::accept(&listener).stream).read_to_string(&mut all).unwrap();
     all
 }
 
@@ -93,7 +73,7 @@ fn what_is_piped_in_comes_back_in_order() {
 
 #[test]
 fn the_client_ends_at_once_when_the_server_ends_it() {
-    let (address, playing) = scripted(|mut stream| stream.write_all(b"bye\r\nand no line end").unwrap());
+    let (address, playing) = scripted(|listener| Peer::accept(&listener).send("bye\r\nand no line end"));
     let mut program = client(&address, &[]);
     let outcome = program.wait();
     assert_eq!((outcome.code, &*outcome.stdout), (Some(1), "bye\nand no line end\n"), "{outcome:?}");
@@ -157,6 +137,38 @@ fn a_reader_that_has_gone_is_no_error() {
 }
 
 #[test]
+fn what_cannot_be_read_or_written_is_told() {
+    let server = ServerProgram::start(&[]);
+    let address = server.address().to_string();
+    let mut full = Command::new(CLIENT);
+    let full = full.args(["-c", &address, "hello"]).stdout(File::options().write(true).open("/dev/full").unwrap());
+    let directory = TempDir::new();
+    let mut unreadable = Command::new(CLIENT);
+    let unreadable = unreadable.args(["-c", &address]).stdin(File::open(&directory.0).unwrap());
+    for (command, why) in [
+        (full, "cannot write to stdout: No space left on device (os error 28)"),
+        (unreadable, "cannot read the input: Is a directory (os error 21)"),
+    ] {
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(why), "{stderr}");
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+    }
+}
+
+#[test]
+fn that_it_is_authenticated_is_not_printed() {
+    let directory = TempDir::new();
+    let token = directory.join("token");
+    fs::write(&token, "secret").unwrap();
+    let server = ServerProgram::start(&["--token-file", token.to_str().unwrap()]);
+    let address = server.address().to_string();
+    let input = b"auth:secret\nmsg:authenticated\nauth:secret\nhello\n";
+    let outcome = run(CLIENT, &["-c", &address, "--token-file", token.to_str().unwrap()], input);
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "authenticated\nhello\n"), "{outcome:?}");
+}
+
+#[test]
 fn control_characters_are_left_alone_in_a_pipe_and_shown_on_a_terminal() {
     let server = ServerProgram::start(&[]);
     let address = server.address().to_string();
@@ -212,123 +224,13 @@ fn ping_is_a_health_check() {
     assert_eq!(outcome.stderr, wanted);
 }
 
-/// Numbers in the log of a client that count lines without an answer.
-fn unanswered(log: &str) -> usize {
-    let lines = log.lines().filter_map(|line| line.split_once("; ")?.1.split_once(" line")?.0.parse::<usize>().ok());
-    lines.sum()
-}
-
-#[test]
-fn a_server_killed_five_times_loses_no_line_that_is_not_counted() {
-    let directory = TempDir::new();
-    let path = directory.join("hub.sock");
-    let address = Address::Unix(path.clone());
-    let listen = ["--listen".to_owned(), address.to_string()];
-    let start = || ServerProgram::start(&listen.each_ref().map(String::as_str));
-    let mut server = start();
-    let mut program = client(&address, &["--reconnect"]);
-    let mut stdin = program.stdin.take().unwrap();
-    const LINES: usize = 300_000;
-    let progress = Arc::new(Mutex::new(0));
-    let feeding = thread::spawn({
-        let progress = Arc::clone(&progress);
-        move || {
-            for n in 0..LINES {
-                stdin.write_all(format!("{n}\n").as_bytes()).unwrap();
-                *progress.lock().unwrap() = n;
-            }
-        }
-    });
-    for kill in 1..=5 {
-        wait_for("the input to have come that far", || *progress.lock().unwrap() >= kill * LINES / 10);
-        server.program.signal("KILL");
-        server.program.wait();
-        server = start();
-        wait_for("it to be connected again", || program.stderr().matches("connected to").count() > kill);
-    }
-    feeding.join().unwrap();
-    let outcome = program.wait();
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    let received: Vec<usize> = outcome.stdout.lines().map(|line| line.parse().unwrap()).collect();
-    assert!(received.is_sorted_by(|one, next| one < next), "doubled or out of order");
-    let counted = unanswered(&outcome.stderr);
-    assert_eq!(received.len() + counted, LINES, "{} received, {counted} counted\n{}", received.len(), outcome.stderr);
-}
-
-#[test]
-fn a_frozen_server_is_noticed_and_the_next_one_found() {
-    let directory = TempDir::new();
-    let address = Address::Unix(directory.join("hub.sock"));
-    let frozen = ServerProgram::start(&["--listen", &address.to_string()]);
-    let mut program = client(&address, &["--reconnect", "--heartbeat", "0.2", "--name", "ada"]);
-    wait_for("the log-in", || program.stdout() == "ada has joined\n");
-    frozen.program.signal("STOP");
-    program.logged("disconnected: the connection is lost: the server does not answer");
-    fs::remove_file(directory.join("hub.sock")).unwrap();
-    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
-    wait_for("the next log-in", || program.stdout() == "ada has joined\nada has joined\n");
-    program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
-    let outcome = program.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "ada has joined\nada has joined\nhello\n"));
-    frozen.program.signal("CONT");
-}
-
-#[test]
-fn heartbeats_are_sent_in_silence_and_their_answers_swallowed() {
-    let (address, playing) = scripted(|stream| {
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-        for _ in 0..3 {
-            assert_eq!(lines.next().unwrap().unwrap(), "ping");
-            { &stream }.write_all(b"pong\r\n").unwrap();
-        }
-        { &stream }.write_all(b"pong\r\nhello\r\n").unwrap();
-        while lines.next().unwrap().unwrap() == "ping" {
-            { &stream }.write_all(b"pong\r\n").unwrap();
-        }
-    });
-    let mut program = client(&address, &["--heartbeat", "0.1"]);
-    // The one that was not asked for is shown.
-    wait_for("the lines", || program.stdout() == "pong\nhello\n");
-    program.stdin.as_mut().unwrap().write_all(b"bye\n").unwrap();
-    playing.join().unwrap();
-    program.wait();
-}
-
-#[test]
-fn a_frozen_server_is_noticed_while_the_input_floods() {
-    let server = ServerProgram::start(&[]);
-    let mut program = client(server.address(), &["--heartbeat", "0.3"]);
-    let mut stdin = program.stdin.take().unwrap();
-    stdin.write_all(b"hello\n").unwrap();
-    wait_for("the echo", || program.stdout() == "hello\n");
-    server.program.signal("STOP");
-    thread::spawn(move || while stdin.write_all(&[b'x'; 1000]).and_then(|()| stdin.write_all(b"\n")).is_ok() {});
-    let outcome = program.wait();
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("the connection is lost"), "{}", outcome.stderr);
-    server.program.signal("CONT");
-}
-
-#[test]
-fn a_wrong_token_is_not_tried_again_for_ever() {
-    let directory = TempDir::new();
-    let (right, wrong) = (directory.join("right"), directory.join("wrong"));
-    fs::write(&right, "right").unwrap();
-    fs::write(&wrong, "wrong").unwrap();
-    let server = ServerProgram::start(&["--token-file", right.to_str().unwrap()]);
-    let address = server.address().to_string();
-    let arguments = ["-c", &address, "--reconnect", "--token-file", wrong.to_str().unwrap(), "hello"];
-    let outcome = run(CLIENT, &arguments, b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: wrong token\n"), "{outcome:?}");
-    assert!(outcome.stderr.contains("the server's --token-file holds another token"), "{outcome:?}");
-}
-
 #[test]
 fn receiving_with_a_timeout_never_loses_half_a_line() {
     let (go, gone) = std::sync::mpsc::channel();
-    let (address, playing) = scripted(move |mut stream| {
+    let (address, playing) = scripted(move |listener| {
+        let mut peer = Peer::accept(&listener);
         for piece in ["he", "ll", "o\r", "\nwor", "ld\r\n"] {
-            stream.write_all(piece.as_bytes()).unwrap();
+            peer.send(piece);
             gone.recv().unwrap();
         }
     });
@@ -365,35 +267,6 @@ fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
     assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "bob: cr stays\r");
     bob.quit(DEADLINE).unwrap();
     assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "bob has joined");
-}
-
-#[test]
-fn a_client_that_is_not_split_connects_again_when_it_sends() {
-    let directory = TempDir::new();
-    let address = Address::Unix(directory.join("hub.sock"));
-    let mut server = ServerProgram::start(&["--listen", &address.to_string()]);
-    let changes = Arc::new(Mutex::new(Vec::new()));
-    let on_change = Arc::new({
-        let changes = Arc::clone(&changes);
-        move |change: Change<'_>| {
-            changes.lock().unwrap().push(match change {
-                Change::Connected => "connected",
-                Change::Disconnected { .. } => "disconnected",
-                Change::Retrying { .. } => "retrying",
-            });
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let mut client = Client::connect_with(&address, options).unwrap();
-    client.log_in("ada", DEADLINE).unwrap();
-    server.program.signal("KILL");
-    server.program.wait();
-    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
-    client.send("msg:hello").unwrap();
-    // The name is used again.
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "ada has joined");
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "hello");
-    assert_eq!(*changes.lock().unwrap(), ["connected", "disconnected", "retrying", "connected"]);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 //! input, the main thread prints what comes from the server; the connection is the library's.
 
 use std::fmt::Display;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::process::ExitCode;
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
+use std::process::{self, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use localsocket::cli::{self, Arguments, Opt, Program, UsageError};
 use localsocket::client::{OnChange, Receiver, Sender};
@@ -59,7 +59,8 @@ fn main() -> ExitCode {
                 Err(error) => return Ok(fail(&error)),
             };
         let interactive = arguments.operands.is_empty() && io::stdin().is_terminal();
-        let input = Input { verbatim: arguments.has("verbatim"), lines: arguments.operands };
+        let input =
+            Input { verbatim: arguments.has("verbatim"), lines: arguments.operands, status: Arc::clone(&status) };
         let sending = thread::Builder::new().name("input".to_owned()).spawn(move || input.send(&sender));
         if let Err(error) = sending {
             return Ok(fail(&format!("cannot start a thread: {error}")));
@@ -85,7 +86,21 @@ fn options(arguments: &Arguments) -> Result<ClientOptions, UsageError> {
 
 /// Writes a line to stderr. That nobody reads it is no reason to stop.
 fn say(text: &dyn Display) {
-    let _ = writeln!(io::stderr(), "{}: {text}", PROGRAM.name);
+    let mut line = format!("{}: ", PROGRAM.name).into_bytes();
+    add_escaped(&text.to_string(), &mut line);
+    line.push(b'\n');
+    let _ = io::stderr().write_all(&line);
+}
+
+/// What others send must not steer the terminal.
+fn add_escaped(text: &str, line: &mut Vec<u8>) {
+    for c in text.chars() {
+        if c.is_control() && c != '\t' {
+            line.extend(c.escape_default().map(|c| c as u8));
+        } else {
+            line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
 }
 
 fn fail(why: &dyn Display) -> ExitCode {
@@ -101,12 +116,33 @@ struct Status {
     for_person: bool,
     /// Lines without an answer on the connection that was lost last.
     unanswered: AtomicU64,
+    /// `auth:` lines of the input whose answers are still to come.
+    authenticating: AtomicU64,
+    input_failed: AtomicBool,
 }
 
 impl Status {
     fn new(address: Address, reconnect: bool) -> Status {
         let for_person = io::stdin().is_terminal() && io::stderr().is_terminal();
-        Status { address, reconnect, for_person, unanswered: AtomicU64::new(0) }
+        Status {
+            address,
+            reconnect,
+            for_person,
+            unanswered: AtomicU64::new(0),
+            authenticating: AtomicU64::new(0),
+            input_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a line is the answer to an `auth:` of the input. A person is told on stderr.
+    fn is_authenticated(&self, line: &str) -> bool {
+        let one_less = |count: u64| count.checked_sub(1);
+        let is_it = line == "authenticated"
+            && self.authenticating.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+        if is_it && self.for_person {
+            say(&line);
+        }
+        is_it
     }
 
     fn tell(&self, change: Change<'_>) {
@@ -136,6 +172,7 @@ impl Status {
 struct Input {
     verbatim: bool,
     lines: Vec<String>,
+    status: Arc<Status>,
 }
 
 impl Input {
@@ -148,6 +185,7 @@ impl Input {
         };
         if let Err(error) = result {
             say(&format_args!("cannot read the input: {error}"));
+            self.status.input_failed.store(true, Ordering::SeqCst);
         }
         sender.finish();
     }
@@ -157,7 +195,9 @@ impl Input {
         let mut batch = Vec::new();
         loop {
             line.clear();
-            let at_end = input.read_until(b'\n', &mut line)? == 0;
+            input.read_until(b'\n', &mut line)?;
+            // On a terminal, the end that came behind a piece of a line does not come again.
+            let at_end = !line.ends_with(b"\n");
             self.add(&line, &mut batch);
             // Many lines are one write, but none is held back while more input is waited for.
             let more_is_here = input.buffer().contains(&b'\n') && batch.len() < BATCH;
@@ -181,9 +221,11 @@ impl Input {
         if line.is_empty() {
             return;
         }
-        let is_command =
-            std::str::from_utf8(line).is_ok_and(|text| !matches!(Command::parse(text), Command::Unknown(_)));
-        if !self.verbatim && !is_command {
+        let command = std::str::from_utf8(line).map_or(Command::Unknown(""), Command::parse);
+        if matches!(command, Command::Auth(_)) {
+            self.status.authenticating.fetch_add(1, Ordering::SeqCst);
+        }
+        if !self.verbatim && matches!(command, Command::Unknown(_)) {
             batch.extend_from_slice(b"msg:");
         }
         batch.extend_from_slice(line);
@@ -196,8 +238,12 @@ fn receive(mut receiver: Receiver, interactive: bool, status: &Status) -> ExitCo
     let mut output = Output::new();
     let mut errors = false;
     let end = loop {
-        match receiver.receive(None) {
-            Ok(line) => {
+        let mut received = match receiver.receive(None) {
+            Ok(line) => Some(line),
+            Err(error) => break error,
+        };
+        while let Some(line) = received {
+            if !status.is_authenticated(&line) {
                 let is_error = matches!(Event::parse(&line), Event::Error(_));
                 errors |= is_error;
                 output.add(&line, is_error);
@@ -206,17 +252,15 @@ fn receive(mut receiver: Receiver, interactive: bool, status: &Status) -> ExitCo
                     say(&hint);
                 }
             }
-            Err(error) => break error,
+            received = receiver.try_receive();
         }
-        if !receiver.has_line() {
-            output.write();
-        }
+        output.write();
     };
-    output.write();
     let unanswered = status.reconnect && status.unanswered.load(Ordering::SeqCst) > 0;
+    let input_failed = status.input_failed.load(Ordering::SeqCst);
     if errors && !interactive {
         ExitCode::from(3)
-    } else if matches!(end, ClientError::Closed) && receiver.is_finished() && !unanswered {
+    } else if matches!(end, ClientError::Closed) && receiver.is_finished() && !unanswered && !input_failed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -259,34 +303,25 @@ impl Output {
         } else {
             let red = is_error && self.colour;
             self.waiting.extend_from_slice(if red { b"\x1b[31m" } else { b"" });
-            // What others send must not steer the terminal.
-            for c in line.chars() {
-                if c.is_control() && c != '\t' {
-                    self.waiting.extend(c.escape_default().map(|c| c as u8));
-                } else {
-                    self.waiting.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-            }
+            add_escaped(line, &mut self.waiting);
             self.waiting.extend_from_slice(if red { b"\x1b[0m" } else { b"" });
         }
         self.waiting.push(b'\n');
         if self.waiting.len() >= BATCH {
-            // Its own status is seen at the next write.
-            let _ = self.try_write();
+            self.write();
         }
-    }
-
-    fn try_write(&mut self) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        let result = stdout.write_all(&self.waiting).and_then(|()| stdout.flush());
-        self.waiting.clear();
-        result
     }
 
     /// Writes all. If nobody reads any more, there is nothing left to do: not an error, as in a pipe to `head`.
     fn write(&mut self) {
-        if self.try_write().is_err() {
-            std::process::exit(0);
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(&self.waiting).and_then(|()| stdout.flush()) {
+            Ok(()) => self.waiting.clear(),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => process::exit(0),
+            Err(error) => {
+                say(&format_args!("cannot write to stdout: {error}"));
+                process::exit(1);
+            }
         }
     }
 }
@@ -295,18 +330,7 @@ impl Output {
 fn ping(address: &Address, options: ClientOptions) -> ExitCode {
     let timeout = options.connect_timeout;
     let answer = Client::connect_with(address, ClientOptions { heartbeat: None, reconnect: false, ..options })
-        .and_then(|mut client| {
-            client.send("ping")?;
-            let deadline = Instant::now() + timeout;
-            loop {
-                // In a room, lines of others may come first.
-                match client.receive(Some(deadline.saturating_duration_since(Instant::now())))? {
-                    line if line == "pong" => return Ok(()),
-                    line if line.starts_with("error: ") => return Err(ClientError::Refused(line)),
-                    _ => {}
-                }
-            }
-        });
+        .and_then(|mut client| client.ping(timeout));
     match answer {
         Ok(()) => {
             // A health check counts by its exit code, whoever reads along.

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Change, ClientError, ClientOptions, one_line};
-use crate::limits::RECONNECT_PAUSE;
+use crate::limits::{RECONNECT_PAUSE, REFUSAL_TIME};
+use crate::protocol::Refusal;
 use crate::transport::{Address, Stream};
 
 #[derive(Debug)]
@@ -24,16 +25,32 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct State {
     stream: Option<Arc<Stream>>,
+    /// Until then a server that was connected to again may say that it takes nothing, and is sent nothing.
+    held_until: Option<Instant>,
     /// Nothing more is to be sent, by the sender's wish or since the server ended it for good.
     finished: bool,
     /// No connection is made any more.
     dead: bool,
-    /// Lines of the log-in on this connection whose answers are still to come.
-    logging_in: u64,
-    /// Lines sent behind them that have no answer yet.
-    unanswered: u64,
+    counts: Counts,
     /// The name to log in with.
     name: Option<String>,
+}
+
+/// Lines that went over one connection.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    /// Sent by the log-in, which comes first.
+    logging_in: u64,
+    /// Sent behind them, but for those that have no answer.
+    sent: u64,
+    /// Received, but for the answers to heartbeats.
+    received: u64,
+}
+
+impl Counts {
+    fn unanswered(self) -> u64 {
+        self.sent.saturating_sub(self.received.saturating_sub(self.logging_in))
+    }
 }
 
 impl Link {
@@ -50,19 +67,26 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn remember_name(&self, name: &str) {
         self.state().name = Some(name.to_owned());
     }
 
     /// Connects for the first time, for as long as the options allow.
     pub(super) fn connect_first(&self) -> Result<Arc<Stream>, ClientError> {
-        let deadline = Instant::now() + self.options.wait;
+        if self.options.wait.is_zero() {
+            return self.connect(None);
+        }
+        let deadline = Instant::now().checked_add(self.options.wait);
         let mut pauses = Pauses::new();
         loop {
-            match self.connect() {
+            match self.connect(deadline) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
+                    let left = time_left(deadline).unwrap_or(Duration::MAX);
                     if left.is_zero() {
                         return Err(error);
                     }
@@ -73,27 +97,34 @@ impl Link {
         }
     }
 
-    /// Connects once and logs in.
-    pub(super) fn connect(&self) -> Result<Arc<Stream>, ClientError> {
-        let stream = Stream::connect(&self.address, self.options.connect_timeout).map_err(ClientError::Connect)?;
+    /// Connects again. The sender waits until the server has had time to refuse.
+    pub(super) fn connect_again(&self, deadline: Option<Instant>) -> Result<Arc<Stream>, ClientError> {
+        self.state().held_until = Some(Instant::now() + REFUSAL_TIME);
+        self.connect(deadline)
+    }
+
+    /// Connects once, until `deadline` at most, and logs in.
+    fn connect(&self, deadline: Option<Instant>) -> Result<Arc<Stream>, ClientError> {
+        let timeout = [Some(self.options.connect_timeout), time_left(deadline)].into_iter().flatten().min();
+        let stream = Stream::connect(&self.address, timeout.unwrap_or_default()).map_err(ClientError::Connect)?;
         stream.set_write_timeout(self.options.heartbeat).map_err(ClientError::Lost)?;
         let stream = Arc::new(stream);
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = Vec::new();
-        let mut state = self.state();
+        let writing = self.writing();
         let token = self.options.token.as_ref().map(|token| format!("auth:{token}"));
-        let name = state.name.as_ref().map(|name| format!("iam:{name}"));
-        state.logging_in = 0;
+        let name = self.state().name.as_ref().map(|name| format!("iam:{name}"));
+        let mut lines = Vec::new();
+        let mut counts = Counts::default();
         for line in [token, name].into_iter().flatten() {
             lines.extend(one_line(&line)?);
-            state.logging_in += 1;
+            counts.logging_in += 1;
         }
-        state.unanswered = 0;
-        drop(state);
         (&*stream).write_all(&lines).map_err(ClientError::Lost)?;
-        self.state().stream = Some(Arc::clone(&stream));
-        self.tell(Change::Connected);
+        let mut state = self.state();
+        state.stream = Some(Arc::clone(&stream));
+        state.counts = counts;
+        drop((state, writing));
         self.changed.notify_all();
+        self.tell(Change::Connected);
         Ok(stream)
     }
 
@@ -106,13 +137,8 @@ impl Link {
     /// Writes whole lines. `Err` tells how many bytes of whole lines were written before the connection
     /// broke; what comes after them counts as not sent.
     pub(super) fn write(&self, lines: &[u8]) -> Result<(), usize> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let stream = {
-            let mut state = self.state();
-            let Some(stream) = state.stream.clone() else { return Err(0) };
-            state.unanswered += answers(lines);
-            stream
-        };
+        let _writing = self.writing();
+        let Some(stream) = self.state().stream.clone() else { return Err(0) };
         let mut written = 0;
         while written < lines.len() {
             match (&*stream).write(&lines[written..]) {
@@ -121,45 +147,80 @@ impl Link {
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
                 Err(_) => {
                     let whole = lines[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-                    self.state().unanswered -= answers(&lines[whole..]);
+                    if whole < written {
+                        // With an orderly end, the piece would pass for the last line.
+                        stream.reset_on_close();
+                    }
+                    let mut state = self.state();
+                    state.counts.sent += answers(&lines[..whole]);
+                    state.stream = None;
                     return Err(whole);
                 }
             }
         }
-        if lines.split(|byte| *byte == b'\n').any(is_quit) {
-            self.state().finished = true;
-        }
+        let mut state = self.state();
+        state.counts.sent += answers(lines);
+        state.finished |= lines.split(|byte| *byte == b'\n').any(is_quit);
         Ok(())
     }
 
-    /// Sends a heartbeat, unless lines are being written: then their answers are as good.
-    pub(super) fn ping(&self, mut stream: &Stream) -> io::Result<bool> {
-        match self.writing.try_lock() {
-            Ok(_writing) => stream.write_all(b"ping\r\n").map(|()| true),
-            Err(_) => Ok(false),
+    /// Sends a heartbeat, unless lines are being written: then their answers are as good. Nothing can be
+    /// sent either once the sender has finished. Returns how many lines come before its answer.
+    pub(super) fn ping(&self, mut stream: &Stream) -> io::Result<Option<u64>> {
+        let Ok(_writing) = self.writing.try_lock() else { return Ok(None) };
+        if self.is_finished() {
+            return Ok(None);
+        }
+        stream.write_all(b"ping\r\n")?;
+        let Counts { logging_in, sent, received } = self.state().counts;
+        Ok(Some(received.max(logging_in + sent)))
+    }
+
+    /// Notes that a line has been received. Unless it is an error, the server takes what is sent to it.
+    pub(super) fn note_received(&self, is_error: bool) {
+        let mut state = self.state();
+        state.counts.received += 1;
+        if !is_error && state.held_until.take().is_some() {
+            drop(state);
+            self.changed.notify_all();
         }
     }
 
-    /// Notes that a line has been received.
-    pub(super) fn answered(&self) {
-        let mut state = self.state();
-        if state.logging_in > 0 {
-            state.logging_in -= 1;
-        } else {
-            state.unanswered = state.unanswered.saturating_sub(1);
-        }
+    /// How many lines were received on this connection, but for the answers to heartbeats.
+    pub(super) fn received(&self) -> u64 {
+        self.state().counts.received
     }
 
-    /// Waits until there is a connection for the sender.
-    pub(super) fn wait_for_connection(&self) -> Result<(), ClientError> {
+    /// Whether a line refuses the name to a client that has connected again: the connection that it lost
+    /// may still bear it.
+    pub(super) fn is_name_refused(&self, line: &str) -> bool {
+        let state = self.state();
+        let name = state.name.as_deref().filter(|_| state.held_until.is_some());
+        name.is_some_and(|name| line.strip_prefix("error: ") == Some(&Refusal::NameTaken(name.trim()).to_string()))
+    }
+
+    /// Until when nothing is to be sent over this connection.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.state().held_until.filter(|until| *until > Instant::now())
+    }
+
+    /// Waits until there is a connection for these lines. False if none is needed any more: to quit.
+    pub(super) fn wait_for_connection(&self, lines: &[u8]) -> Result<bool, ClientError> {
         let mut state = self.state();
-        while state.stream.is_none() {
-            if state.dead {
-                return Err(ClientError::Closed);
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let held = state.held_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+            state = match &state.stream {
+                Some(_) if held.is_zero() => return Ok(true),
+                Some(_) => self.changed.wait_timeout(state, held).unwrap_or_else(PoisonError::into_inner).0,
+                None if state.dead => return Err(ClientError::Closed),
+                None if lines.split(|byte| *byte == b'\n').next().is_some_and(is_quit) => {
+                    drop(state);
+                    self.finish();
+                    return Ok(false);
+                }
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
-        Ok(())
     }
 
     /// Closes the sending half.
@@ -178,14 +239,16 @@ impl Link {
         self.state().finished
     }
 
-    /// Gives up the connection. Returns how many lines had no answer.
-    pub(super) fn lose(&self, stream: &Stream) -> u64 {
+    /// Gives up the connection. Returns how many lines had no answer; `last_words` tells whether the last
+    /// line received was the server's own, and so was none.
+    pub(super) fn lose(&self, stream: &Stream, last_words: bool) -> u64 {
         // Ends a write that waits, so that what it could not send is known.
         stream.shutdown(Shutdown::Both);
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing();
         let mut state = self.state();
         state.stream = None;
-        state.unanswered
+        state.counts.received -= u64::from(last_words);
+        state.counts.unanswered()
     }
 
     /// Lets a waiting sender know that there will be no connection any more.
@@ -194,9 +257,8 @@ impl Link {
         self.changed.notify_all();
     }
 
-    /// Waits before the next try, or until the sender wants no more.
-    pub(super) fn pause(&self, pause: Duration) {
-        let until = Instant::now() + pause;
+    /// Waits, or until the sender wants no more.
+    pub(super) fn pause(&self, until: Instant) {
         let mut state = self.state();
         while !state.finished {
             let left = until.saturating_duration_since(Instant::now());
@@ -206,6 +268,11 @@ impl Link {
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+/// `None` for ever.
+pub(super) fn time_left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
 /// How many answers the lines get: all but `quit` and empty ones have one.
@@ -219,8 +286,8 @@ fn is_quit(line: &[u8]) -> bool {
     line.strip_suffix(b"\r").unwrap_or(line) == b"quit"
 }
 
-/// Pauses that double, each between half and the whole of its length, so that many clients of one server
-/// do not come back at the same instant.
+/// Pauses that double, each up to twice as long by chance, so that many clients of one server do not come
+/// back at the same instant.
 #[derive(Debug)]
 pub(super) struct Pauses {
     next: Duration,
@@ -233,10 +300,10 @@ impl Pauses {
 
     pub(super) fn next(&mut self) -> Duration {
         let pause = self.next;
-        self.next = (2 * pause).min(*RECONNECT_PAUSE.end());
+        self.next = (2 * pause).min(*RECONNECT_PAUSE.end() / 2);
         // std's hasher keys are the only random numbers it has.
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), pause);
-        pause / 2 + (pause / 2).mul_f64((random % 1024) as f64 / 1024.0)
+        pause + pause.mul_f64((random % 1024) as f64 / 1024.0)
     }
 }
 
@@ -251,13 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn answers_to_the_log_in_are_none_to_what_was_sent() {
+        let counts = |logging_in, sent, received| Counts { logging_in, sent, received };
+        assert_eq!(counts(2, 3, 0).unanswered(), 3);
+        assert_eq!(counts(2, 3, 2).unanswered(), 3);
+        assert_eq!(counts(2, 3, 4).unanswered(), 1);
+        assert_eq!(counts(0, 3, 9).unanswered(), 0);
+    }
+
+    #[test]
     fn pauses_grow_from_a_tenth_of_a_second_to_ten() {
         let mut pauses = Pauses::new();
-        let mut whole = Duration::from_millis(100);
+        let mut least = Duration::from_millis(100);
         for _ in 0..12 {
             let pause = pauses.next();
-            assert!(pause >= whole / 2 && pause <= whole, "{pause:?} of {whole:?}");
-            whole = (whole * 2).min(Duration::from_secs(10));
+            assert!(pause >= least && pause <= 2 * least, "{pause:?} of {least:?}");
+            least = (least * 2).min(Duration::from_secs(5));
         }
     }
 }

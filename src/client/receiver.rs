@@ -6,15 +6,16 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::link::{Link, Pauses};
+use super::link::{Link, Pauses, time_left};
 use super::{Change, ClientError};
 use crate::line::{Line, LineReader};
+use crate::protocol;
 use crate::transport::Stream;
 
 /// The longest line that is taken from a server, in bytes. `who` of a large server is the longest.
 const LONGEST_LINE: usize = 1 << 30;
 
-/// Receives lines; see [`super::Client::split`].
+/// Receives lines; see [`super::Client::split`]. Once it is dropped, no lost connection is made again.
 #[derive(Debug)]
 pub struct Receiver {
     pub(super) link: Arc<Link>,
@@ -24,15 +25,26 @@ pub struct Receiver {
     aside: VecDeque<String>,
     /// The answer to the token is still to come.
     authenticating: bool,
-    /// Heartbeats whose answers are still to come.
-    pings: u32,
-    /// When the next heartbeat is due, or when its answer is overdue.
+    /// For each heartbeat without an answer, how many lines come before that.
+    pings: VecDeque<u64>,
+    /// When something came last, and when a heartbeat was due after that.
     last_heard: Instant,
     asked: Option<Instant>,
     read_timeout: Option<Duration>,
+    /// The last line that came was not an answer, but what a server says when it ends a connection.
+    last_words: bool,
     pauses: Pauses,
+    next_try: Option<Instant>,
+    /// Why this connection is of no use.
+    refused: Option<ClientError>,
     /// A server that says so will say it again.
     refused_for_good: bool,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.link.give_up();
+    }
 }
 
 impl Receiver {
@@ -44,11 +56,14 @@ impl Receiver {
             reader: LineReader::new(LONGEST_LINE),
             aside: VecDeque::new(),
             authenticating: false,
-            pings: 0,
+            pings: VecDeque::new(),
             last_heard: Instant::now(),
             asked: None,
             read_timeout: None,
+            last_words: false,
             pauses: Pauses::new(),
+            next_try: None,
+            refused: None,
             refused_for_good: false,
         };
         receiver.use_stream(stream);
@@ -58,10 +73,11 @@ impl Receiver {
     fn use_stream(&mut self, stream: Arc<Stream>) {
         self.reader = LineReader::new(LONGEST_LINE);
         self.authenticating = self.link.options.token.is_some();
-        self.pings = 0;
+        self.pings.clear();
         self.last_heard = Instant::now();
         self.asked = None;
         self.read_timeout = None;
+        self.last_words = false;
         self.stream = Some(stream);
     }
 
@@ -79,10 +95,10 @@ impl Receiver {
         }
     }
 
-    /// Whether the next line is here already, so that [`Receiver::receive`] need not wait for it. (It may
-    /// still have to, if that line is the answer to a heartbeat.)
-    pub fn has_line(&self) -> bool {
-        !self.aside.is_empty() || self.reader.has_line()
+    /// Receives a line that has been read from the connection already, along with the last one. `None` if
+    /// there is none: [`Receiver::receive`] would have to look for it, and perhaps to wait.
+    pub fn try_receive(&mut self) -> Option<String> {
+        self.aside.pop_front().or_else(|| self.line_at_hand())
     }
 
     /// Whether nothing more is to be sent: after [`super::Sender::finish`], or `quit`. The end of the
@@ -92,21 +108,28 @@ impl Receiver {
     }
 
     /// Receives the next line that fits; those before it are kept.
-    pub(super) fn find(&mut self, timeout: Duration, fits: impl Fn(&str) -> bool) -> Result<String, ClientError> {
-        let deadline = Instant::now().checked_add(timeout);
+    pub(super) fn find(
+        &mut self,
+        deadline: Option<Instant>,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<String, ClientError> {
         loop {
             let line = self.next(deadline)?;
             if fits(&line) {
                 return Ok(line);
             }
             self.aside.push_back(line);
+            // Lines that come all the time must not make it last for ever.
+            if time_left(deadline) == Some(Duration::ZERO) {
+                return Err(ClientError::TimedOut);
+            }
         }
     }
 
     fn next(&mut self, deadline: Option<Instant>) -> Result<String, ClientError> {
         loop {
             match self.stream.clone() {
-                None => self.connect_within(deadline)?,
+                None => self.connect_by(deadline)?,
                 Some(stream) => match self.next_from(&stream, deadline) {
                     Err(error) if self.stream.is_some() || !self.is_to_go_on() => return Err(error),
                     Err(_) => {}
@@ -118,63 +141,115 @@ impl Receiver {
 
     /// The next line of this connection. When it ends, so does `self.stream`.
     fn next_from(&mut self, stream: &Stream, deadline: Option<Instant>) -> Result<String, ClientError> {
-        loop {
-            while let Some(line) = self.reader.next_line().map(text) {
-                if self.is_to_be_shown(&line) {
-                    return Ok(line);
-                }
+        let error = loop {
+            if let Some(line) = self.line_at_hand() {
+                return Ok(line);
+            }
+            if let Some(refused) = self.refused.take() {
+                break refused;
             }
             match self.wait(stream, deadline) {
                 Ok(()) => {}
                 Err(ClientError::TimedOut) => return Err(ClientError::TimedOut),
-                Err(error) => {
-                    self.stream = None;
-                    let unanswered = self.link.lose(stream);
-                    let asked_for = matches!(error, ClientError::Closed) && self.link.is_finished();
-                    self.link.tell(Change::Disconnected { error: (!asked_for).then_some(&error), unanswered });
-                    if self.is_to_go_on() {
-                        return Err(error);
-                    }
-                    self.link.give_up();
-                    // The hub ends every line; another server may have said something without.
-                    return self.reader.last_line().map(text).ok_or(error);
-                }
+                Err(error) => break error,
+            }
+        };
+        self.stream = None;
+        let unanswered = self.link.lose(stream, self.last_words);
+        let asked_for = matches!(error, ClientError::Closed) && self.link.is_finished();
+        self.link.tell(Change::Disconnected { error: (!asked_for).then_some(&error), unanswered });
+        if self.is_to_go_on() {
+            return Err(error);
+        }
+        self.link.give_up();
+        // The hub ends every line; another server may have said something without.
+        self.reader.last_line().map(text).ok_or(error)
+    }
+
+    /// The next line that is here already and not for this module alone.
+    fn line_at_hand(&mut self) -> Option<String> {
+        while let Some(line) = self.reader.next_line().map(text) {
+            if self.is_to_be_shown(&line) {
+                return Some(line);
             }
         }
+        None
+    }
+
+    /// Answers that only this module has asked for are not for the user.
+    fn is_to_be_shown(&mut self, line: &str) -> bool {
+        let is_error = line.starts_with("error: ");
+        if !is_error {
+            self.pauses = Pauses::new();
+        }
+        if line == "pong" && self.pings.front().is_some_and(|before| *before <= self.link.received()) {
+            self.pings.pop_front();
+            return false;
+        }
+        self.last_words = protocol::is_last_words(line);
+        // Who connects again may find the name still borne by the connection that was lost.
+        if is_error && self.link.is_name_refused(line) {
+            self.refused = Some(ClientError::Refused(line["error: ".len()..].to_owned()));
+        }
+        self.link.note_received(is_error);
+        if std::mem::take(&mut self.authenticating) {
+            self.refused_for_good = line == "error: wrong token";
+            return line != "authenticated";
+        }
+        true
     }
 
     fn is_to_go_on(&self) -> bool {
         self.link.options.reconnect && !self.refused_for_good && !self.link.is_finished()
     }
 
-    /// Makes a new connection after a write has failed. For a client whose halves are not split.
-    pub(super) fn connect_again(&mut self) -> Result<(), ClientError> {
-        // What the old connection still holds comes first.
+    /// Waits until lines can be sent, for a client whose halves are not split; what comes meanwhile is kept.
+    pub(super) fn be_ready_to_send(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
+        loop {
+            let Some(stream) = self.stream.clone() else {
+                self.connect_by(deadline)?;
+                continue;
+            };
+            let Some(held_until) = self.link.held_until() else { return Ok(()) };
+            match self.next_from(&stream, Some(held_until)) {
+                Ok(line) => self.aside.push_back(line),
+                Err(error) if self.stream.is_none() && !self.is_to_go_on() => return Err(error),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Gives up a connection that cannot be written to; what it still holds is kept. For a client whose
+    /// halves are not split.
+    pub(super) fn lose(&mut self) {
         while let Some(stream) = self.stream.clone() {
             stream.shutdown(Shutdown::Both);
             if let Ok(line) = self.next_from(&stream, None) {
                 self.aside.push_back(line);
             }
         }
-        self.connect_within(None)
     }
 
-    fn connect_within(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
+    /// Makes a new connection. A pause that is longer than the caller's deadline goes on with the next call.
+    fn connect_by(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
         while self.is_to_go_on() {
-            let mut pause = self.pauses.next();
-            if let Some(deadline) = deadline {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(ClientError::TimedOut);
+            let next_try = match self.next_try {
+                Some(next_try) => next_try,
+                None => {
+                    let pause = self.pauses.next();
+                    self.link.tell(Change::Retrying { pause });
+                    *self.next_try.insert(Instant::now() + pause)
                 }
-                pause = pause.min(left);
-            }
-            self.link.tell(Change::Retrying { pause });
-            self.link.pause(pause);
+            };
+            self.link.pause(deadline.map_or(next_try, |deadline| deadline.min(next_try)));
             if !self.is_to_go_on() {
                 break;
             }
-            if let Ok(stream) = self.link.connect() {
+            if Instant::now() < next_try {
+                return Err(ClientError::TimedOut);
+            }
+            self.next_try = None;
+            if let Ok(stream) = self.link.connect_again(deadline) {
                 self.use_stream(stream);
                 return Ok(());
             }
@@ -183,30 +258,12 @@ impl Receiver {
         Err(ClientError::Closed)
     }
 
-    /// Answers that only this module has asked for are not for the user.
-    fn is_to_be_shown(&mut self, line: &str) -> bool {
-        if self.pings > 0 && line == "pong" {
-            self.pings -= 1;
-            return false;
-        }
-        self.link.answered();
-        if !line.starts_with("error: ") {
-            self.pauses = Pauses::new();
-        }
-        if std::mem::take(&mut self.authenticating) {
-            self.refused_for_good = line == "error: wrong token";
-            return line != "authenticated";
-        }
-        true
-    }
-
     /// Waits until more has come. Any error but `TimedOut` is the end of the connection.
     fn wait(&mut self, mut stream: &Stream, deadline: Option<Instant>) -> Result<(), ClientError> {
         let heartbeat = self.link.options.heartbeat;
         let overdue = heartbeat.and_then(|time| self.asked.unwrap_or(self.last_heard).checked_add(time));
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         // Without a deadline it stays the same, which spares a system call each time.
-        let timeout = [left, heartbeat].into_iter().flatten().min();
+        let timeout = [time_left(deadline), heartbeat].into_iter().flatten().min();
         if timeout != self.read_timeout {
             stream.set_read_timeout(timeout).map_err(ClientError::Lost)?;
             self.read_timeout = timeout;
@@ -228,7 +285,7 @@ impl Receiver {
                 return Err(ClientError::Lost(silent));
             }
             self.asked = Some(now);
-            self.pings += u32::from(self.link.ping(stream).map_err(ClientError::Lost)?);
+            self.pings.extend(self.link.ping(stream).map_err(ClientError::Lost)?);
         }
         if deadline.is_some_and(|deadline| deadline <= now) { Err(ClientError::TimedOut) } else { Ok(()) }
     }

@@ -28,18 +28,19 @@ impl Sender {
 
     /// Sends many lines at once, each with its line end, LF or CRLF, as they are: they need not be UTF-8.
     /// Waits like [`Sender::send`]. When the connection breaks in between, whole lines that were sent are
-    /// not sent again, and all others go over the next connection.
+    /// not sent again, and all others go over the next connection. (If a line was cut in two, TCP makes sure
+    /// that the server never runs the first half; over a Unix socket it does if it was only frozen.)
     ///
     /// # Errors
     /// [`ClientError::Closed`] if there is no connection and will be none.
     pub fn send_lines(&self, lines: &[u8]) -> Result<(), ClientError> {
         let mut rest = lines;
-        while let Err(sent) = self.link.write(rest) {
+        while self.link.wait_for_connection(rest)? {
+            let Err(sent) = self.link.write(rest) else { break };
             rest = &rest[sent..];
             if !self.link.options.reconnect {
                 return Err(ClientError::Closed);
             }
-            self.link.wait_for_connection()?;
         }
         Ok(())
     }

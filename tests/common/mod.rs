@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,7 +41,16 @@ pub struct Peer {
 impl Peer {
     #[track_caller]
     pub fn connect(address: &Address) -> Peer {
-        let stream = Stream::connect(address, DEADLINE).unwrap();
+        Peer::over(Stream::connect(address, DEADLINE).unwrap())
+    }
+
+    /// The other side of a connection that a test has accepted itself.
+    #[track_caller]
+    pub fn accept(listener: &TcpListener) -> Peer {
+        Peer::over(Stream::Tcp(listener.accept().unwrap().0))
+    }
+
+    fn over(stream: Stream) -> Peer {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         Peer { stream, reader: LineReader::new(1 << 30), transcript: String::new() }
@@ -358,6 +368,19 @@ impl ServerProgram {
     pub fn connect(&self) -> Peer {
         Peer::connect(self.address())
     }
+}
+
+/// The client program, connected to an address, with its input open.
+pub fn client(address: &Address, arguments: &[&str]) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_localsocket-client"));
+    Program::spawn(command.args(["--connect", &address.to_string()]).args(arguments))
+}
+
+/// A server that plays a script, and gives what the script gives.
+pub fn scripted<T: Send + 'static>(script: impl FnOnce(TcpListener) -> T + Send + 'static) -> (Address, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().into();
+    (address, thread::spawn(move || script(listener)))
 }
 
 /// Runs a program to its end with an input.

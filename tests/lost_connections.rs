@@ -1,0 +1,465 @@
+//! Lost connections: heartbeats that find out, connecting again, and what has no answer is counted exactly.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Peer, ServerProgram, TempDir, client, run, scripted, wait_for};
+use localsocket::client::Sender;
+use localsocket::transport::Stream;
+use localsocket::{Address, Change, Client, ClientError, ClientOptions};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+
+/// Numbers in the log of a client that count lines without an answer.
+fn unanswered(log: &str) -> usize {
+    let lines = log.lines().filter_map(|line| line.split_once("; ")?.1.split_once(" line")?.0.parse::<usize>().ok());
+    lines.sum()
+}
+
+#[test]
+fn a_server_killed_five_times_loses_no_line_that_is_not_counted() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let address = Address::Unix(path.clone());
+    let listen = ["--listen".to_owned(), address.to_string()];
+    let start = || ServerProgram::start(&listen.each_ref().map(String::as_str));
+    let mut server = start();
+    let mut program = client(&address, &["--reconnect"]);
+    let mut stdin = program.stdin.take().unwrap();
+    const LINES: usize = 300_000;
+    let progress = Arc::new(Mutex::new(0));
+    let feeding = thread::spawn({
+        let progress = Arc::clone(&progress);
+        move || {
+            for n in 0..LINES {
+                stdin.write_all(format!("{n}\n").as_bytes()).unwrap();
+                *progress.lock().unwrap() = n;
+            }
+        }
+    });
+    for kill in 1..=5 {
+        wait_for("the input to have come that far", || *progress.lock().unwrap() >= kill * LINES / 10);
+        server.program.signal("KILL");
+        server.program.wait();
+        server = start();
+        wait_for("it to be connected again", || program.stderr().matches("connected to").count() > kill);
+    }
+    feeding.join().unwrap();
+    let outcome = program.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let received: Vec<usize> = outcome.stdout.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(received.is_sorted_by(|one, next| one < next), "doubled or out of order");
+    let counted = unanswered(&outcome.stderr);
+    assert_eq!(received.len() + counted, LINES, "{} received, {counted} counted\n{}", received.len(), outcome.stderr);
+}
+
+#[test]
+fn a_frozen_server_is_noticed_and_the_next_one_found() {
+    let directory = TempDir::new();
+    let address = Address::Unix(directory.join("hub.sock"));
+    let frozen = ServerProgram::start(&["--listen", &address.to_string()]);
+    let mut program = client(&address, &["--reconnect", "--heartbeat", "0.2", "--name", "ada"]);
+    wait_for("the log-in", || program.stdout() == "ada has joined\n");
+    frozen.program.signal("STOP");
+    program.logged("disconnected: the connection is lost: the server does not answer");
+    fs::remove_file(directory.join("hub.sock")).unwrap();
+    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    wait_for("the next log-in", || program.stdout() == "ada has joined\nada has joined\n");
+    program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
+    let outcome = program.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "ada has joined\nada has joined\nhello\n"));
+    frozen.program.signal("CONT");
+}
+
+#[test]
+fn heartbeats_are_sent_in_silence_and_their_answers_swallowed() {
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        for _ in 0..3 {
+            peer.expect("ping");
+            peer.send("pong\r\n");
+        }
+        peer.send("pong\r\nhello\r\n");
+        // What comes together with the answer to a heartbeat is shown at once.
+        peer.expect("ping");
+        peer.send("again\r\npong\r\n");
+        while peer.line().unwrap() == "ping" {
+            peer.send("pong\r\n");
+        }
+    });
+    let mut program = client(&address, &["--heartbeat", "0.1"]);
+    // The one that was not asked for is shown.
+    wait_for("the lines", || program.stdout() == "pong\nhello\nagain\n");
+    program.stdin.as_mut().unwrap().write_all(b"bye\n").unwrap();
+    playing.join().unwrap();
+    program.wait();
+}
+
+#[test]
+fn a_frozen_server_is_noticed_while_the_input_floods() {
+    let server = ServerProgram::start(&[]);
+    let mut program = client(server.address(), &["--heartbeat", "0.3"]);
+    let mut stdin = program.stdin.take().unwrap();
+    stdin.write_all(b"hello\n").unwrap();
+    wait_for("the echo", || program.stdout() == "hello\n");
+    server.program.signal("STOP");
+    thread::spawn(move || while stdin.write_all(&[b'x'; 1000]).and_then(|()| stdin.write_all(b"\n")).is_ok() {});
+    let outcome = program.wait();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the connection is lost"), "{}", outcome.stderr);
+    server.program.signal("CONT");
+}
+
+#[test]
+fn a_wrong_token_is_not_tried_again_for_ever() {
+    let directory = TempDir::new();
+    let (right, wrong) = (directory.join("right"), directory.join("wrong"));
+    fs::write(&right, "right").unwrap();
+    fs::write(&wrong, "wrong").unwrap();
+    let server = ServerProgram::start(&["--token-file", right.to_str().unwrap()]);
+    let address = server.address().to_string();
+    let arguments = ["-c", &address, "--reconnect", "--token-file", wrong.to_str().unwrap(), "hello"];
+    let outcome = run(CLIENT, &arguments, b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: wrong token\n"), "{outcome:?}");
+    assert!(outcome.stderr.contains("the server's --token-file holds another token"), "{outcome:?}");
+}
+
+#[test]
+fn a_client_that_is_not_split_connects_again_when_it_sends() {
+    let directory = TempDir::new();
+    let address = Address::Unix(directory.join("hub.sock"));
+    let mut server = ServerProgram::start(&["--listen", &address.to_string()]);
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let on_change = Arc::new({
+        let changes = Arc::clone(&changes);
+        move |change: Change<'_>| {
+            changes.lock().unwrap().push(match change {
+                Change::Connected => "connected",
+                Change::Disconnected { .. } => "disconnected",
+                Change::Retrying { .. } => "retrying",
+            });
+        }
+    });
+    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    client.log_in("ada", DEADLINE).unwrap();
+    server.program.signal("KILL");
+    server.program.wait();
+    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    client.send("msg:hello").unwrap();
+    // The name is used again.
+    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "ada has joined");
+    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "hello");
+    assert_eq!(*changes.lock().unwrap(), ["connected", "disconnected", "retrying", "connected"]);
+}
+
+#[test]
+fn the_last_words_of_a_server_are_no_answer() {
+    for words in [
+        "server is full (1 clients)",
+        "idle for 2 seconds",
+        "too slow",
+        "server is shutting down",
+        "not authenticated within 10 seconds",
+    ] {
+        let (address, playing) = scripted(move |listener| {
+            let mut peer = Peer::accept(&listener);
+            for line in ["msg:a", "msg:b", "msg:c"] {
+                peer.expect(line);
+            }
+            peer.send(format!("a\r\nerror: {words}\r\n"));
+        });
+        let outcome = client(&address, &["a", "b", "c"]).wait();
+        playing.join().unwrap();
+        assert_eq!(outcome.stdout, format!("a\nerror: {words}\n"));
+        assert_eq!(unanswered(&outcome.stderr), 2, "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn answers_that_overtake_the_count_of_what_was_sent_do_not_upset_it() {
+    // The server answers each line with two, and ends the connection in the middle of the flood.
+    let (address, playing) = scripted(|listener| {
+        for _ in 0..100 {
+            let mut peer = Peer::accept(&listener);
+            for _ in 0..20 {
+                if peer.line().is_none() {
+                    return;
+                }
+                peer.send("one\r\ntwo\r\n");
+            }
+        }
+    });
+    let most = Arc::new(Mutex::new(0));
+    let on_change = Arc::new({
+        let most = Arc::clone(&most);
+        move |change: Change<'_>| {
+            if let Change::Disconnected { unanswered, .. } = change {
+                let mut most = most.lock().unwrap();
+                *most = unanswered.max(*most);
+            }
+        }
+    });
+    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
+    let sending = thread::spawn(move || {
+        (0..200).for_each(|n| sender.send(&format!("msg:{n}")).unwrap());
+        sender.finish();
+    });
+    while receiver.receive(Some(DEADLINE)).is_ok() {}
+    sending.join().unwrap();
+    // It may have ended between two connections, with the server waiting for the next.
+    drop(Stream::connect(&address, DEADLINE));
+    playing.join().unwrap();
+    assert!(*most.lock().unwrap() <= 200, "{most:?}");
+}
+
+#[test]
+fn a_heartbeat_is_no_reason_to_lose_what_comes_after_the_end_of_the_input() {
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        peer.expect("msg:hello");
+        peer.expect_end();
+        // Longer than one heartbeat, shorter than two: the pace of a busy server, not a wait for something.
+        thread::sleep(Duration::from_millis(1300));
+        peer.send("hello\r\n");
+    });
+    let outcome = client(&address, &["--heartbeat", "1", "hello"]).wait();
+    playing.join().unwrap();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
+
+    // But one that is frozen is not waited for for ever.
+    let (address, playing) = scripted(|listener| Peer::accept(&listener));
+    let outcome = client(&address, &["--heartbeat", "0.2", "hello"]).wait();
+    drop(playing.join().unwrap());
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains("the server does not answer"), "{outcome:?}");
+}
+
+#[test]
+fn of_two_pongs_the_one_that_was_asked_for_is_shown() {
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        for line in ["ping", "msg:x", "ping"] {
+            peer.expect(line);
+        }
+        peer.send("pong\r\nx\r\npong\r\nend\r\n");
+        while peer.line().is_some() {}
+    });
+    let mut program = client(&address, &["--heartbeat", "0.2"]);
+    program.stdin.as_mut().unwrap().write_all(b"ping\nx\n").unwrap();
+    wait_for("all to be shown", || program.stdout().ends_with("end\n"));
+    assert_eq!(program.stdout(), "pong\nx\nend\n");
+    drop(program);
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_line_that_is_cut_by_a_lost_connection_is_not_taken_for_a_whole_one() {
+    let (address, playing) = scripted(|listener| {
+        let peer = Peer::accept(&listener);
+        // It is frozen until the client has given up.
+        move || {
+            let mut received = Vec::new();
+            (&peer.stream).read_to_end(&mut received).map_err(|error| (error.kind(), received.len()))
+        }
+    });
+    let mut program = client(&address, &["--heartbeat", "0.2"]);
+    program.stdin.as_mut().unwrap().write_all(&[&[b'x'; 20 << 20], &b"\n"[..]].concat()).unwrap();
+    let outcome = program.wait();
+    assert!(outcome.stderr.contains("the connection is lost"), "{outcome:?}");
+    let (kind, count) = playing.join().unwrap()().unwrap_err();
+    assert_eq!(kind, ErrorKind::ConnectionReset);
+    assert!(count > 0);
+}
+
+/// Plays servers, one after another, to a client that connects again, and is sent `hello` in between.
+fn after_the_first_connection(arguments: &[&str], script: impl FnOnce(&TcpListener) + Send + 'static) -> String {
+    let (address, playing) = scripted(|listener| {
+        let mut first = Peer::accept(&listener);
+        first.expect("iam:ada");
+        first.send("ada has joined\r\n");
+        drop(first);
+        script(&listener);
+    });
+    let mut program = client(&address, &[&["--reconnect", "--name", "ada"], arguments].concat());
+    program.logged("disconnected");
+    program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
+    let outcome = program.wait();
+    playing.join().unwrap();
+    assert!(!outcome.stderr.contains("no answer"), "{outcome:?}");
+    outcome.stdout
+}
+
+fn serve_hello(listener: &TcpListener) {
+    let mut peer = Peer::accept(listener);
+    peer.expect("iam:ada");
+    peer.send("ada has joined\r\n");
+    peer.expect("msg:hello");
+    peer.send("hello\r\n");
+    peer.expect("quit");
+}
+
+#[test]
+fn a_server_that_is_full_gets_none_of_the_lines() {
+    let shown = after_the_first_connection(&[], |listener| {
+        let mut full = Peer::accept(listener);
+        full.expect("iam:ada");
+        full.send("error: server is full (1 clients)\r\n");
+        full.end_input();
+        full.expect_end();
+        serve_hello(listener);
+    });
+    assert_eq!(shown, "ada has joined\nerror: server is full (1 clients)\nada has joined\nhello\n");
+}
+
+#[test]
+fn a_name_that_the_lost_connection_still_bears_is_asked_for_again() {
+    let shown = after_the_first_connection(&[], |listener| {
+        let mut taken = Peer::accept(listener);
+        taken.expect("iam:ada");
+        taken.send("error: name ada is taken\r\n");
+        taken.expect_end();
+        serve_hello(listener);
+    });
+    assert_eq!(shown, "ada has joined\nerror: name ada is taken\nada has joined\nhello\n");
+}
+
+#[test]
+fn a_server_that_says_nothing_gets_the_lines_all_the_same() {
+    let shown = after_the_first_connection(&[], |listener| {
+        let mut silent = Peer::accept(listener);
+        silent.expect("iam:ada");
+        silent.expect("msg:hello");
+        silent.send("ada has joined\r\nhello\r\n");
+        silent.expect("quit");
+    });
+    assert_eq!(shown, "ada has joined\nada has joined\nhello\n");
+}
+
+#[test]
+fn to_quit_no_connection_is_made_again() {
+    let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
+    let mut program = client(&address, &["--reconnect"]);
+    playing.join().unwrap();
+    program.logged("again in");
+    program.stdin.as_mut().unwrap().write_all(b"quit\n").unwrap();
+    assert_eq!(program.wait().code, Some(0));
+}
+
+/// A client of the library whose server is gone and that tries to connect again, and how often it has tried.
+fn deserted() -> (Client, Arc<Mutex<u32>>) {
+    let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
+    let tries = Arc::new(Mutex::new(0));
+    let on_change = Arc::new({
+        let tries = Arc::clone(&tries);
+        move |change: Change<'_>| {
+            if matches!(change, Change::Retrying { .. }) {
+                *tries.lock().unwrap() += 1;
+            }
+        }
+    });
+    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    playing.join().unwrap();
+    // It sees the end, and waits before it tries for the first time.
+    let received = client.receive(Some(Duration::from_millis(50)));
+    assert!(matches!(received, Err(ClientError::TimedOut)), "{received:?}");
+    (client, tries)
+}
+
+#[test]
+fn a_timeout_holds_while_there_is_no_connection() {
+    let (mut client, tries) = deserted();
+    let began = Instant::now();
+    let brief = Duration::from_millis(10);
+    for _ in 0..40 {
+        assert!(matches!(client.request("msg:x", brief), Err(ClientError::TimedOut)));
+        assert!(matches!(client.receive(Some(brief)), Err(ClientError::TimedOut)));
+        assert!(matches!(client.log_in("ada", brief), Err(ClientError::TimedOut)));
+    }
+    // A caller who asks often does not make it try more often: 0.1 s, 0.2 s, 0.4 s and so on, at least.
+    let (tries, elapsed) = (*tries.lock().unwrap(), began.elapsed().as_secs_f64());
+    assert!(f64::from(tries) <= (elapsed / 0.1 + 1.0).log2() + 2.0, "{tries} tries in {elapsed} seconds");
+    assert!(matches!(client.quit(brief), Err(ClientError::TimedOut)));
+}
+
+#[test]
+fn a_sender_is_told_when_nobody_connects_again_for_it() {
+    let (client, _) = deserted();
+    let (sender, receiver) = client.split();
+    let sending = thread::spawn(move || sender.send("msg:x"));
+    drop(receiver);
+    assert!(matches!(sending.join().unwrap(), Err(ClientError::Closed)));
+}
+
+#[test]
+fn who_is_told_that_there_is_a_connection_can_send_over_it() {
+    let (address, playing) = scripted(|listener| {
+        drop(Peer::accept(&listener));
+        Peer::accept(&listener).expect("msg:subscribe");
+    });
+    let own: Arc<OnceLock<Sender>> = Arc::default();
+    let on_change = Arc::new({
+        let own = Arc::clone(&own);
+        move |change: Change<'_>| {
+            if let (Change::Connected, Some(sender)) = (change, own.get()) {
+                sender.send("msg:subscribe").unwrap();
+            }
+        }
+    });
+    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
+    own.set(sender).unwrap();
+    thread::spawn(move || receiver.receive(None));
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_flood_without_an_answer_does_not_hold_up_a_timeout() {
+    let flood = || {
+        scripted(|listener| {
+            let peer = Peer::accept(&listener);
+            while (&peer.stream).write_all(&b"eve: x\r\n".repeat(1000)).is_ok() {}
+        })
+    };
+    let (address, flooding) = flood();
+    let mut client = Client::connect(&address).unwrap();
+    assert!(matches!(client.log_in("ada", Duration::from_millis(200)), Err(ClientError::TimedOut)));
+    drop(client);
+    flooding.join().unwrap();
+
+    let (address, flooding) = flood();
+    let outcome = run(CLIENT, &["-c", &address.to_string(), "--ping", "--connect-timeout", "0.2"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+    flooding.join().unwrap();
+}
+
+#[test]
+fn waiting_for_a_server_is_not_longer_than_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts, so at some point its queue is full, and connecting waits.
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+    }
+    let began = Instant::now();
+    let outcome = client(&address.into(), &["--wait", "0.3", "--connect-timeout", "60", "hello"]).wait();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.ends_with("no answer in time\n"), "{outcome:?}");
+    assert!(began.elapsed() < Duration::from_secs(20), "took {:?}", began.elapsed());
+    // For ever is a time, too.
+    let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
+    let options = ClientOptions { wait: Duration::MAX, connect_timeout: Duration::MAX, ..ClientOptions::default() };
+    Client::connect_with(&address, options).unwrap();
+    playing.join().unwrap();
+}
