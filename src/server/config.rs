@@ -89,8 +89,8 @@ pub struct Request<'a> {
 }
 
 impl CustomCommand {
-    /// `usage` is what `help` shows: the name, and if the command takes an argument, a colon and what
-    /// stands for it. `run` gives the reply, one line; it runs on the thread of the client that asks. If
+    /// `usage` is what `help` shows: the name, one word that no other command has, and if the command takes
+    /// an argument, a colon and what stands for it. `run` gives the reply, one line; it runs on the thread of the client that asks. If
     /// it panics, that client is told and its connection ends.
     pub fn new(usage: &str, run: impl Fn(&Request<'_>) -> String + Send + Sync + 'static) -> CustomCommand {
         CustomCommand { usage: usage.to_owned(), run: Arc::new(run) }
@@ -109,9 +109,14 @@ impl CustomCommand {
         fits.then(|| (self.run)(&Request { name, argument: rest.get(1..).unwrap_or_default() }))
     }
 
+    fn name(&self) -> &str {
+        self.usage.split(':').next().unwrap_or_default()
+    }
+
+    /// Whether a line can call it, and `help` show it.
     fn is_possible(&self) -> bool {
-        let name = self.usage.split(':').next().unwrap_or_default();
-        !name.is_empty() && !BUILT_IN.contains(&name)
+        let name = self.name();
+        !name.is_empty() && !name.contains(char::is_whitespace) && !self.usage.contains(char::is_control)
     }
 }
 
@@ -165,8 +170,15 @@ impl Config {
         if self.dialect == Dialect::Classic && self.token.is_some() {
             return Err(ServerError::Contradiction("clients of the classic dialect cannot send a token"));
         }
-        if self.commands.iter().any(|command| !command.is_possible()) {
-            return Err(ServerError::Contradiction("an added command has no name, or that of a built-in command"));
+        let mut names = BUILT_IN.to_vec();
+        for command in &self.commands {
+            if !command.is_possible() {
+                return Err(ServerError::Contradiction("an added command has no name of one word, or not one line"));
+            }
+            if names.contains(&command.name()) {
+                return Err(ServerError::Contradiction("an added command has the name of another"));
+            }
+            names.push(command.name());
         }
         if addresses.is_empty() {
             return Err(ServerError::Contradiction("there is no address to listen on"));
@@ -200,8 +212,9 @@ impl fmt::Display for ServerError {
             ServerError::Contradiction(what) => f.write_str(what),
             ServerError::Remote(address) => write!(
                 f,
-                "{address} can be reached from other machines: give --token-file PATH, so that clients must \
-                 authenticate, or --allow-remote if the network keeps strangers out, as in a container of its own"
+                "{address} can be reached from other machines: give a token (--token-file PATH), which clients must \
+                 show, or permission to go without (--allow-remote) if the network keeps strangers out, as in a \
+                 container of its own"
             ),
             ServerError::Bind(error) => error.fmt(f),
             ServerError::System(error) => error.fmt(f),
@@ -232,6 +245,20 @@ mod tests {
         }
         assert!(!token.matches("s3crets3cret"));
         assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+
+    #[test]
+    fn added_commands_have_names_of_their_own() {
+        let check = |usages: &[&str]| {
+            let commands = usages.iter().map(|usage| CustomCommand::new(usage, |_| String::new())).collect();
+            Config { commands, ..Config::default() }.check(&[Address::default()])
+        };
+        assert!(check(&["time", "count:<text of many words>"]).is_ok());
+        let refused: [&[&str]; 8] =
+            [&[""], &[":<x>"], &["quit"], &["msg:<x>"], &["a b"], &["a\r\nb"], &["a:\n"], &["a", "a:<x>"]];
+        for usages in refused {
+            assert!(matches!(check(usages), Err(ServerError::Contradiction(_))), "{usages:?}");
+        }
     }
 
     #[test]
