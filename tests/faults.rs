@@ -165,6 +165,14 @@ fn it_serves_and_stops_the_same_without_a_log() {
 }
 
 #[test]
+fn a_mistake_in_rust_log_silences_nothing() {
+    for filter in ["", "debg", "nonsense=debug"] {
+        let server = start_after(&format!("export RUST_LOG={filter}"));
+        server.program.logged("INFO ] listening on ");
+    }
+}
+
+#[test]
 fn nohup_is_respected() {
     let server = start_after("trap '' HUP");
     server.program.signal("HUP");

@@ -9,7 +9,7 @@ use localsocket::cli::{self, Arguments, Opt, Program, UsageError};
 use localsocket::limits::{self, Limits};
 use localsocket::os::{self, StopSignals};
 use localsocket::{Address, Config, Dialect, Mode, Server, ServerError, ServerHandle, Token};
-use log::{error, info, warn};
+use log::{LevelFilter, error, info, warn};
 
 /// Descriptors beside those of the clients: standard streams, listeners, and what the library needs.
 const OWN_DESCRIPTORS: u64 = 32;
@@ -53,7 +53,8 @@ fn main() -> ExitCode {
     PROGRAM.run(|arguments| {
         let config = config(&arguments)?;
         let addresses = addresses(&arguments)?;
-        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).format_target(false).init();
+        // What RUST_LOG does not say stays so: an empty or mistyped one silences nothing.
+        env_logger::Builder::new().filter_level(LevelFilter::Info).parse_default_env().format_target(false).init();
         let signals = match signals {
             Ok(signals) => signals,
             Err(error) => return Ok(fail(&format!("cannot wait for signals: {error}"))),
