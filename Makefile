@@ -14,11 +14,11 @@ UNITDIR ?= /etc/systemd/system
 UNITS = localsocket.service localsocket.socket
 STATIC ?= target/static
 
-.PHONY: help run-server run-client build test bench check fmt doc static install install-systemd uninstall clean
+.PHONY: help run-server run-client build test bench check fmt doc static install install-systemd uninstall uninstall-systemd clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-	  printf '  make %-16s %s\n' "$$name" "$$what"; done
+	  printf '  make %-18s %s\n' "$$name" "$$what"; done
 
 run-server: ## run the hub on 127.0.0.1:12345 (ARGS='--help' shows the options)
 	@$(BUILD) --bin localsocket-server
@@ -71,14 +71,16 @@ install: build ## install programs and manual pages below PREFIX (and DESTDIR)
 	for program in $(PROGRAMS); do install -m 755 $(TARGET)/release/$$program $(DESTDIR)$(BINDIR)/ || exit 1; done
 	install -m 644 $(addprefix src/deploy/,$(MANPAGES)) $(DESTDIR)$(MANDIR)/
 
-install-systemd: ## install the systemd units into UNITDIR (and DESTDIR)
+install-systemd: ## install the systemd units, which run what is in PREFIX, into UNITDIR (and DESTDIR)
 	install -d $(DESTDIR)$(UNITDIR)
 	for unit in $(UNITS); do sed 's|@BINDIR@|$(BINDIR)|' src/deploy/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	@echo 'now: systemctl daemon-reload && systemctl enable --now localsocket.socket'
 
-uninstall: ## remove all that was installed
+uninstall: ## remove what `make install` has put there
 	for program in $(PROGRAMS); do rm -f $(DESTDIR)$(BINDIR)/$$program; done
 	for page in $(MANPAGES); do rm -f $(DESTDIR)$(MANDIR)/$$page; done
+
+uninstall-systemd: ## remove the units (after systemctl disable --now localsocket.socket localsocket.service)
 	for unit in $(UNITS); do rm -f $(DESTDIR)$(UNITDIR)/$$unit; done
 
 clean: ## remove what was built
