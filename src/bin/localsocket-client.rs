@@ -19,8 +19,8 @@ const PROGRAM: Program = Program {
     name: "localsocket-client",
     operands: "[LINE]...",
     about: "Sends lines to a localsocket-server and prints what comes back. Lines come from the arguments,\n\
-            else from stdin. A command (iam:, msg:, to:, who, ping, stats, help, auth:, quit) is sent as it\n\
-            is, any other text as msg:TEXT.",
+            else from stdin. A command (iam:NAME, msg:TEXT, to:NAME:TEXT, who, ping, stats, help,\n\
+            auth:TOKEN, quit) is sent as it is, any other text as msg:TEXT.",
     options: &[
         Opt::with_value("connect", "ADDRESS", "the server", "127.0.0.1:12345").or_letter('c'),
         Opt::with_value("name", "NAME", "log in first", "none").or_letter('n'),
@@ -226,6 +226,9 @@ impl Input {
             self.status.authenticating.fetch_add(1, Ordering::SeqCst);
         }
         if !self.verbatim && matches!(command, Command::Unknown(_)) {
+            if self.status.for_person && line.starts_with(b"to:") {
+                say(&"sent as a message, since to one client it is to:NAME:TEXT");
+            }
             batch.extend_from_slice(b"msg:");
         }
         batch.extend_from_slice(line);

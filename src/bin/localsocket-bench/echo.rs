@@ -46,7 +46,7 @@ pub(crate) fn work(
             if came == window.under_way {
                 return Err(wrong(line, "no more replies".to_owned()));
             } else if line.start() != expected.current() {
-                return Err(wrong(line, wanted(line.start(), expected.current())));
+                return Err(wrong(line, wanted(plan, line.start(), expected.current())));
             }
             came += 1;
             expected.advance();
@@ -66,10 +66,7 @@ pub(crate) fn work(
     }
 }
 
-fn wanted(got: &[u8], text: &[u8]) -> String {
-    let hint = match got.strip_suffix(text) {
-        Some(name) if name.ends_with(b": ") => "; is the server in room mode?",
-        _ => "",
-    };
+fn wanted(plan: &Plan, got: &[u8], text: &[u8]) -> String {
+    let hint = if got.starts_with(plan.family().as_bytes()) { "; is the server in room mode?" } else { "" };
     format!("'{}'{hint}", text[..text.len().min(100)].escape_ascii())
 }
