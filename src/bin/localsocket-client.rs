@@ -227,7 +227,7 @@ impl Input {
         }
         if !self.verbatim && matches!(command, Command::Unknown(_)) {
             if self.status.for_person && line.starts_with(b"to:") {
-                say(&"sent as a message, since to one client it is to:NAME:TEXT");
+                say(&"sent as a message; to one client alone: to:NAME:TEXT");
             }
             batch.extend_from_slice(b"msg:");
         }
