@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -147,6 +147,30 @@ fn a_signal_right_at_the_start_ends_it() {
         let status = child.wait().unwrap();
         // Before its first instruction, the system ends it.
         assert!(status.success() || status.signal() == Some(15), "round {round}: {status}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_a_stop() {
+    for signals in [1, 2] {
+        let mut command = Command::new(SERVER);
+        command.args(["--listen", "127.0.0.1:0", "--grace", if signals == 1 { "0.5" } else { "60" }]);
+        command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let address = address.trim_end().strip_prefix("listening on ").unwrap().parse().unwrap();
+        let stuck = Stream::connect(&address, DEADLINE).unwrap();
+        stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        // At this level each line is logged, until the pipe is full.
+        while (&stuck).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
+        for _ in 0..signals {
+            Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
+            // Two at the same time are one.
+            thread::sleep(Duration::from_millis(10));
+        }
+        wait_for("its end", || child.try_wait().unwrap().is_some());
+        assert_eq!(child.wait().unwrap().code(), Some(signals - 1));
     }
 }
 

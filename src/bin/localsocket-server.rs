@@ -3,7 +3,9 @@
 
 use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use localsocket::cli::{self, Arguments, Opt, Program, UsageError};
 use localsocket::limits::{self, Limits};
@@ -13,6 +15,9 @@ use log::{LevelFilter, error, info, warn};
 
 /// Descriptors beside those of the clients: standard streams, listeners, and what the library needs.
 const OWN_DESCRIPTORS: u64 = 32;
+
+/// How long something may take that takes no time unless something is wrong.
+const PROMPTLY: Duration = Duration::from_millis(100);
 
 const PROGRAM: Program = Program {
     name: "localsocket-server",
@@ -60,13 +65,14 @@ fn main() -> ExitCode {
             Err(error) => return Ok(fail(&format!("cannot wait for signals: {error}"))),
         };
         make_room_for_clients(&config.limits);
+        let grace = config.limits.grace;
         let server = match start(&addresses, config) {
             Ok(server) => server,
             Err(ServerError::Bind(error)) => return Ok(fail(&error.to_string())),
             Err(ServerError::System(error)) => return Ok(fail(&error.to_string())),
             Err(mistake) => return Err(UsageError(mistake.to_string())),
         };
-        Ok(serve(server, signals))
+        Ok(serve(server, signals, grace))
     })
 }
 
@@ -127,9 +133,10 @@ fn make_room_for_clients(limits: &Limits) {
     }
 }
 
-fn serve(server: Server, signals: StopSignals) -> ExitCode {
+fn serve(server: Server, signals: StopSignals, grace: Duration) -> ExitCode {
     let handle = server.handle();
-    let waiting = thread::Builder::new().name("signals".to_owned()).spawn(move || stop_on_signal(&signals, &handle));
+    let waiting =
+        thread::Builder::new().name("signals".to_owned()).spawn(move || stop_on_signal(&signals, &handle, grace));
     if let Err(error) = waiting {
         return fail(&format!("cannot start a thread: {error}"));
     }
@@ -144,15 +151,33 @@ fn serve(server: Server, signals: StopSignals) -> ExitCode {
     }
 }
 
-fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle) {
-    // Outside of the log calls: they do not look at their arguments if nothing is logged.
+fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle, grace: Duration) {
     let first = signals.wait();
-    info!("stopping on {first}, with {} clients", handle.clients());
-    notify("STOPPING=1");
+    let clients = handle.clients();
+    apart(move || info!("stopping on {first}, with {clients} clients"));
     handle.stop();
+    notify("STOPPING=1");
+    apart(move || {
+        thread::sleep(grace + PROMPTLY);
+        // All is cut off by now, so something else holds up the end: a log that nobody reads.
+        process::exit(0);
+    });
     let second = signals.wait();
-    error!("exiting at once on another {second}");
+    apart(move || error!("exiting at once on another {second}"));
     process::exit(1);
+}
+
+/// Does something in a thread of its own, and waits for it a moment. A log that nobody reads must not hold up
+/// a stop.
+fn apart(what: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let doing = thread::Builder::new().spawn(move || {
+        what();
+        let _ = done.send(());
+    });
+    if doing.is_ok() {
+        let _ = is_done.recv_timeout(PROMPTLY);
+    }
 }
 
 fn announce(addresses: &[Address]) -> io::Result<()> {
