@@ -89,7 +89,10 @@ fn the_token_is_never_logged() {
     let address = server.address().to_string();
     let outcome = run(CLIENT, &["--connect", &address, "--token-file", token, "hello"], b"");
     assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"));
-    server.connect().ask("auth:s3cret guess");
+    let mut mistyped = server.connect();
+    for line in ["AUTH:s3cret", "auth :s3cret", "s3cret", "auth:s3cret guess"] {
+        mistyped.ask(line);
+    }
     server.program.signal("TERM");
     let log = server.program.wait().stderr;
     assert!(log.contains("hello") && log.contains("wrong token"), "{log}");

@@ -24,7 +24,8 @@ pub(super) fn help_text(config: &Config) -> String {
 
 /// Does what a line asks for.
 pub(super) fn run(session: &mut Session<'_>, line: &str) -> Outcome {
-    if log_enabled!(Level::Trace) && !line.starts_with("auth:") {
+    // Who owes the token may have mistyped the command for it.
+    if log_enabled!(Level::Trace) && session.authenticated && !line.starts_with("auth:") {
         trace!("client {}: {}", session.client.id, line.escape_debug());
     }
     let command = Command::parse(line);
