@@ -15,9 +15,10 @@ pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server reads on after its last words, so that they are not lost to a connection reset.
 pub const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a stopping server waits for one client that takes nothing any more. Short, since an
-/// orderly stop of all others waits for it; long beside a round trip on one machine.
-pub const STOP_PATIENCE: Duration = Duration::from_millis(300);
+/// How long a stopping server waits for one client that takes nothing: the second figure after the stop, the
+/// first when that time is over. Short, since a stop that meets a client which has stopped is to take less
+/// than a second; long beside a round trip on one machine.
+pub const STOP_PATIENCE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_millis(600);
 
 /// How often a blocked writer looks whether its reader has taken anything: short enough to be exact
 /// about a timeout, and paid only while a reader is behind.
@@ -34,11 +35,11 @@ pub const READ_BUFFER_MIN: usize = 512;
 pub const READ_BUFFER_MAX: usize = 32 * 1024;
 
 /// Gathered replies are written when they pass this, even if more lines wait.
-pub const WRITE_BATCH: usize = 32 * 1024;
+const WRITE_BATCH: usize = 32 * 1024;
 
 /// The most that goes into one write. A Unix socket shows that its peer reads only when the peer has read
-/// the whole of a write, and a slow reader must be seen to read.
-pub const SEND_MAX: usize = 16 * 1024;
+/// the whole of a write, and a slow reader must be seen to read. Less than that would cost speed.
+const SEND_MAX: usize = 16 * 1024;
 
 /// A session's stack. Only what is touched counts as memory; commands of an embedding program run on it.
 pub const STACK_SIZE: usize = 256 * 1024;
@@ -117,6 +118,18 @@ pub const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
 pub const GRACE: RangeInclusive<Duration> = Duration::ZERO..=YEAR;
 
 impl Limits {
+    /// How many bytes of lines are gathered before they are given to those they are for. In a room they are
+    /// one piece, and a reader that has half of its backlog free must have room for it.
+    pub(crate) fn batch(&self, room: bool) -> usize {
+        if room { WRITE_BATCH.min(self.max_backlog / 2) } else { WRITE_BATCH }
+    }
+
+    /// The most that goes into one write. In a room with a small backlog, a healthy reader takes little at
+    /// a time.
+    pub(crate) fn send_max(&self, room: bool) -> usize {
+        if room { SEND_MAX.min(self.max_backlog / 8) } else { SEND_MAX }
+    }
+
     /// Checks every limit.
     ///
     /// # Errors
@@ -213,6 +226,16 @@ mod tests {
         assert_eq!(limits.check().unwrap_err().to_string(), "max_clients is out of its range: 1 to 4194304");
         let limits = Limits { idle_timeout: Some(Duration::ZERO), ..Limits::default() };
         assert_eq!(limits.check().unwrap_err().to_string(), "idle_timeout is out of its range: 0.001 to 31536000");
+    }
+
+    #[test]
+    fn a_piece_fits_into_half_of_a_backlog() {
+        for max_backlog in [1024, 5000, 1 << 20] {
+            let limits = Limits { max_backlog, ..Limits::default() };
+            assert!(limits.batch(true) <= max_backlog / 2 && limits.send_max(true) <= max_backlog / 8);
+            assert!(limits.send_max(true) > 0);
+            assert_eq!((limits.batch(false), limits.send_max(false)), (WRITE_BATCH, SEND_MAX));
+        }
     }
 
     #[test]

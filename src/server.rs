@@ -122,7 +122,7 @@ impl Server {
         if !hub.list.wait_until_empty(Instant::now() + grace) {
             warn!("cutting off {} clients that did not end within {} seconds", hub.list.len(), Seconds(grace));
             hub.cut_all();
-            hub.list.wait_until_empty(Instant::now() + STOP_PATIENCE);
+            hub.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
         }
         if let (Some(room), Some(writer)) = (&hub.room, writer) {
             room.close();
@@ -137,7 +137,7 @@ fn start_room_writer(hub: &Arc<Hub>) -> io::Result<JoinHandle<()>> {
     let hub = Arc::clone(hub);
     thread::Builder::new().name("room-writer".to_owned()).stack_size(STACK_SIZE).spawn(move || {
         if let Some(room) = &hub.room {
-            room.write_what_waits(|stall_timeout| hub.patience(stall_timeout));
+            room.write_what_waits(|| hub.stall_timeout());
         }
     })
 }

@@ -284,13 +284,11 @@ pub(crate) fn read_until_closed(mut stream: &Stream, patience: Duration) {
 pub(crate) fn wait_until_taken(stream: &Stream, patience: Duration) {
     let deadline = Instant::now() + patience;
     let mut scratch = [0; 4096];
-    loop {
-        while os::receive_now(stream.as_fd(), &mut scratch).is_ok_and(|count| count > 0) {}
-        // What a Unix socket holds outlives the close, and its peer can send no more.
-        if matches!(stream, Stream::Unix(_)) || os::untaken(stream.as_fd()) == 0 || Instant::now() >= deadline {
-            return;
+    // What a Unix socket holds outlives the close, and its peer can send no more.
+    while matches!(stream, Stream::Tcp(_)) && os::untaken(stream.as_fd()) > 0 && Instant::now() < deadline {
+        if !os::receive_now(stream.as_fd(), &mut scratch).is_ok_and(|count| count > 0) {
+            thread::sleep(Duration::from_millis(2));
         }
-        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -217,6 +217,66 @@ fn a_stop_answers_what_has_arrived_and_no_more() {
 }
 
 #[test]
+fn in_a_room_what_had_arrived_is_heard_by_all_before_the_last_words() {
+    on_each_program(&["--mode", "room"], |server, address| {
+        let mut listeners: Vec<Peer> = (0..3).map(|_| Peer::connect(address)).collect();
+        listeners.iter_mut().for_each(Peer::ping);
+        let mut talkers: Vec<Peer> = (0..3).map(|_| Peer::connect(address)).collect();
+        talkers.iter_mut().for_each(Peer::ping);
+        // While it is frozen, all arrives that fits into a socket.
+        server.program.signal("STOP");
+        for (number, talker) in talkers.iter_mut().enumerate() {
+            talker.send(format!("iam:t{number}\n"));
+            talker.send((0..500).map(|n| format!("msg:{n}\n")).collect::<String>());
+        }
+        server.program.signal("TERM");
+        server.program.signal("CONT");
+        let orders: Vec<Vec<String>> =
+            listeners.iter_mut().chain(&mut talkers).map(|peer| std::iter::from_fn(|| peer.line()).collect()).collect();
+        for order in orders {
+            let (last, lines) = order.split_last().unwrap();
+            assert_eq!(last, "error: server is shutting down");
+            for number in 0..3 {
+                let said = lines.iter().filter(|line| line.starts_with(&format!("t{number}: "))).count();
+                assert_eq!(said, 500, "of t{number}");
+            }
+        }
+    });
+}
+
+#[test]
+fn without_a_grace_all_is_cut_off_and_the_reason_is_the_stop() {
+    on_each_program(&["--grace", "0"], |server, address| {
+        let stuck = Peer::connect(address);
+        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        while (&stuck.stream).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
+        server.program.signal("TERM");
+        server.program.logged("cutting off 1 clients");
+        assert!(server.program.logged("has left").contains(": shutting down;"));
+        server.program.logged("stopped after");
+    });
+}
+
+#[test]
+fn who_only_closes_keeps_nobody_out() {
+    on_each_program(&["--max-clients", "2"], |_, address| {
+        let mut inside = Peer::connect(address);
+        inside.ping();
+        // More than may be closing at a time, and none of them closes its half.
+        let _closing: Vec<Peer> = (0..300)
+            .map(|_| {
+                let mut peer = Peer::connect(address);
+                peer.send("quit\n");
+                peer.expect_end();
+                peer
+            })
+            .collect();
+        Peer::connect(address).ping();
+        assert_eq!(inside.stat("refused"), 0);
+    });
+}
+
+#[test]
 fn a_stop_is_quick_with_idle_clients_and_a_stuck_one() {
     on_each_program(&[], |server, address| {
         let mut idle: Vec<Peer> = (0..200).map(|_| Peer::connect(address)).collect();
@@ -278,7 +338,16 @@ fn without_a_token_in_time_a_client_is_closed_however_much_it_says() {
     let directory = TempDir::new();
     let token = directory.join("token");
     fs::write(&token, "secret\n").unwrap();
-    let server = ServerProgram::start(&["--token-file", token.to_str().unwrap()]);
+    let token = token.to_str().unwrap();
+    thread::scope(|scope| {
+        for mode in ["echo", "room"] {
+            let arguments = ["--token-file", token, "--mode", mode, "--stall-timeout", "30"];
+            scope.spawn(move || none_stays_without_a_token(&ServerProgram::start(&arguments)));
+        }
+    });
+}
+
+fn none_stays_without_a_token(server: &ServerProgram) {
     let mut silent = server.connect();
     let mut trickling = server.connect();
     let mut right = server.connect();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Peer, on_each_program, on_each_transport, wait_for};
+use common::{DEADLINE, Peer, TestServer, on_each_program, on_each_transport, wait_for};
 use localsocket::{Address, Config, Limits, Mode};
 
 fn room(limits: Limits) -> Config {
@@ -185,6 +185,69 @@ fn a_bystander_is_answered_while_the_room_waits() {
             eve.send("iam:eve\n");
             while eve.line().unwrap() != "eve has joined" {}
         });
+    });
+}
+
+#[test]
+fn who_has_caught_up_is_answered_while_another_holds_the_room() {
+    let limits = Limits { stall_timeout: DEADLINE, ..Limits::default() };
+    on_each_transport(&room(limits), |server, address| {
+        let mut stuck = Peer::connect(address);
+        stuck.ping();
+        let caught_up = Peer::connect(address);
+        thread::scope(|scope| {
+            let sender = Peer::named(address, "ada");
+            sender.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+            let lines = format!("msg:{}\n", "x".repeat(95)).repeat(100);
+            // Nobody reads, so everybody is full.
+            while (&sender.stream).write_all(lines.as_bytes()).is_ok() {}
+            (&caught_up.stream).write_all(b"ping\n").unwrap();
+            let answered = scope.spawn(|| {
+                let began = Instant::now();
+                let (mut tail, mut buffer) = (Vec::new(), [0; 65536]);
+                while !tail.ends_with(b"\r\npong\r\n") {
+                    let count = (&caught_up.stream).read(&mut buffer).unwrap();
+                    assert!(count > 0, "it was dropped");
+                    tail.drain(..tail.len().saturating_sub(10));
+                    tail.extend_from_slice(&buffer[..count]);
+                }
+                began.elapsed()
+            });
+            assert!(answered.join().unwrap() < DEADLINE / 2);
+            assert_eq!(server.handle.clients(), 3);
+        });
+        drop(stuck);
+    });
+}
+
+#[test]
+fn a_small_backlog_is_kept_to_and_can_be_kept_up_with() {
+    // A KiB and 1 s: healthy is who takes 512 bytes/s. This one takes 10 KiB/s, a few bytes at a time.
+    let limits = Limits { max_backlog: 1024, ..Limits::default() };
+    let server = TestServer::start(room(limits));
+    let mut reader = Peer::connect(&server.unix);
+    reader.ping();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let flooding = scope.spawn(|| flood(&server.unix, "ada", &stop));
+        let mut buffer = [0; 512];
+        let (began, mut taken) = (Instant::now(), 0);
+        while taken < 3 * 10 * 1024 {
+            let count = (&reader.stream).read(&mut buffer).unwrap();
+            assert!(count > 0, "dropped after {taken} bytes");
+            taken += count;
+            let due = Duration::from_secs_f64(taken as f64 / (10.0 * 1024.0));
+            thread::sleep(due.saturating_sub(began.elapsed()));
+        }
+        stop.store(true, Ordering::Relaxed);
+        // What comes now is taken at once.
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"ada has left\r\n") {
+            let count = (&reader.stream).read(&mut buffer).unwrap();
+            assert!(count > 0, "dropped");
+            rest.extend_from_slice(&buffer[..count]);
+        }
+        flooding.join().unwrap();
     });
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::ending::EndReason;
@@ -59,7 +59,10 @@ pub(super) struct ClientList {
     state: Mutex<State>,
     /// Notified when a session is over.
     over: Condvar,
+    /// Notified when nobody is talking any more, if somebody waits for that.
+    silence: Condvar,
     max_clients: usize,
+    send_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +75,12 @@ struct State {
     everyone: Option<Arc<[Arc<Client>]>>,
     /// Sessions whose clients have left the list, and that close their connections.
     closing: BTreeMap<u64, Arc<Client>>,
+    /// The last of them that was told to hurry, to make room for a newcomer.
+    hurried: u64,
+    /// Clients in the list that may still have something to say.
+    talking: usize,
+    /// Sessions that wait until nobody has.
+    listening: usize,
     /// Somebody waits until all is over.
     awaited: bool,
 }
@@ -80,6 +89,7 @@ struct State {
 struct Entry {
     client: Arc<Client>,
     name: Option<Arc<str>>,
+    silent: bool,
 }
 
 /// The name is borne by another client.
@@ -87,8 +97,9 @@ struct Entry {
 pub(super) struct NameTaken;
 
 impl ClientList {
-    pub(super) fn new(max_clients: usize) -> Arc<ClientList> {
-        Arc::new(ClientList { state: Mutex::default(), over: Condvar::new(), max_clients })
+    pub(super) fn new(max_clients: usize, send_max: usize) -> Arc<ClientList> {
+        let (state, over, silence) = (Mutex::default(), Condvar::new(), Condvar::new());
+        Arc::new(ClientList { state, over, silence, max_clients, send_max })
     }
 
     /// Gives a connection a place. If the list is full, the client ends as soon as its session starts, and
@@ -96,16 +107,20 @@ impl ClientList {
     /// there are too many.
     pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, hears: bool) -> Result<Place, Stream> {
         let mut state = lock(&self.state);
-        // A flood of clients that are refused, or quit and stay, is bounded too.
+        // A flood of clients that are refused, or quit and stay, is bounded too: newcomers take their places.
         if state.closing.len() >= self.max_clients.max(CLOSING_MIN) {
-            return Err(stream);
+            let Some((&id, client)) = state.closing.range(state.hurried + 1..).next() else { return Err(stream) };
+            client.outbox.stream().shutdown(Shutdown::Both);
+            state.hurried = id;
         }
         state.last_id += 1;
         let id = state.last_id;
-        let client = Client { id, peer, outbox: Outbox::new(stream), hears: hears.into(), end: OnceLock::new() };
+        let client =
+            Client { id, peer, outbox: Outbox::new(stream, self.send_max), hears: hears.into(), end: OnceLock::new() };
         let client = Arc::new(client);
         if state.clients.len() < self.max_clients {
-            state.clients.insert(id, Entry { client: Arc::clone(&client), name: None });
+            state.clients.insert(id, Entry { client: Arc::clone(&client), name: None, silent: false });
+            state.talking += 1;
             state.everyone = None;
         } else {
             let _ = client.end.set(EndReason::ServerFull);
@@ -180,6 +195,28 @@ impl ClientList {
             client.end(reason);
             client.outbox.stream().shutdown(Shutdown::Both);
         }
+        self.silence.notify_all();
+    }
+
+    /// Waits until nobody in the list has anything more to say, this client included, or it is cut off.
+    pub(super) fn wait_for_silence(&self, client: &Client) {
+        let mut state = lock(&self.state);
+        if let Some(entry) = state.clients.get_mut(&client.id) {
+            state.talking -= usize::from(!std::mem::replace(&mut entry.silent, true));
+        }
+        self.note_silence(&state);
+        state.listening += 1;
+        while state.talking > 0 && client.end_reason().is_none() {
+            state = self.silence.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.listening -= 1;
+    }
+
+    fn note_silence(&self, state: &State) {
+        // A notification is a system call, whether somebody waits or not.
+        if state.talking == 0 && state.listening > 0 {
+            self.silence.notify_all();
+        }
     }
 
     fn connections(&self) -> Vec<Arc<Client>> {
@@ -196,7 +233,7 @@ impl ClientList {
             if left.is_zero() {
                 return false;
             }
-            state = self.over.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            state = self.over.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -214,6 +251,7 @@ impl State {
 
     fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.clients.remove(&id)?;
+        self.talking -= usize::from(!entry.silent);
         self.everyone = None;
         if let Some(name) = &entry.name {
             self.forget_name(name, id);
@@ -235,6 +273,7 @@ impl Place {
         let mut state = lock(&self.list.state);
         let entry = state.remove(self.client.id)?;
         state.closing.insert(self.client.id, entry.client);
+        self.list.note_silence(&state);
         entry.name
     }
 }
@@ -244,7 +283,7 @@ impl Drop for Place {
         let mut state = lock(&self.list.state);
         state.remove(self.client.id);
         state.closing.remove(&self.client.id);
-        // A notification is a system call, whether somebody waits or not.
+        self.list.note_silence(&state);
         let awaited = state.awaited;
         drop(state);
         if awaited {

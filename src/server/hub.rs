@@ -2,8 +2,8 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::client_list::ClientList;
@@ -21,12 +21,15 @@ pub(super) struct Hub {
     pub(super) list: Arc<ClientList>,
     /// In room mode only.
     pub(super) room: Option<Room>,
+    /// So many bytes are gathered before they are given to those they are for.
+    pub(super) batch: usize,
     /// The answer to `help`.
     pub(super) help: String,
     pub(super) workers: Workers,
     pub(super) counters: Counters,
     pub(super) started: Instant,
-    stopping: AtomicBool,
+    /// Since when it stops.
+    stopping: OnceLock<Instant>,
     /// A byte into it ends the accept loop.
     waker: UnixStream,
 }
@@ -58,17 +61,20 @@ impl Hub {
     pub(super) fn new(config: Config, waker: UnixStream) -> io::Result<Hub> {
         waker.set_nonblocking(true)?;
         let limits = &config.limits;
-        let list = ClientList::new(limits.max_clients);
+        let is_room = config.mode == Mode::Room;
+        let list = ClientList::new(limits.max_clients, limits.send_max(is_room));
+        let batch = limits.batch(is_room);
         let room = match config.mode {
             Mode::Echo => None,
-            Mode::Room => Some(Room::new(Arc::clone(&list), limits.max_backlog, limits.stall_timeout)?),
+            Mode::Room => Some(Room::new(Arc::clone(&list), limits.max_backlog, batch)?),
         };
         let help = handlers::help_text(&config);
-        let (counters, stopping) = (Counters::default(), AtomicBool::new(false));
+        let (counters, stopping) = (Counters::default(), OnceLock::new());
         Ok(Hub {
             config,
             list,
             room,
+            batch,
             help,
             workers: Workers::default(),
             counters,
@@ -79,12 +85,12 @@ impl Hub {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        self.stopping.get().is_some()
     }
 
     /// Ends the accept loop, and lets every session answer what has arrived and end.
     pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        let _ = self.stopping.set(Instant::now());
         self.list.stop_reading();
         if let Some(room) = &self.room {
             room.wake();
@@ -103,7 +109,17 @@ impl Hub {
 
     /// How long a reader may take nothing at all: `usually`, but less once the server stops.
     pub(super) fn patience(&self, usually: Duration) -> Duration {
-        if self.is_stopping() { usually.min(STOP_PATIENCE) } else { usually }
+        match self.stopping.get() {
+            None => usually,
+            Some(since) if since.elapsed() < *STOP_PATIENCE.end() => usually.min(*STOP_PATIENCE.end()),
+            Some(_) => usually.min(*STOP_PATIENCE.start()),
+        }
+    }
+
+    /// How long a full reader may hold the room, and why it ends if it does for longer.
+    pub(super) fn stall_timeout(&self) -> (Duration, EndReason) {
+        let reason = if self.is_stopping() { EndReason::ShuttingDown } else { EndReason::TooSlow };
+        (self.patience(self.config.limits.stall_timeout), reason)
     }
 
     /// The answer to `stats`, without its line end.

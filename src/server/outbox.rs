@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::lock;
-use crate::limits::{SEND_MAX, WRITE_TICK};
+use crate::limits::WRITE_TICK;
 use crate::os::{self, Wait};
 use crate::transport::Stream;
 
@@ -21,6 +21,8 @@ const KEPT: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Outbox {
     stream: Stream,
+    /// So much goes into one write at most.
+    send_max: usize,
     waiting: Mutex<Waiting>,
 }
 
@@ -60,8 +62,8 @@ pub(super) enum DrainError {
 }
 
 impl Outbox {
-    pub(super) fn new(stream: Stream) -> Outbox {
-        Outbox { stream, waiting: Mutex::default() }
+    pub(super) fn new(stream: Stream, send_max: usize) -> Outbox {
+        Outbox { stream, send_max, waiting: Mutex::default() }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -73,8 +75,8 @@ impl Outbox {
         let mut waiting = lock(&self.waiting);
         waiting.total.bytes += bytes.len() as u64;
         waiting.total.lines += lines;
-        waiting.send(&self.stream)?;
-        let sent = if waiting.is_empty() { waiting.send_from(bytes, &self.stream)? } else { 0 };
+        waiting.send(self)?;
+        let sent = if waiting.is_empty() { waiting.send_from(bytes, self)? } else { 0 };
         waiting.bytes.extend_from_slice(&bytes[sent..]);
         Ok(waiting.len())
     }
@@ -148,12 +150,12 @@ impl Waiting {
     }
 
     /// Sends of the buffer what the socket takes.
-    fn send(&mut self, stream: &Stream) -> io::Result<()> {
+    fn send(&mut self, outbox: &Outbox) -> io::Result<()> {
         if self.is_empty() {
             return Ok(());
         }
         let mut bytes = std::mem::take(&mut self.bytes);
-        let sent = self.send_from(&bytes[self.start..], stream);
+        let sent = self.send_from(&bytes[self.start..], outbox);
         self.start += sent.as_ref().copied().unwrap_or(0);
         if self.start == bytes.len() {
             self.start = 0;
@@ -171,11 +173,11 @@ impl Waiting {
     }
 
     /// Sends of `bytes` what the socket takes; returns how many.
-    fn send_from(&mut self, bytes: &[u8], stream: &Stream) -> io::Result<usize> {
+    fn send_from(&mut self, bytes: &[u8], outbox: &Outbox) -> io::Result<usize> {
         let mut sent = 0;
         while sent < bytes.len() {
-            let end = bytes.len().min(sent + SEND_MAX);
-            match os::send_now(stream.as_fd(), &bytes[sent..end]) {
+            let end = bytes.len().min(sent + outbox.send_max);
+            match os::send_now(outbox.stream.as_fd(), &bytes[sent..end]) {
                 Ok(count) => {
                     sent += count;
                     self.mid_line = bytes[sent - 1] != b'\n';

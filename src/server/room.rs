@@ -2,7 +2,7 @@
 //!
 //! Who has something to say takes a [`Turn`], one at a time, and gives its piece to each reader's outbox;
 //! that never blocks. A turn is had only while all readers of the piece have room for it. If one has not,
-//! a pause begins: senders wait until the full readers are under half of their backlog again. One thread,
+//! a pause begins: who has something for a full reader waits until that is under half of its backlog again. One thread,
 //! the room's writer, empties the outboxes of all readers that are behind, ends the pause, and drops those
 //! who let it reach `stall_timeout`. Lock order: `order`, then `pieces`, the client list's, an outbox's.
 //! Nothing waits while it holds one of them.
@@ -19,14 +19,13 @@ use super::client_list::{Client, ClientList};
 use super::ending::EndReason;
 use super::lock;
 use super::outbox::Sent;
-use crate::limits::{PAUSE_TICK, WRITE_BATCH};
+use crate::limits::PAUSE_TICK;
 use crate::os::{self, Wait};
 
 #[derive(Debug)]
 pub(super) struct Room {
     list: Arc<ClientList>,
     max_backlog: usize,
-    stall_timeout: Duration,
     order: Mutex<Order>,
     /// What senders have for everyone, until one of them has its turn and gives all of it.
     pieces: Mutex<Pieces>,
@@ -67,6 +66,8 @@ struct Pieces {
 struct Full {
     client: Arc<Client>,
     since: Instant,
+    /// So much waited then.
+    waiting: usize,
 }
 
 /// Whom a piece is for.
@@ -88,16 +89,15 @@ impl Audience<'_> {
 }
 
 impl Room {
-    pub(super) fn new(list: Arc<ClientList>, max_backlog: usize, stall_timeout: Duration) -> io::Result<Room> {
+    pub(super) fn new(list: Arc<ClientList>, max_backlog: usize, longest_piece: usize) -> io::Result<Room> {
         let wake = UnixStream::pair()?;
         wake.0.set_nonblocking(true)?;
         Ok(Room {
             list,
             max_backlog,
-            stall_timeout,
             order: Mutex::default(),
             pieces: Mutex::default(),
-            longest_piece: WRITE_BATCH.min(max_backlog / 2),
+            longest_piece,
             resumed: Condvar::new(),
             evicted: AtomicU64::new(0),
             wake,
@@ -166,7 +166,7 @@ impl Room {
             let fits = waiting + length <= self.max_backlog || waiting <= self.max_backlog / 2;
             let holds = order.full.iter().any(|full| Arc::ptr_eq(&full.client, client));
             if !fits && !holds && client.end_reason().is_none() {
-                order.full.push(Full { client: Arc::clone(client), since: now });
+                order.full.push(Full { client: Arc::clone(client), since: now, waiting });
             }
         }
         if !paused && !order.full.is_empty() {
@@ -193,9 +193,9 @@ impl Room {
         let _ = (&self.wake.0).write(&[0]);
     }
 
-    /// The writer: empties outboxes until the room is closed. `patience` makes the stall timeout
-    /// shorter once the server stops.
-    pub(super) fn write_what_waits(&self, patience: impl Fn(Duration) -> Duration) {
+    /// The writer: empties outboxes until the room is closed. `stall_timeout` tells how long a full reader
+    /// may hold the room, and why it ends if it does for longer.
+    pub(super) fn write_what_waits(&self, stall_timeout: impl Fn() -> (Duration, EndReason)) {
         let mut scratch = [0; 64];
         loop {
             let (behind, paused) = {
@@ -217,37 +217,49 @@ impl Room {
                     client.end(EndReason::NetworkError);
                 }
             }
-            self.tidy(&mut lock(&self.order), patience(self.stall_timeout));
+            self.tidy(&mut lock(&self.order), stall_timeout());
         }
     }
 
     /// Forgets who is no longer behind, ends the pause or those who made it too long.
-    fn tidy(&self, order: &mut Order, stall_timeout: Duration) {
+    fn tidy(&self, order: &mut Order, (stall_timeout, reason): (Duration, EndReason)) {
         order.behind.retain(|client| client.end_reason().is_none() && client.outbox.len() > 0);
-        if order.full.is_empty() {
+        let before = order.full.len();
+        if before == 0 {
             return;
         }
         order.full.retain(|full| full.client.end_reason().is_none() && full.client.outbox.len() > self.max_backlog / 2);
         if order.full.iter().any(|full| full.since.elapsed() >= stall_timeout) {
-            for full in order.full.iter().filter(|full| full.since.elapsed() >= stall_timeout) {
-                self.evict(&full.client);
+            for full in order.full.iter().filter(|full| self.has_stalled(full, stall_timeout)) {
+                self.evict(&full.client, reason);
             }
             // Readers that have stopped cost the others one pause in all, not one each.
             for (client, progress) in order.watched.drain(..) {
                 if client.outbox.len() > 0 && client.outbox.progress() == progress {
-                    self.evict(&client);
+                    self.evict(&client, reason);
                 }
             }
             order.full.retain(|full| full.client.end_reason().is_none());
         }
         if order.full.is_empty() {
             order.watched.clear();
+        }
+        // Some may wait for one reader alone.
+        if order.full.len() < before {
             self.resumed.notify_all();
         }
     }
 
-    fn evict(&self, client: &Client) {
-        if client.end(EndReason::TooSlow) {
+    /// Whether a reader has held the room for too long. One that has taken half of what it should have gets
+    /// the same time once more: a system shows what its peer reads late, and many KiB at a time.
+    fn has_stalled(&self, full: &Full, stall_timeout: Duration) -> bool {
+        let held = full.since.elapsed();
+        let taken = full.waiting.saturating_sub(full.client.outbox.len());
+        held >= 2 * stall_timeout || held >= stall_timeout && taken < self.max_backlog / 4
+    }
+
+    fn evict(&self, client: &Client, reason: EndReason) {
+        if client.end(reason) && reason == EndReason::TooSlow {
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -24,7 +24,7 @@ use super::handlers;
 use super::hub::{Counters, Hub};
 use super::outbox::Sent;
 use super::room::Audience;
-use crate::limits::{AUTHENTICATION_TIMEOUT, LINGER, STOP_PATIENCE, WRITE_BATCH};
+use crate::limits::{AUTHENTICATION_TIMEOUT, LINGER};
 use crate::line::{Line, LineReader};
 use crate::os;
 use crate::protocol::{self, Event, Refusal};
@@ -59,6 +59,10 @@ pub(super) fn run(hub: &Hub, place: Place) {
     // Counted before the first reply: who has that finds the count.
     Counters::add(if refused.is_none() { &hub.counters.accepted } else { &hub.counters.refused }, 1);
     let reason = refused.unwrap_or_else(|| session.converse());
+    if reason == EndReason::ShuttingDown && hub.room.is_some() {
+        // What others still have to say comes before the last words.
+        hub.list.wait_for_silence(&session.client);
+    }
     session.leave(&place);
     session.log_end(reason);
     session.say_last_words(reason);
@@ -120,7 +124,7 @@ impl<'h> Session<'h> {
     fn lines(&mut self, reader: &mut LineReader) -> Outcome {
         while let Some(line) = reader.next_line() {
             self.line(line)?;
-            if self.gathered.len() >= WRITE_BATCH {
+            if self.gathered.len() >= self.hub.batch {
                 self.flush()?;
             }
         }
@@ -272,11 +276,11 @@ impl<'h> Session<'h> {
         }
         let orderly = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
         let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
-        let _ = outbox.drain(|| hub.patience(patience));
-        if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown) {
+        let drained = outbox.drain(|| hub.patience(patience)).is_ok();
+        if drained && matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown) {
             // Reading has been shut down to wake this thread. With both halves closed the system answers
             // whatever still comes with a reset, so the words have to be there before.
-            transport::wait_until_taken(outbox.stream(), STOP_PATIENCE);
+            transport::wait_until_taken(outbox.stream(), hub.patience(LINGER));
         }
         outbox.stream().shutdown(Shutdown::Write);
     }

@@ -64,11 +64,12 @@ impl Session<'_> {
 
     fn give(&self, audience: Audience<'_>, piece: &[u8], lines: u64) -> Outcome {
         let sent = match &self.hub.room {
-            Some(room) => match audience {
+            Some(room) if self.authenticated => match audience {
                 Audience::Everyone => room.say(&self.client, piece, lines)?,
                 _ => room.turn(&self.client, audience, piece.len())?.say(audience, piece, lines),
             },
-            None => return self.echo(piece, lines),
+            // Who hears nothing of the room has no part in its order, nor in its pauses.
+            _ => return self.echo(piece, lines),
         };
         self.hub.counters.add_sent(sent);
         Ok(())
@@ -81,7 +82,7 @@ impl Session<'_> {
         match outbox.push(piece, lines) {
             Ok(0) => {}
             Ok(_) => outbox.drain(|| self.patience()).map_err(|error| self.cannot_write(error))?,
-            Err(_) => return Err(EndReason::NetworkError),
+            Err(_) => return Err(self.cannot_write(DrainError::Broken)),
         }
         Ok(())
     }
@@ -95,6 +96,9 @@ impl Session<'_> {
     }
 
     fn cannot_write(&self, error: DrainError) -> EndReason {
+        if let Some(reason) = self.client.end_reason() {
+            return reason;
+        }
         match error {
             DrainError::Broken => EndReason::NetworkError,
             DrainError::TooSlow if self.hub.is_stopping() => EndReason::ShuttingDown,
@@ -117,9 +121,9 @@ impl Session<'_> {
     /// Lets this client in, once it has shown the token. What it hears of the room comes behind the answer,
     /// and begins with the first line that is said after it.
     pub(in crate::server) fn authenticate(&mut self) -> Outcome {
+        self.flush()?;
         self.authenticated = true;
         let Some(room) = &self.hub.room else { return self.reply(Event::Other("authenticated")) };
-        self.flush()?;
         let mut piece = Vec::new();
         Event::Other("authenticated").write_to(&mut piece);
         let audience = Audience::One(&self.client);
