@@ -7,6 +7,7 @@
 //! while holding `state`.
 
 mod link;
+mod pauses;
 mod receiver;
 mod sender;
 

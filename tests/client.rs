@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, client, run, scripted};
-use localsocket::{Address, Client, ClientError, Config, Mode};
+use common::{Peer, ServerProgram, TempDir, client, run, scripted};
+use localsocket::Address;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 
@@ -222,51 +222,6 @@ fn ping_is_a_health_check() {
     assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""));
     let wanted = format!("localsocket-client: no pong from {address}: nothing came in time\n");
     assert_eq!(outcome.stderr, wanted);
-}
-
-#[test]
-fn receiving_with_a_timeout_never_loses_half_a_line() {
-    let (go, gone) = std::sync::mpsc::channel();
-    let (address, playing) = scripted(move |listener| {
-        let mut peer = Peer::accept(&listener);
-        for piece in ["he", "ll", "o\r", "\nwor", "ld\r\n"] {
-            peer.send(piece);
-            gone.recv().unwrap();
-        }
-    });
-    let mut client = Client::connect(&address).unwrap();
-    let mut received = Vec::new();
-    while received.len() < 2 {
-        match client.receive(Some(Duration::from_millis(20))) {
-            Ok(line) => received.push(line),
-            Err(ClientError::TimedOut) => go.send(()).unwrap(),
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!(received, ["hello", "world"]);
-    go.send(()).unwrap();
-    assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
-    playing.join().unwrap();
-}
-
-#[test]
-fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
-    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
-    let mut ada = Client::connect(&server.unix).unwrap();
-    ada.log_in("ada", DEADLINE).unwrap();
-    let mut bob = Client::connect(&server.tcp).unwrap();
-    assert_eq!(bob.request("who", DEADLINE).unwrap(), "who: ada");
-    ada.send("msg:before").unwrap();
-    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "ada: before");
-    let error = bob.log_in("ada", DEADLINE).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
-    bob.log_in("bob", DEADLINE).unwrap();
-    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "ada: before");
-    assert!(matches!(bob.send("msg:a\nquit"), Err(ClientError::NotOneLine)));
-    bob.send("msg:cr stays\r").unwrap();
-    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "bob: cr stays\r");
-    bob.quit(DEADLINE).unwrap();
-    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "bob has joined");
 }
 
 #[test]

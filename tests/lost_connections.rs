@@ -7,14 +7,12 @@ mod common;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, ServerProgram, TempDir, client, run, scripted, wait_for};
-use localsocket::client::Sender;
-use localsocket::transport::Stream;
-use localsocket::{Address, Change, Client, ClientError, ClientOptions};
+use common::{Peer, ServerProgram, TempDir, client, run, scripted, wait_for};
+use localsocket::{Address, Client, ClientOptions};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 
@@ -133,35 +131,6 @@ fn a_wrong_token_is_not_tried_again_for_ever() {
 }
 
 #[test]
-fn a_client_that_is_not_split_connects_again_when_it_sends() {
-    let directory = TempDir::new();
-    let address = Address::Unix(directory.join("hub.sock"));
-    let mut server = ServerProgram::start(&["--listen", &address.to_string()]);
-    let changes = Arc::new(Mutex::new(Vec::new()));
-    let on_change = Arc::new({
-        let changes = Arc::clone(&changes);
-        move |change: Change<'_>| {
-            changes.lock().unwrap().push(match change {
-                Change::Connected => "connected",
-                Change::Disconnected { .. } => "disconnected",
-                Change::Retrying { .. } => "retrying",
-            });
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let mut client = Client::connect_with(&address, options).unwrap();
-    client.log_in("ada", DEADLINE).unwrap();
-    server.program.signal("KILL");
-    server.program.wait();
-    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
-    client.send("msg:hello").unwrap();
-    // The name is used again.
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "ada has joined");
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "hello");
-    assert_eq!(*changes.lock().unwrap(), ["connected", "disconnected", "retrying", "connected"]);
-}
-
-#[test]
 fn the_last_words_of_a_server_are_no_answer() {
     for words in [
         "server is full (1 clients)",
@@ -182,44 +151,6 @@ fn the_last_words_of_a_server_are_no_answer() {
         assert_eq!(outcome.stdout, format!("a\nerror: {words}\n"));
         assert_eq!(unanswered(&outcome.stderr), 2, "{}", outcome.stderr);
     }
-}
-
-#[test]
-fn answers_that_overtake_the_count_of_what_was_sent_do_not_upset_it() {
-    // The server answers each line with two, and ends the connection in the middle of the flood.
-    let (address, playing) = scripted(|listener| {
-        for _ in 0..100 {
-            let mut peer = Peer::accept(&listener);
-            for _ in 0..20 {
-                if peer.line().is_none() {
-                    return;
-                }
-                peer.send("one\r\ntwo\r\n");
-            }
-        }
-    });
-    let most = Arc::new(Mutex::new(0));
-    let on_change = Arc::new({
-        let most = Arc::clone(&most);
-        move |change: Change<'_>| {
-            if let Change::Disconnected { unanswered, .. } = change {
-                let mut most = most.lock().unwrap();
-                *most = unanswered.max(*most);
-            }
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
-    let sending = thread::spawn(move || {
-        (0..200).for_each(|n| sender.send(&format!("msg:{n}")).unwrap());
-        sender.finish();
-    });
-    while receiver.receive(Some(DEADLINE)).is_ok() {}
-    sending.join().unwrap();
-    // It may have ended between two connections, with the server waiting for the next.
-    drop(Stream::connect(&address, DEADLINE));
-    playing.join().unwrap();
-    assert!(*most.lock().unwrap() <= 200, "{most:?}");
 }
 
 #[test]
@@ -353,94 +284,6 @@ fn to_quit_no_connection_is_made_again() {
     program.logged("again in");
     program.stdin.as_mut().unwrap().write_all(b"quit\n").unwrap();
     assert_eq!(program.wait().code, Some(0));
-}
-
-/// A client of the library whose server is gone and that tries to connect again, and how often it has tried.
-fn deserted() -> (Client, Arc<Mutex<u32>>) {
-    let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
-    let tries = Arc::new(Mutex::new(0));
-    let on_change = Arc::new({
-        let tries = Arc::clone(&tries);
-        move |change: Change<'_>| {
-            if matches!(change, Change::Retrying { .. }) {
-                *tries.lock().unwrap() += 1;
-            }
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let mut client = Client::connect_with(&address, options).unwrap();
-    playing.join().unwrap();
-    // It sees the end, and waits before it tries for the first time.
-    let received = client.receive(Some(Duration::from_millis(50)));
-    assert!(matches!(received, Err(ClientError::TimedOut)), "{received:?}");
-    (client, tries)
-}
-
-#[test]
-fn a_timeout_holds_while_there_is_no_connection() {
-    let (mut client, tries) = deserted();
-    let began = Instant::now();
-    let brief = Duration::from_millis(10);
-    for _ in 0..40 {
-        assert!(matches!(client.request("msg:x", brief), Err(ClientError::TimedOut)));
-        assert!(matches!(client.receive(Some(brief)), Err(ClientError::TimedOut)));
-        assert!(matches!(client.log_in("ada", brief), Err(ClientError::TimedOut)));
-    }
-    // A caller who asks often does not make it try more often: 0.1 s, 0.2 s, 0.4 s and so on, at least.
-    let (tries, elapsed) = (*tries.lock().unwrap(), began.elapsed().as_secs_f64());
-    assert!(f64::from(tries) <= (elapsed / 0.1 + 1.0).log2() + 2.0, "{tries} tries in {elapsed} seconds");
-    assert!(matches!(client.quit(brief), Err(ClientError::TimedOut)));
-}
-
-#[test]
-fn a_sender_is_told_when_nobody_connects_again_for_it() {
-    let (client, _) = deserted();
-    let (sender, receiver) = client.split();
-    let sending = thread::spawn(move || sender.send("msg:x"));
-    drop(receiver);
-    assert!(matches!(sending.join().unwrap(), Err(ClientError::Closed)));
-}
-
-#[test]
-fn who_is_told_that_there_is_a_connection_can_send_over_it() {
-    let (address, playing) = scripted(|listener| {
-        drop(Peer::accept(&listener));
-        Peer::accept(&listener).expect("msg:subscribe");
-    });
-    let own: Arc<OnceLock<Sender>> = Arc::default();
-    let on_change = Arc::new({
-        let own = Arc::clone(&own);
-        move |change: Change<'_>| {
-            if let (Change::Connected, Some(sender)) = (change, own.get()) {
-                sender.send("msg:subscribe").unwrap();
-            }
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
-    own.set(sender).unwrap();
-    thread::spawn(move || receiver.receive(None));
-    playing.join().unwrap();
-}
-
-#[test]
-fn a_flood_without_an_answer_does_not_hold_up_a_timeout() {
-    let flood = || {
-        scripted(|listener| {
-            let peer = Peer::accept(&listener);
-            while (&peer.stream).write_all(&b"eve: x\r\n".repeat(1000)).is_ok() {}
-        })
-    };
-    let (address, flooding) = flood();
-    let mut client = Client::connect(&address).unwrap();
-    assert!(matches!(client.log_in("ada", Duration::from_millis(200)), Err(ClientError::TimedOut)));
-    drop(client);
-    flooding.join().unwrap();
-
-    let (address, flooding) = flood();
-    let outcome = run(CLIENT, &["-c", &address.to_string(), "--ping", "--connect-timeout", "0.2"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
-    flooding.join().unwrap();
 }
 
 #[test]

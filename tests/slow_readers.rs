@@ -155,6 +155,17 @@ fn who_takes_half_of_a_small_backlog_in_time_is_not_dropped() {
     });
 }
 
+/// Reads until `pong` is the last that has come.
+fn read_to_pong(peer: &Peer) {
+    let (mut tail, mut buffer) = (Vec::new(), [0; 65536]);
+    while !tail.ends_with(b"\r\npong\r\n") {
+        let count = (&peer.stream).read(&mut buffer).unwrap();
+        assert!(count > 0, "it was dropped");
+        tail.drain(..tail.len().saturating_sub(10));
+        tail.extend_from_slice(&buffer[..count]);
+    }
+}
+
 #[test]
 fn a_bystander_is_answered_while_the_room_waits() {
     let limits = Limits { stall_timeout: Duration::from_secs(3), ..Limits::default() };
@@ -163,14 +174,7 @@ fn a_bystander_is_answered_while_the_room_waits() {
         let bystander = Peer::connect(address);
         thread::scope(|scope| {
             let answered = scope.spawn(|| {
-                let mut tail = Vec::new();
-                let mut buffer = [0; 65536];
-                while !tail.ends_with(b"\r\npong\r\n") {
-                    let count = (&bystander.stream).read(&mut buffer).unwrap();
-                    assert!(count > 0, "the bystander was dropped");
-                    tail.drain(..tail.len().saturating_sub(10));
-                    tail.extend_from_slice(&buffer[..count]);
-                }
+                read_to_pong(&bystander);
                 server.handle.clients()
             });
             // It does not read either: the room must not wait for ever for the very one it waits for.
@@ -204,13 +208,7 @@ fn who_has_caught_up_is_answered_while_another_holds_the_room() {
             (&caught_up.stream).write_all(b"ping\n").unwrap();
             let answered = scope.spawn(|| {
                 let began = Instant::now();
-                let (mut tail, mut buffer) = (Vec::new(), [0; 65536]);
-                while !tail.ends_with(b"\r\npong\r\n") {
-                    let count = (&caught_up.stream).read(&mut buffer).unwrap();
-                    assert!(count > 0, "it was dropped");
-                    tail.drain(..tail.len().saturating_sub(10));
-                    tail.extend_from_slice(&buffer[..count]);
-                }
+                read_to_pong(&caught_up);
                 began.elapsed()
             });
             assert!(answered.join().unwrap() < DEADLINE / 2);

@@ -6,8 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::pauses::Pauses;
 use super::{Change, ClientError, ClientOptions, one_line};
-use crate::limits::{RECONNECT_PAUSE, REFUSAL_TIME};
+use crate::limits::REFUSAL_TIME;
 use crate::protocol::Refusal;
 use crate::transport::{Address, Stream};
 
@@ -286,27 +287,6 @@ fn is_quit(line: &[u8]) -> bool {
     line.strip_suffix(b"\r").unwrap_or(line) == b"quit"
 }
 
-/// Pauses that double, each up to twice as long by chance, so that many clients of one server do not come
-/// back at the same instant.
-#[derive(Debug)]
-pub(super) struct Pauses {
-    next: Duration,
-}
-
-impl Pauses {
-    pub(super) fn new() -> Pauses {
-        Pauses { next: *RECONNECT_PAUSE.start() }
-    }
-
-    pub(super) fn next(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (2 * pause).min(*RECONNECT_PAUSE.end() / 2);
-        // std's hasher keys are the only random numbers it has.
-        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), pause);
-        pause + pause.mul_f64((random % 1024) as f64 / 1024.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,16 +304,5 @@ mod tests {
         assert_eq!(counts(2, 3, 2).unanswered(), 3);
         assert_eq!(counts(2, 3, 4).unanswered(), 1);
         assert_eq!(counts(0, 3, 9).unanswered(), 0);
-    }
-
-    #[test]
-    fn pauses_grow_from_a_tenth_of_a_second_to_ten() {
-        let mut pauses = Pauses::new();
-        let mut least = Duration::from_millis(100);
-        for _ in 0..12 {
-            let pause = pauses.next();
-            assert!(pause >= least && pause <= 2 * least, "{pause:?} of {least:?}");
-            least = (least * 2).min(Duration::from_secs(5));
-        }
     }
 }

@@ -6,7 +6,8 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::link::{Link, Pauses, time_left};
+use super::link::{Link, time_left};
+use super::pauses::Pauses;
 use super::{Change, ClientError};
 use crate::line::{Line, LineReader};
 use crate::protocol;

@@ -2,9 +2,9 @@
 //!
 //! Who has something to say takes a [`Turn`], one at a time, and gives its piece to each reader's outbox;
 //! that never blocks. A turn is had only while all readers of the piece have room for it. If one has not,
-//! a pause begins: who has something for a full reader waits until that is under half of its backlog again. One thread,
+//! a pause begins: who has something for it waits until it is under half of its backlog again. One thread,
 //! the room's writer, empties the outboxes of all readers that are behind, ends the pause, and drops those
-//! who let it reach `stall_timeout`. Lock order: `order`, then `pieces`, the client list's, an outbox's.
+//! who let it reach the stall timeout. Lock order: `order`, then `pieces`, the client list's, an outbox's.
 //! Nothing waits while it holds one of them.
 
 use std::io::{self, Write as _};

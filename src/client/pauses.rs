@@ -1,0 +1,43 @@
+//! How long to wait before the next try to connect.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use crate::limits::RECONNECT_PAUSE;
+
+/// Pauses that double, each up to twice as long by chance, so that many clients of one server do not come
+/// back at the same instant.
+#[derive(Debug)]
+pub(super) struct Pauses {
+    next: Duration,
+}
+
+impl Pauses {
+    pub(super) fn new() -> Pauses {
+        Pauses { next: *RECONNECT_PAUSE.start() }
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (2 * pause).min(*RECONNECT_PAUSE.end() / 2);
+        // std's hasher keys are the only random numbers it has.
+        let random = RandomState::new().hash_one(pause);
+        pause + pause.mul_f64((random % 1024) as f64 / 1024.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_from_a_tenth_of_a_second_to_ten() {
+        let mut pauses = Pauses::new();
+        let mut least = Duration::from_millis(100);
+        for _ in 0..12 {
+            let pause = pauses.next();
+            assert!(pause >= least && pause <= 2 * least, "{pause:?} of {least:?}");
+            least = (least * 2).min(Duration::from_secs(5));
+        }
+    }
+}
