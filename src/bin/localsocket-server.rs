@@ -3,7 +3,6 @@
 
 use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -170,13 +169,13 @@ fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle, grace: Duration)
 /// Does something in a thread of its own, and waits for it a moment. A log that nobody reads must not hold up
 /// a stop.
 fn apart(what: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = mpsc::channel();
+    let waiting = thread::current();
     let doing = thread::Builder::new().spawn(move || {
         what();
-        let _ = done.send(());
+        waiting.unpark();
     });
     if doing.is_ok() {
-        let _ = is_done.recv_timeout(PROMPTLY);
+        thread::park_timeout(PROMPTLY);
     }
 }
 
