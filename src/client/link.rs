@@ -79,12 +79,12 @@ impl Link {
     /// Connects for the first time, for as long as the options allow.
     pub(super) fn connect_first(&self) -> Result<Arc<Stream>, ClientError> {
         if self.options.wait.is_zero() {
-            return self.connect(None);
+            return self.connect(None, Duration::ZERO);
         }
         let deadline = Instant::now().checked_add(self.options.wait);
         let mut pauses = Pauses::new();
         loop {
-            match self.connect(deadline) {
+            match self.connect(deadline, Duration::ZERO) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
                     let left = time_left(deadline).unwrap_or(Duration::MAX);
@@ -100,12 +100,11 @@ impl Link {
 
     /// Connects again. The sender waits until the server has had time to refuse.
     pub(super) fn connect_again(&self, deadline: Option<Instant>) -> Result<Arc<Stream>, ClientError> {
-        self.state().held_until = Some(Instant::now() + REFUSAL_TIME);
-        self.connect(deadline)
+        self.connect(deadline, REFUSAL_TIME)
     }
 
-    /// Connects once, until `deadline` at most, and logs in.
-    fn connect(&self, deadline: Option<Instant>) -> Result<Arc<Stream>, ClientError> {
+    /// Connects once, until `deadline` at most, logs in, and holds the sender for a while.
+    fn connect(&self, deadline: Option<Instant>, hold: Duration) -> Result<Arc<Stream>, ClientError> {
         let timeout = [Some(self.options.connect_timeout), time_left(deadline)].into_iter().flatten().min();
         let stream = Stream::connect(&self.address, timeout.unwrap_or_default()).map_err(ClientError::Connect)?;
         stream.set_write_timeout(self.options.heartbeat).map_err(ClientError::Lost)?;
@@ -123,6 +122,7 @@ impl Link {
         let mut state = self.state();
         state.stream = Some(Arc::clone(&stream));
         state.counts = counts;
+        state.held_until = (!hold.is_zero()).then(|| Instant::now() + hold);
         drop((state, writing));
         self.changed.notify_all();
         self.tell(Change::Connected);
