@@ -203,7 +203,8 @@ fn a_line_that_is_cut_by_a_lost_connection_is_not_taken_for_a_whole_one() {
             (&peer.stream).read_to_end(&mut received).map_err(|error| (error.kind(), received.len()))
         }
     });
-    let mut program = client(&address, &["--heartbeat", "0.2"]);
+    // Long enough to take all of the input before.
+    let mut program = client(&address, &["--heartbeat", "1.5"]);
     program.stdin.as_mut().unwrap().write_all(&[&[b'x'; 20 << 20], &b"\n"[..]].concat()).unwrap();
     let outcome = program.wait();
     assert!(outcome.stderr.contains("the connection is lost"), "{outcome:?}");
