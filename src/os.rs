@@ -51,6 +51,7 @@ const F_SETFD: c_int = 2;
 const FD_CLOEXEC: c_int = 1;
 const POLLIN: c_short = 1;
 const POLLOUT: c_short = 4;
+const POLLRDHUP: c_short = 0x2000;
 const PROT_READ: c_int = 1;
 const PROT_WRITE: c_int = 2;
 const MAP_PRIVATE: c_int = 2;
@@ -221,6 +222,13 @@ pub(crate) fn poll(waits: &mut [Wait], timeout: Option<Duration>) {
     // SAFETY: pointer and length are those of a live slice of the C library's own layout. A descriptor
     // that was closed meanwhile is reported as such, not touched.
     unsafe { c_poll(waits.as_mut_ptr(), waits.len() as c_ulong, milliseconds) };
+}
+
+/// Whether the end of the input has arrived, be it behind bytes that wait to be read.
+pub(crate) fn has_ended(socket: BorrowedFd<'_>) -> bool {
+    let mut waits = [Wait { descriptor: socket.as_raw_fd(), wanted: POLLRDHUP, seen: 0 }];
+    poll(&mut waits, Some(Duration::ZERO));
+    waits[0].seen & POLLRDHUP != 0
 }
 
 /// Whether so many bytes of address space could be had now.

@@ -217,6 +217,28 @@ fn a_stop_answers_what_has_arrived_and_no_more() {
 }
 
 #[test]
+fn a_stop_takes_a_closed_half_for_the_end_of_the_last_line() {
+    on_each_program(&[], |server, address| {
+        let mut closed = Peer::connect(address);
+        let mut open = Peer::connect(address);
+        closed.ping();
+        open.ping();
+        // While it is frozen, all arrives.
+        server.program.signal("STOP");
+        closed.send("msg:a\nmsg:tail");
+        closed.end_input();
+        open.send("msg:a\nmsg:piece");
+        server.program.signal("TERM");
+        server.program.signal("CONT");
+        closed.expect("a");
+        closed.expect("tail");
+        open.expect("a");
+        open.expect("error: server is shutting down");
+        open.expect_end();
+    });
+}
+
+#[test]
 fn in_a_room_what_had_arrived_is_heard_by_all_before_the_last_words() {
     on_each_program(&["--mode", "room"], |server, address| {
         let mut listeners: Vec<Peer> = (0..3).map(|_| Peer::connect(address)).collect();

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -15,6 +16,7 @@ use super::ending::EndReason;
 use super::lock;
 use super::outbox::Outbox;
 use crate::limits::CLOSING_MIN;
+use crate::os;
 use crate::transport::Stream;
 
 /// A connected client, as the threads of all others see it.
@@ -26,6 +28,8 @@ pub(super) struct Client {
     pub(super) outbox: Outbox,
     /// Whether it hears the room: at once, or after it has authenticated.
     hears: AtomicBool,
+    /// Reading was shut down to wake the session: the end of its input is not the peer's doing.
+    woken: AtomicBool,
     end: OnceLock<EndReason>,
 }
 
@@ -34,8 +38,18 @@ impl Client {
     /// its input once it has read what has arrived. Tells whether this was the first reason.
     pub(super) fn end(&self, reason: EndReason) -> bool {
         let first = self.end.set(reason).is_ok();
-        self.outbox.stream().shutdown(Shutdown::Read);
+        self.stop_reading();
         first
+    }
+
+    fn stop_reading(&self) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.outbox.stream().shutdown(Shutdown::Read);
+    }
+
+    /// Whether the peer has closed its half, so that nothing more is under way.
+    pub(super) fn has_ended(&self) -> bool {
+        os::has_ended(self.outbox.stream().as_fd()) && !self.woken.load(Ordering::SeqCst)
     }
 
     /// Lets it hear the room from now on.
@@ -115,8 +129,14 @@ impl ClientList {
         }
         state.last_id += 1;
         let id = state.last_id;
-        let client =
-            Client { id, peer, outbox: Outbox::new(stream, self.send_max), hears: hears.into(), end: OnceLock::new() };
+        let client = Client {
+            id,
+            peer,
+            outbox: Outbox::new(stream, self.send_max),
+            hears: hears.into(),
+            woken: AtomicBool::new(false),
+            end: OnceLock::new(),
+        };
         let client = Arc::new(client);
         if state.clients.len() < self.max_clients {
             state.clients.insert(id, Entry { client: Arc::clone(&client), name: None, silent: false });
@@ -182,11 +202,9 @@ impl ClientList {
         Ok(old)
     }
 
-    /// Gives every session the end of its input once it has read what has arrived.
+    /// Gives every session the end of its input once it has read what has arrived. Some have it already.
     pub(super) fn stop_reading(&self) {
-        for client in self.connections() {
-            client.outbox.stream().shutdown(Shutdown::Read);
-        }
+        self.connections().iter().filter(|client| !client.has_ended()).for_each(|client| client.stop_reading());
     }
 
     /// Ends every client, and cuts every connection.

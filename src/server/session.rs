@@ -206,9 +206,12 @@ impl<'h> Session<'h> {
                     left -= count as u64;
                     self.bytes_in += count as u64;
                 }
-                _ => return EndReason::ShuttingDown,
+                _ => break,
             }
         }
+        // Unless the peer has closed its half, more of a piece of a line may be under way.
+        let piece = if client.has_ended() { reader.last_line() } else { None };
+        piece.and_then(|line| self.line(line).err()).unwrap_or(EndReason::ShuttingDown)
     }
 
     /// Puts into the server's counters what has come since the last time.
