@@ -8,13 +8,12 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Peer, ServerProgram, TempDir, client, run, scripted};
+use common::{Peer, ServerProgram, TempDir, client, leave_stale, run, scripted};
 use localsocket::Address;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
@@ -107,7 +106,7 @@ fn an_error_is_exit_code_3_unless_a_person_types() {
 fn where_no_connection_can_be_made_it_says_what_to_do() {
     let directory = TempDir::new();
     let stale = directory.join("stale");
-    drop(UnixListener::bind(&stale).unwrap());
+    leave_stale(&stale);
     let file = directory.join("file");
     std::fs::write(&file, "").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -6,13 +6,13 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use common::{Peer, Program, ServerProgram, TempDir, run, wait_for};
+use common::{Peer, Program, ServerProgram, TempDir, leave_stale, run, wait_for};
 use localsocket::Address;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
@@ -91,7 +91,7 @@ fn of_two_servers_at_one_stale_file_exactly_one_lives() {
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
     for round in 0..rounds {
-        drop(UnixListener::bind(&path).unwrap());
+        leave_stale(&path);
         let mut programs = [(); 2].map(|()| Program::spawn(Command::new(SERVER).args(["--listen", &unix(&path)])));
         wait_for("one to listen and one to give up", || {
             let listen = programs.iter().filter(|program| program.stdout().contains("listening on")).count();
@@ -119,7 +119,7 @@ fn what_is_no_stale_socket_is_never_touched() {
     let folder = directory.join("folder");
     fs::create_dir(&folder).unwrap();
     let stale = directory.join("stale");
-    drop(UnixListener::bind(&stale).unwrap());
+    leave_stale(&stale);
     let link = directory.join("link");
     symlink(&stale, &link).unwrap();
     let datagram = directory.join("datagram");

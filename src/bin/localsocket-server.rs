@@ -154,8 +154,8 @@ fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle, grace: Duration)
     let first = signals.wait();
     let clients = handle.clients();
     apart(move || info!("stopping on {first}, with {clients} clients"));
-    handle.stop();
     notify("STOPPING=1");
+    handle.stop();
     apart(move || {
         thread::sleep(grace + PROMPTLY);
         // All is cut off by now, so something else holds up the end: a log that nobody reads.

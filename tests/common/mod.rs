@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -161,6 +162,13 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Leaves the file of a socket whose server is dead.
+pub fn leave_stale(path: &Path) {
+    drop(UnixListener::bind(path).unwrap());
+    // A process that another test is just starting may hold a copy of the socket for a moment.
+    wait_for("the socket to be dead", || UnixStream::connect(path).is_err());
 }
 
 /// A server in a thread of the test, on a TCP port and on a Unix socket.
