@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use common::{DEADLINE, Outcome, ServerProgram, TempDir, run};
+use common::{DEADLINE, Outcome, ServerProgram, TempDir, run, where_nobody_listens};
 
 /// Runs the bench against an address.
 #[track_caller]
@@ -137,9 +137,7 @@ fn a_mistake_on_the_command_line_is_exit_code_2() {
 
 #[test]
 fn without_a_server_it_says_so() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    let address = where_nobody_listens().to_string();
     assert_failure(&bench(&address, &[]), &format!("cannot connect to {address}"));
 }
 

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Peer, ServerProgram, TempDir, client, leave_stale, run, scripted};
+use common::{Peer, ServerProgram, TempDir, client, leave_stale, run, scripted, where_nobody_listens};
 use localsocket::Address;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
@@ -109,9 +109,7 @@ fn where_no_connection_can_be_made_it_says_what_to_do() {
     leave_stale(&stale);
     let file = directory.join("file");
     std::fs::write(&file, "").unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    let nobody = where_nobody_listens().to_string();
     for (address, why) in [
         (nobody, "nothing listens there; is the server running?"),
         (format!("unix:{}", stale.display()), "the socket file is stale, its server is gone; start the server again"),

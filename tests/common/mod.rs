@@ -171,6 +171,13 @@ pub fn leave_stale(path: &Path) {
     wait_for("the socket to be dead", || UnixStream::connect(path).is_err());
 }
 
+/// A port that nobody listens on.
+pub fn where_nobody_listens() -> Address {
+    let address = Address::from(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    wait_for("the port to be free", || Stream::connect(&address, DEADLINE).is_err());
+    address
+}
+
 /// A server in a thread of the test, on a TCP port and on a Unix socket.
 pub struct TestServer {
     pub tcp: Address,
