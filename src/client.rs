@@ -143,9 +143,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] with what the server says, and those of [`Client::request`].
     pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
-        let own = name.trim();
-        let (joined, renamed) = (format!("{own} has joined"), format!(" is now {own}"));
-        self.ask(&format!("iam:{name}"), timeout, |line| *line == joined || line.ends_with(&renamed))?;
+        self.ask(&format!("iam:{name}"), timeout, |line| link::accepts(line, name))?;
         self.receiver.link.remember_name(name);
         Ok(())
     }

@@ -79,6 +79,12 @@ fn the_client_ends_at_once_when_the_server_ends_it() {
     assert!(outcome.stderr.ends_with("disconnected: the server has ended the connection\n"), "{outcome:?}");
     playing.join().unwrap();
 
+    // What stands behind quit is not sent, and so has no answer that could be missed.
+    let server = ServerProgram::start(&[]);
+    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--reconnect"], b"hello\nquit\nmore\n");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("no answer"), "{outcome:?}");
+
     // With quit it was asked to.
     let server = ServerProgram::start(&[]);
     let mut program = client(server.address(), &[]);

@@ -183,14 +183,20 @@ impl Input {
         } else {
             self.send_all(BufReader::new(self.lines.join("\n").as_bytes()), sender)
         };
-        if let Err(error) = result {
-            say(&format_args!("cannot read the input: {error}"));
-            self.status.input_failed.store(true, Ordering::SeqCst);
+        match result {
+            // The connection was over first. The receiver knows why, and says so.
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => {
+                say(&format_args!("cannot read the input: {error}"));
+                self.status.input_failed.store(true, Ordering::SeqCst);
+            }
         }
         sender.finish();
     }
 
-    fn send_all(&self, mut input: BufReader<impl Read>, sender: &Sender) -> io::Result<()> {
+    /// Sends lines to the end of the input; false if the connection ends before.
+    fn send_all(&self, mut input: BufReader<impl Read>, sender: &Sender) -> io::Result<bool> {
         let mut line = Vec::new();
         let mut batch = Vec::new();
         loop {
@@ -203,13 +209,12 @@ impl Input {
             let more_is_here = input.buffer().contains(&b'\n') && batch.len() < BATCH;
             if !more_is_here && !batch.is_empty() {
                 if sender.send_lines(&batch).is_err() {
-                    // The receiver knows why, and says so.
-                    return Ok(());
+                    return Ok(false);
                 }
                 batch.clear();
             }
             if at_end {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

@@ -26,8 +26,7 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct State {
     stream: Option<Arc<Stream>>,
-    /// Until then a server that was connected to again may say that it takes nothing, and is sent nothing.
-    held_until: Option<Instant>,
+    log_in: LogIn,
     /// Nothing more is to be sent, by the sender's wish or since the server ended it for good.
     finished: bool,
     /// No connection is made any more.
@@ -35,6 +34,18 @@ struct State {
     counts: Counts,
     /// The name to log in with.
     name: Option<String>,
+}
+
+/// Whether the server takes what is sent over a connection that was made again. The first one is taken for
+/// accepted: what its server says against it is the user's to judge.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogIn {
+    #[default]
+    Accepted,
+    /// It may still say that it does not. Nothing is sent until it has said something, or until this time.
+    Pending(Instant),
+    /// The name is borne by somebody else: perhaps by the connection that was lost.
+    Refused,
 }
 
 /// Lines that went over one connection.
@@ -79,12 +90,12 @@ impl Link {
     /// Connects for the first time, for as long as the options allow.
     pub(super) fn connect_first(&self) -> Result<Arc<Stream>, ClientError> {
         if self.options.wait.is_zero() {
-            return self.connect(None, Duration::ZERO);
+            return self.connect(None, false);
         }
         let deadline = Instant::now().checked_add(self.options.wait);
         let mut pauses = Pauses::new();
         loop {
-            match self.connect(deadline, Duration::ZERO) {
+            match self.connect(deadline, false) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
                     let left = time_left(deadline).unwrap_or(Duration::MAX);
@@ -98,13 +109,9 @@ impl Link {
         }
     }
 
-    /// Connects again. The sender waits until the server has had time to refuse.
-    pub(super) fn connect_again(&self, deadline: Option<Instant>) -> Result<Arc<Stream>, ClientError> {
-        self.connect(deadline, REFUSAL_TIME)
-    }
-
-    /// Connects once, until `deadline` at most, logs in, and holds the sender for a while.
-    fn connect(&self, deadline: Option<Instant>, hold: Duration) -> Result<Arc<Stream>, ClientError> {
+    /// Connects once, until `deadline` at most, and logs in. If it is `again`, the sender waits until the
+    /// server has had time to refuse.
+    pub(super) fn connect(&self, deadline: Option<Instant>, again: bool) -> Result<Arc<Stream>, ClientError> {
         let timeout = [Some(self.options.connect_timeout), time_left(deadline)].into_iter().flatten().min();
         let stream = Stream::connect(&self.address, timeout.unwrap_or_default()).map_err(ClientError::Connect)?;
         stream.set_write_timeout(self.options.heartbeat).map_err(ClientError::Lost)?;
@@ -122,7 +129,11 @@ impl Link {
         let mut state = self.state();
         state.stream = Some(Arc::clone(&stream));
         state.counts = counts;
-        state.held_until = (!hold.is_zero()).then(|| Instant::now() + hold);
+        state.log_in = if again { LogIn::Pending(Instant::now() + REFUSAL_TIME) } else { LogIn::Accepted };
+        if state.finished {
+            // It was while there was no stream to close.
+            stream.shutdown(Shutdown::Write);
+        }
         drop((state, writing));
         self.changed.notify_all();
         self.tell(Change::Connected);
@@ -135,10 +146,11 @@ impl Link {
         }
     }
 
-    /// Writes whole lines. `Err` tells how many bytes of whole lines were written before the connection
-    /// broke; what comes after them counts as not sent.
+    /// Writes whole lines, up to the first `quit`. `Err` tells how many bytes of whole lines were written
+    /// before the connection broke; what comes after them counts as not sent.
     pub(super) fn write(&self, lines: &[u8]) -> Result<(), usize> {
         let _writing = self.writing();
+        let (lines, quits) = up_to_quit(lines);
         let Some(stream) = self.state().stream.clone() else { return Err(0) };
         let mut written = 0;
         while written < lines.len() {
@@ -161,7 +173,7 @@ impl Link {
         }
         let mut state = self.state();
         state.counts.sent += answers(lines);
-        state.finished |= lines.split(|byte| *byte == b'\n').any(is_quit);
+        state.finished |= quits;
         Ok(())
     }
 
@@ -177,14 +189,27 @@ impl Link {
         Ok(Some(received.max(logging_in + sent)))
     }
 
-    /// Notes that a line has been received. Unless it is an error, the server takes what is sent to it.
-    pub(super) fn note_received(&self, is_error: bool) {
+    /// Notes that a line has been received. Returns whether the server takes what is sent, as known now.
+    pub(super) fn note_received(&self, line: &str) -> LogIn {
         let mut state = self.state();
         state.counts.received += 1;
-        if !is_error && state.held_until.take().is_some() {
-            drop(state);
-            self.changed.notify_all();
+        if let LogIn::Pending(_) = state.log_in {
+            let error = line.strip_prefix("error: ");
+            let accepted = match &state.name {
+                Some(name) if error == Some(&Refusal::NameTaken(name.trim()).to_string()) => {
+                    state.log_in = LogIn::Refused;
+                    false
+                }
+                Some(name) => accepts(line, name),
+                None if self.options.token.is_some() => line == "authenticated",
+                None => error.is_none(),
+            };
+            if accepted {
+                state.log_in = LogIn::Accepted;
+                self.changed.notify_all();
+            }
         }
+        state.log_in
     }
 
     /// How many lines were received on this connection, but for the answers to heartbeats.
@@ -192,34 +217,29 @@ impl Link {
         self.state().counts.received
     }
 
-    /// Whether a line refuses the name to a client that has connected again: the connection that it lost
-    /// may still bear it.
-    pub(super) fn is_name_refused(&self, line: &str) -> bool {
-        let state = self.state();
-        let name = state.name.as_deref().filter(|_| state.held_until.is_some());
-        name.is_some_and(|name| line.strip_prefix("error: ") == Some(&Refusal::NameTaken(name.trim()).to_string()))
-    }
-
-    /// Until when nothing is to be sent over this connection.
-    pub(super) fn held_until(&self) -> Option<Instant> {
-        self.state().held_until.filter(|until| *until > Instant::now())
+    /// Whether the server takes what is sent, as known now.
+    pub(super) fn log_in(&self) -> LogIn {
+        self.state().log_in
     }
 
     /// Waits until there is a connection for these lines. False if none is needed any more: to quit.
     pub(super) fn wait_for_connection(&self, lines: &[u8]) -> Result<bool, ClientError> {
         let mut state = self.state();
         loop {
-            let held = state.held_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
-            state = match &state.stream {
-                Some(_) if held.is_zero() => return Ok(true),
-                Some(_) => self.changed.wait_timeout(state, held).unwrap_or_else(PoisonError::into_inner).0,
-                None if state.dead => return Err(ClientError::Closed),
-                None if lines.split(|byte| *byte == b'\n').next().is_some_and(is_quit) => {
+            let now = Instant::now();
+            state = match (&state.stream, state.log_in) {
+                (Some(_), LogIn::Pending(until)) if until > now => {
+                    self.changed.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0
+                }
+                (Some(_), LogIn::Refused) => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                (Some(_), _) => return Ok(true),
+                (None, _) if state.dead => return Err(ClientError::Closed),
+                (None, _) if lines.split_inclusive(|byte| *byte == b'\n').next().is_some_and(is_quit) => {
                     drop(state);
                     self.finish();
                     return Ok(false);
                 }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                (None, _) => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
@@ -282,6 +302,26 @@ fn answers(lines: &[u8]) -> u64 {
     lines.filter(|line| !is_quit(line) && !matches!(*line, b"\n" | b"\r\n")).count() as u64
 }
 
+/// The lines as far as the server runs them, and whether they end in `quit`.
+fn up_to_quit(lines: &[u8]) -> (&[u8], bool) {
+    let mut end = 0;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        end += line.len();
+        if is_quit(line) {
+            return (&lines[..end], true);
+        }
+    }
+    (lines, false)
+}
+
+/// Whether a line of the server says that the client bears a name now.
+pub(super) fn accepts(line: &str, name: &str) -> bool {
+    // A name holds no colon, so what holds this is said by somebody.
+    let (name, said) = (name.trim(), line.contains(": "));
+    !said && line.strip_suffix(name).is_some_and(|before| before.ends_with(" is now "))
+        || line.strip_suffix(" has joined") == Some(name)
+}
+
 fn is_quit(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line) == b"quit"
@@ -295,6 +335,23 @@ mod tests {
     fn every_line_but_quit_and_the_empty_one_has_an_answer() {
         assert_eq!(answers(b"ping\r\nmsg:quit\n\n\r\nquit\r\nwho\n"), 3);
         assert_eq!(answers(b""), 0);
+    }
+
+    #[test]
+    fn what_stands_behind_quit_is_not_sent() {
+        assert_eq!(up_to_quit(b"msg:quit\r\nquit\r\nwho\r\n"), (&b"msg:quit\r\nquit\r\n"[..], true));
+        assert_eq!(up_to_quit(b"who\n"), (&b"who\n"[..], false));
+    }
+
+    #[test]
+    fn nobody_can_say_that_a_name_is_ours() {
+        for line in ["ada has joined", "bob is now ada", "a is now b is now ada"] {
+            assert!(accepts(line, " ada "), "{line}");
+        }
+        for line in ["bob has joined", "ada is now bob", "bob: she is now ada", "bob: ada has joined", "bob is nowada"]
+        {
+            assert!(!accepts(line, "ada"), "{line}");
+        }
     }
 
     #[test]

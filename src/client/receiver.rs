@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::link::{Link, time_left};
+use super::link::{Link, LogIn, time_left};
 use super::pauses::Pauses;
 use super::{Change, ClientError};
 use crate::line::{Line, LineReader};
@@ -26,8 +26,8 @@ pub struct Receiver {
     aside: VecDeque<String>,
     /// The answer to the token is still to come.
     authenticating: bool,
-    /// For each heartbeat without an answer, how many lines come before that.
-    pings: VecDeque<u64>,
+    /// How many lines come before the answer to the heartbeat, if it is still to come.
+    ping: Option<u64>,
     /// When something came last, and when a heartbeat was due after that.
     last_heard: Instant,
     asked: Option<Instant>,
@@ -57,7 +57,7 @@ impl Receiver {
             reader: LineReader::new(LONGEST_LINE),
             aside: VecDeque::new(),
             authenticating: false,
-            pings: VecDeque::new(),
+            ping: None,
             last_heard: Instant::now(),
             asked: None,
             read_timeout: None,
@@ -74,7 +74,7 @@ impl Receiver {
     fn use_stream(&mut self, stream: Arc<Stream>) {
         self.reader = LineReader::new(LONGEST_LINE);
         self.authenticating = self.link.options.token.is_some();
-        self.pings.clear();
+        self.ping = None;
         self.last_heard = Instant::now();
         self.asked = None;
         self.read_timeout = None;
@@ -179,20 +179,19 @@ impl Receiver {
 
     /// Answers that only this module has asked for are not for the user.
     fn is_to_be_shown(&mut self, line: &str) -> bool {
-        let is_error = line.starts_with("error: ");
-        if !is_error {
-            self.pauses = Pauses::new();
-        }
-        if line == "pong" && self.pings.front().is_some_and(|before| *before <= self.link.received()) {
-            self.pings.pop_front();
+        if line == "pong" && self.ping.is_some_and(|before| before <= self.link.received()) {
+            self.ping = None;
             return false;
         }
         self.last_words = protocol::is_last_words(line);
-        // Who connects again may find the name still borne by the connection that was lost.
-        if is_error && self.link.is_name_refused(line) {
-            self.refused = Some(ClientError::Refused(line["error: ".len()..].to_owned()));
+        match (self.link.note_received(line), line.strip_prefix("error: ")) {
+            (LogIn::Accepted, None) => self.pauses = Pauses::new(),
+            (LogIn::Refused, Some(why)) if self.refused.is_none() => {
+                self.refused = Some(ClientError::Refused(why.to_owned()));
+                return false;
+            }
+            _ => {}
         }
-        self.link.note_received(is_error);
         if std::mem::take(&mut self.authenticating) {
             self.refused_for_good = line == "error: wrong token";
             return line != "authenticated";
@@ -211,8 +210,12 @@ impl Receiver {
                 self.connect_by(deadline)?;
                 continue;
             };
-            let Some(held_until) = self.link.held_until() else { return Ok(()) };
-            match self.next_from(&stream, Some(held_until)) {
+            let hold = match self.link.log_in() {
+                LogIn::Pending(until) if until > Instant::now() => Some(until),
+                LogIn::Refused => None,
+                _ => return Ok(()),
+            };
+            match self.next_from(&stream, hold) {
                 Ok(line) => self.aside.push_back(line),
                 Err(error) if self.stream.is_none() && !self.is_to_go_on() => return Err(error),
                 Err(_) => {}
@@ -250,7 +253,7 @@ impl Receiver {
                 return Err(ClientError::TimedOut);
             }
             self.next_try = None;
-            if let Ok(stream) = self.link.connect_again(deadline) {
+            if let Ok(stream) = self.link.connect(deadline, true) {
                 self.use_stream(stream);
                 return Ok(());
             }
@@ -286,7 +289,9 @@ impl Receiver {
                 return Err(ClientError::Lost(silent));
             }
             self.asked = Some(now);
-            self.pings.extend(self.link.ping(stream).map_err(ClientError::Lost)?);
+            if self.ping.is_none() {
+                self.ping = self.link.ping(stream).map_err(ClientError::Lost)?;
+            }
         }
         if deadline.is_some_and(|deadline| deadline <= now) { Err(ClientError::TimedOut) } else { Ok(()) }
     }
