@@ -18,7 +18,7 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// How long a stopping server waits for one client that takes nothing: the second figure after the stop, the
 /// first when that time is over. Short, since a stop that meets a client which has stopped is to take less
 /// than a second; long beside a round trip on one machine.
-pub const STOP_PATIENCE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_millis(600);
+pub const STOP_PATIENCE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_millis(600);
 
 /// How often a blocked writer looks whether its reader has taken anything: short enough to be exact
 /// about a timeout, and paid only while a reader is behind.

@@ -117,6 +117,7 @@ impl Server {
         };
         accept::run(&hub, &listeners, &wake);
         drop(listeners);
+        hub.list.close();
         hub.workers.stop();
         let grace = hub.config.limits.grace;
         if !hub.list.wait_until_empty(Instant::now() + grace) {

@@ -250,6 +250,26 @@ fn a_small_backlog_is_kept_to_and_can_be_kept_up_with() {
 }
 
 #[test]
+fn who_leaves_without_reading_is_forgotten_in_the_end() {
+    on_each_program(&["--mode", "room", "--write-timeout", "0.3"], |server, address| {
+        let mut ada = Peer::named(address, "ada");
+        let before = server.program.descriptors();
+        let mut behind = Peer::connect(address);
+        behind.ping();
+        // More than a Unix socket holds, less than a backlog.
+        let text = "x".repeat(40_000);
+        for _ in 0..15 {
+            assert_eq!(ada.ask(&format!("msg:{text}")), format!("ada: {text}"));
+        }
+        behind.send("quit\n");
+        server.program.logged(": quit;");
+        wait_for("its descriptor to be closed", || server.program.descriptors() == before);
+        assert_eq!(ada.stat("evicted"), 0);
+        drop(behind);
+    });
+}
+
+#[test]
 fn a_line_longer_than_the_backlog_gets_through() {
     let limits = Limits { max_backlog: 1024, ..Limits::default() };
     on_each_transport(&room(limits), |_, address| {

@@ -154,7 +154,7 @@ fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle, grace: Duration)
     let first = signals.wait();
     let clients = handle.clients();
     apart(move || info!("stopping on {first}, with {clients} clients"));
-    notify("STOPPING=1");
+    apart(|| notify("STOPPING=1"));
     handle.stop();
     apart(move || {
         thread::sleep(grace + PROMPTLY);

@@ -52,11 +52,6 @@ impl Client {
         os::has_ended(self.outbox.stream().as_fd()) && !self.woken.load(Ordering::SeqCst)
     }
 
-    /// Lets it hear the room from now on.
-    pub(super) fn let_hear(&self) {
-        self.hears.store(true, Ordering::Relaxed);
-    }
-
     /// Whether it hears the room.
     pub(super) fn hears(&self) -> bool {
         self.hears.load(Ordering::Relaxed)
@@ -91,7 +86,7 @@ struct State {
     closing: BTreeMap<u64, Arc<Client>>,
     /// The last of them that was told to hurry, to make room for a newcomer.
     hurried: u64,
-    /// Clients in the list that may still have something to say.
+    /// Clients in the list that may still have something to say to the room, and one for those to come.
     talking: usize,
     /// Sessions that wait until nobody has.
     listening: usize,
@@ -112,8 +107,8 @@ pub(super) struct NameTaken;
 
 impl ClientList {
     pub(super) fn new(max_clients: usize, send_max: usize) -> Arc<ClientList> {
-        let (state, over, silence) = (Mutex::default(), Condvar::new(), Condvar::new());
-        Arc::new(ClientList { state, over, silence, max_clients, send_max })
+        let (state, over, silence) = (State { talking: 1, ..State::default() }, Condvar::new(), Condvar::new());
+        Arc::new(ClientList { state: Mutex::new(state), over, silence, max_clients, send_max })
     }
 
     /// Gives a connection a place. If the list is full, the client ends as soon as its session starts, and
@@ -139,8 +134,8 @@ impl ClientList {
         };
         let client = Arc::new(client);
         if state.clients.len() < self.max_clients {
-            state.clients.insert(id, Entry { client: Arc::clone(&client), name: None, silent: false });
-            state.talking += 1;
+            state.clients.insert(id, Entry { client: Arc::clone(&client), name: None, silent: !hears });
+            state.talking += usize::from(hears);
             state.everyone = None;
         } else {
             let _ = client.end.set(EndReason::ServerFull);
@@ -148,6 +143,24 @@ impl ClientList {
         }
         drop(state);
         Ok(Place { list: Arc::clone(self), client })
+    }
+
+    /// Lets a client hear the room from now on, and talk to it.
+    pub(super) fn let_hear(&self, client: &Client) {
+        let mut state = lock(&self.state);
+        if let Some(entry) = state.clients.get_mut(&client.id)
+            && std::mem::replace(&mut entry.silent, false)
+        {
+            state.talking += 1;
+        }
+        client.hears.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that nobody else comes in.
+    pub(super) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.talking -= 1;
+        self.note_silence(&state);
     }
 
     /// How many clients there are.
@@ -213,19 +226,23 @@ impl ClientList {
             client.end(reason);
             client.outbox.stream().shutdown(Shutdown::Both);
         }
-        self.silence.notify_all();
     }
 
-    /// Waits until nobody in the list has anything more to say, this client included, or it is cut off.
-    pub(super) fn wait_for_silence(&self, client: &Client) {
+    /// Waits until nobody in the list has anything more to say to the room, this client included, but not
+    /// beyond `deadline`.
+    pub(super) fn wait_for_silence(&self, client: &Client, deadline: Instant) {
         let mut state = lock(&self.state);
         if let Some(entry) = state.clients.get_mut(&client.id) {
             state.talking -= usize::from(!std::mem::replace(&mut entry.silent, true));
         }
         self.note_silence(&state);
         state.listening += 1;
-        while state.talking > 0 && client.end_reason().is_none() {
-            state = self.silence.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while state.talking > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.silence.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.listening -= 1;
     }

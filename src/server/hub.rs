@@ -118,8 +118,17 @@ impl Hub {
 
     /// How long a full reader may hold the room, and why it ends if it does for longer.
     pub(super) fn stall_timeout(&self) -> (Duration, EndReason) {
-        let reason = if self.is_stopping() { EndReason::ShuttingDown } else { EndReason::TooSlow };
-        (self.patience(self.config.limits.stall_timeout), reason)
+        let usually = self.config.limits.stall_timeout;
+        match self.is_stopping() {
+            false => (usually, EndReason::TooSlow),
+            true => (usually.min(*STOP_PATIENCE.end()), EndReason::ShuttingDown),
+        }
+    }
+
+    /// Until when a stopping room lets its clients say what they have: half of the grace, so that the other
+    /// half is left for the last words.
+    pub(super) fn time_to_talk(&self) -> Instant {
+        self.stopping.get().copied().unwrap_or_else(Instant::now) + self.config.limits.grace / 2
     }
 
     /// The answer to `stats`, without its line end.

@@ -228,15 +228,16 @@ impl Room {
         if before == 0 {
             return;
         }
+        let mut evicted = false;
         order.full.retain(|full| full.client.end_reason().is_none() && full.client.outbox.len() > self.max_backlog / 2);
         if order.full.iter().any(|full| full.since.elapsed() >= stall_timeout) {
             for full in order.full.iter().filter(|full| self.has_stalled(full, stall_timeout)) {
-                self.evict(&full.client, reason);
+                evicted |= self.evict(&full.client, reason);
             }
             // Readers that have stopped cost the others one pause in all, not one each.
             for (client, progress) in order.watched.drain(..) {
                 if client.outbox.len() > 0 && client.outbox.progress() == progress {
-                    self.evict(&client, reason);
+                    evicted |= self.evict(&client, reason);
                 }
             }
             order.full.retain(|full| full.client.end_reason().is_none());
@@ -244,8 +245,8 @@ impl Room {
         if order.full.is_empty() {
             order.watched.clear();
         }
-        // Some may wait for one reader alone.
-        if order.full.len() < before {
+        // Some may wait for one reader alone, and some may be among those that were dropped.
+        if evicted || order.full.len() < before {
             self.resumed.notify_all();
         }
     }
@@ -258,10 +259,12 @@ impl Room {
         held >= 2 * stall_timeout || held >= stall_timeout && taken < self.max_backlog / 4
     }
 
-    fn evict(&self, client: &Client, reason: EndReason) {
-        if client.end(reason) && reason == EndReason::TooSlow {
+    fn evict(&self, client: &Client, reason: EndReason) -> bool {
+        let first = client.end(reason);
+        if first && reason == EndReason::TooSlow {
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
+        first
     }
 }
 

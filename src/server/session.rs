@@ -61,7 +61,7 @@ pub(super) fn run(hub: &Hub, place: Place) {
     let reason = refused.unwrap_or_else(|| session.converse());
     if reason == EndReason::ShuttingDown && hub.room.is_some() {
         // What others still have to say comes before the last words.
-        hub.list.wait_for_silence(&session.client);
+        hub.list.wait_for_silence(&session.client, hub.time_to_talk());
     }
     session.leave(&place);
     session.log_end(reason);
@@ -196,6 +196,8 @@ impl<'h> Session<'h> {
     /// The server stops: answers the lines that are here, and no more of what may still be coming.
     fn answer_what_has_arrived(&mut self, reader: &mut LineReader) -> EndReason {
         let client = Arc::clone(&self.client);
+        // Asked first: what comes later has not arrived in time.
+        let ended = client.has_ended();
         let mut left = os::unread(client.outbox.stream().as_fd()) as u64;
         loop {
             if let Err(reason) = self.lines(reader) {
@@ -210,7 +212,7 @@ impl<'h> Session<'h> {
             }
         }
         // Unless the peer has closed its half, more of a piece of a line may be under way.
-        let piece = if client.has_ended() { reader.last_line() } else { None };
+        let piece = if ended { reader.last_line() } else { None };
         piece.and_then(|line| self.line(line).err()).unwrap_or(EndReason::ShuttingDown)
     }
 
@@ -280,6 +282,11 @@ impl<'h> Session<'h> {
         let orderly = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
         let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
         let drained = outbox.drain(|| hub.patience(patience)).is_ok();
+        if let (false, Some(room)) = (drained, &hub.room) {
+            // Nobody is to try any more.
+            self.client.end(reason);
+            room.wake();
+        }
         if drained && matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown) {
             // Reading has been shut down to wake this thread. With both halves closed the system answers
             // whatever still comes with a reset, so the words have to be there before.

@@ -129,7 +129,7 @@ impl Session<'_> {
         let audience = Audience::One(&self.client);
         let mut turn = room.turn(&self.client, audience, piece.len())?;
         let sent = turn.say(audience, &piece, 1);
-        self.client.let_hear();
+        self.hub.list.let_hear(&self.client);
         drop(turn);
         self.hub.counters.add_sent(sent);
         Ok(())
