@@ -285,10 +285,17 @@ pub(crate) fn wait_until_taken(stream: &Stream, patience: Duration) {
     let deadline = Instant::now() + patience;
     let mut scratch = [0; 4096];
     // What a Unix socket holds outlives the close, and its peer can send no more.
-    while matches!(stream, Stream::Tcp(_)) && os::untaken(stream.as_fd()) > 0 && Instant::now() < deadline {
-        if !os::receive_now(stream.as_fd(), &mut scratch).is_ok_and(|count| count > 0) {
-            thread::sleep(Duration::from_millis(2));
+    let unix = matches!(stream, Stream::Unix(_));
+    loop {
+        let more = os::receive_now(stream.as_fd(), &mut scratch).is_ok_and(|count| count > 0);
+        let in_time = Instant::now() < deadline;
+        if more && (unix || in_time) {
+            continue;
         }
+        if unix || !in_time || os::untaken(stream.as_fd()) == 0 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -287,10 +287,11 @@ impl<'h> Session<'h> {
             self.client.end(reason);
             room.wake();
         }
-        if drained && matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown) {
+        if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown) {
             // Reading has been shut down to wake this thread. With both halves closed the system answers
             // whatever still comes with a reset, so the words have to be there before.
-            transport::wait_until_taken(outbox.stream(), hub.patience(LINGER));
+            let patience = if drained { hub.patience(LINGER) } else { Duration::ZERO };
+            transport::wait_until_taken(outbox.stream(), patience);
         }
         outbox.stream().shutdown(Shutdown::Write);
     }
