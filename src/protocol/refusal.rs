@@ -15,7 +15,7 @@ pub enum Refusal<'a> {
     NotUtf8,
     /// No command of the table.
     UnknownCommand,
-    /// The name breaks the rule of [`check_name`].
+    /// The name breaks the rule of [`super::check_name`].
     BadName,
     /// Another client of the room bears the name.
     NameTaken(&'a str),
