@@ -85,6 +85,7 @@ fn a_full_server_says_so_and_serves_again_when_one_has_left() {
         second.send("quit\n");
         second.expect_end();
         Peer::connect(address).ping();
+        server.program.logged("refused a client: the server is full");
         let log = server.program.stderr();
         let refusals = log.lines().filter(|line| line.contains("refused a client: the server is full"));
         assert!((1..=3).contains(&refusals.count()), "{log}");
