@@ -282,19 +282,21 @@ fn without_a_grace_all_is_cut_off_and_the_reason_is_the_stop() {
 
 #[test]
 fn who_only_closes_keeps_nobody_out() {
-    on_each_program(&["--max-clients", "2"], |_, address| {
-        let mut inside = Peer::connect(address);
-        inside.ping();
-        // More than may be closing at a time, and none of them closes its half.
-        let _closing: Vec<Peer> = (0..300)
-            .map(|_| {
-                let mut peer = Peer::connect(address);
-                peer.send("quit\n");
-                peer.expect_end();
-                peer
-            })
-            .collect();
-        Peer::connect(address).ping();
+    on_each_program(&["--max-clients", "300"], |_, address| {
+        let quit = |mut peer: Peer| {
+            peer.send("quit\n");
+            peer.expect_end();
+            // It does not close its half.
+            peer
+        };
+        let mut old: Vec<Peer> = (0..290).map(|_| Peer::connect(address)).collect();
+        old.iter_mut().for_each(Peer::ping);
+        let mut inside = old.pop().unwrap();
+        // More than may be closing at a time, the last to come first.
+        let _new: Vec<Peer> = (0..310).map(|_| quit(Peer::connect(address))).collect();
+        let _old: Vec<Peer> = old.into_iter().map(quit).collect();
+        let mut newcomers: Vec<Peer> = (0..20).map(|_| Peer::connect(address)).collect();
+        newcomers.iter_mut().for_each(Peer::ping);
         assert_eq!(inside.stat("refused"), 0);
     });
 }

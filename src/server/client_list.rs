@@ -30,6 +30,8 @@ pub(super) struct Client {
     hears: AtomicBool,
     /// Reading was shut down to wake the session: the end of its input is not the peer's doing.
     woken: AtomicBool,
+    /// Its connection, which was only closing, was cut to make room for a newcomer.
+    hurried: AtomicBool,
     end: OnceLock<EndReason>,
 }
 
@@ -84,8 +86,6 @@ struct State {
     everyone: Option<Arc<[Arc<Client>]>>,
     /// Sessions whose clients have left the list, and that close their connections.
     closing: BTreeMap<u64, Arc<Client>>,
-    /// The last of them that was told to hurry, to make room for a newcomer.
-    hurried: u64,
     /// Clients in the list that may still have something to say to the room, and one for those to come.
     talking: usize,
     /// Sessions that wait until nobody has.
@@ -118,9 +118,11 @@ impl ClientList {
         let mut state = lock(&self.state);
         // A flood of clients that are refused, or quit and stay, is bounded too: newcomers take their places.
         if state.closing.len() >= self.max_clients.max(CLOSING_MIN) {
-            let Some((&id, client)) = state.closing.range(state.hurried + 1..).next() else { return Err(stream) };
+            let mut closing = state.closing.values();
+            let Some(client) = closing.find(|client| !client.hurried.swap(true, Ordering::Relaxed)) else {
+                return Err(stream);
+            };
             client.outbox.stream().shutdown(Shutdown::Both);
-            state.hurried = id;
         }
         state.last_id += 1;
         let id = state.last_id;
@@ -130,6 +132,7 @@ impl ClientList {
             outbox: Outbox::new(stream, self.send_max),
             hears: hears.into(),
             woken: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             end: OnceLock::new(),
         };
         let client = Arc::new(client);
