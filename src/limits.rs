@@ -9,9 +9,6 @@ use std::time::Duration;
 
 use crate::protocol::NAME_MAX;
 
-/// What a client without a token may take to send it: time for a person to paste one.
-pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long the server reads on after its last words, so that they are not lost to a connection reset.
 pub const LINGER: Duration = Duration::from_secs(2);
 
@@ -73,7 +70,7 @@ pub const REFUSAL_TIME: Duration = Duration::from_millis(200);
 /// The longest time that may be asked for: a year. More is "never", and could overflow a clock.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What a server allows its clients. Each field is an option of `localsocket-server`.
+/// What a server allows its clients. Nearly every field is an option of `localsocket-server`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Connections at once. Default 1024.
@@ -88,6 +85,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// A client from which not a byte has come for so long is closed. Default: never.
     pub idle_timeout: Option<Duration>,
+    /// How long a client may take to send the token, if the server wants one. Default 10 s: time for a person to
+    /// paste it. `localsocket-server` has no option for it.
+    pub authentication_timeout: Duration,
     /// How long a shutdown may take. Default 5 s, half of what container engines allow.
     pub grace: Duration,
 }
@@ -101,6 +101,7 @@ impl Default for Limits {
             stall_timeout: Duration::from_secs(1),
             write_timeout: Duration::from_secs(30),
             idle_timeout: None,
+            authentication_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(5),
         }
     }
@@ -140,6 +141,7 @@ impl Limits {
         within("max_backlog", self.max_backlog, &MAX_BACKLOG)?;
         within("stall_timeout", Seconds(self.stall_timeout), &seconds(&TIMEOUT))?;
         within("write_timeout", Seconds(self.write_timeout), &seconds(&TIMEOUT))?;
+        within("authentication_timeout", Seconds(self.authentication_timeout), &seconds(&TIMEOUT))?;
         within("grace", Seconds(self.grace), &seconds(&GRACE))?;
         match self.idle_timeout {
             Some(idle) => within("idle_timeout", Seconds(idle), &seconds(&TIMEOUT)),

@@ -85,6 +85,7 @@ fn config(arguments: &Arguments) -> Result<Config, UsageError> {
         write_timeout: arguments.seconds("write-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.write_timeout),
         idle_timeout: arguments.seconds("idle-timeout", &limits::TIMEOUT)?.or(default.limits.idle_timeout),
         grace: arguments.seconds("grace", &limits::GRACE)?.unwrap_or(default.limits.grace),
+        ..default.limits
     };
     Ok(Config {
         mode: arguments.choice("mode", &[("echo", Mode::Echo), ("room", Mode::Room)])?.unwrap_or_default(),

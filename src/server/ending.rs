@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::limits::{AUTHENTICATION_TIMEOUT, Limits};
+use crate::limits::Limits;
 use crate::protocol::Refusal;
 
 /// Why a connection ended.
@@ -30,7 +30,9 @@ impl EndReason {
             EndReason::TooSlow => Some(Refusal::TooSlow),
             EndReason::ServerFull => Some(Refusal::ServerFull(limits.max_clients)),
             EndReason::WrongToken => Some(Refusal::WrongToken),
-            EndReason::NotAuthenticated => Some(Refusal::AuthenticationTimeout(AUTHENTICATION_TIMEOUT.as_secs_f64())),
+            EndReason::NotAuthenticated => {
+                Some(Refusal::AuthenticationTimeout(limits.authentication_timeout.as_secs_f64()))
+            }
             EndReason::LooksLikeHttp => Some(Refusal::Http),
             EndReason::ShuttingDown => Some(Refusal::ShuttingDown),
             EndReason::Panicked => Some(Refusal::Internal),

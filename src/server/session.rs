@@ -24,7 +24,7 @@ use super::handlers;
 use super::hub::{Counters, Hub};
 use super::outbox::Sent;
 use super::room::Audience;
-use crate::limits::{AUTHENTICATION_TIMEOUT, LINGER};
+use crate::limits::LINGER;
 use crate::line::{Line, LineReader};
 use crate::os;
 use crate::protocol::{self, Event, Refusal};
@@ -190,7 +190,8 @@ impl<'h> Session<'h> {
 
     /// What is left of the time to send the token; `None` if none is wanted any more.
     fn time_to_authenticate(&self) -> Option<Duration> {
-        (!self.authenticated).then(|| AUTHENTICATION_TIMEOUT.saturating_sub(self.started.elapsed()))
+        let limit = self.hub.config.limits.authentication_timeout;
+        (!self.authenticated).then(|| limit.saturating_sub(self.started.elapsed()))
     }
 
     /// The server stops: answers the lines that are here, and no more of what may still be coming.
