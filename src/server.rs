@@ -160,7 +160,7 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
         limits.max_line,
         limits.idle_timeout.map_or("never".to_owned(), |idle| format!("{} s", Seconds(idle))),
         seconds(limits.grace),
-        if hub.config.token.is_some() { "with a token" } else { "no token" },
+        if hub.wants_token() { "with a token" } else { "no token" },
         limits.worst_case_memory(*mode == Mode::Room).div_ceil(1 << 20),
     );
     for address in addresses {
@@ -182,6 +182,12 @@ impl ServerHandle {
     /// returns when it is done.
     pub fn stop(&self) {
         self.hub.stop();
+    }
+
+    /// Replaces the token that clients have to show. Clients that have authenticated stay so. A server that was
+    /// started without a token goes on without one.
+    pub fn set_token(&self, token: Token) {
+        self.hub.set_token(token);
     }
 
     /// How many clients are connected.

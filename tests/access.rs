@@ -53,6 +53,28 @@ fn before_the_token_little_works_and_after_it_everything() {
 }
 
 #[test]
+fn a_token_that_is_replaced_counts_for_newcomers_only() {
+    let config = Config { token: Some("old".to_owned().into()), ..Config::default() };
+    on_each_transport(&config, |server, address| {
+        let mut inside = Peer::connect(address);
+        assert_eq!(inside.ask("auth:old"), "authenticated");
+        server.handle.set_token("new".to_owned().into());
+        assert_eq!(inside.ask("msg:x"), "x");
+        assert_eq!(inside.ask("auth:new"), "authenticated");
+        let mut late = Peer::connect(address);
+        assert_eq!(late.ask("auth:new"), "authenticated");
+        let mut wrong = Peer::connect(address);
+        assert_eq!(wrong.ask("auth:old"), "error: wrong token");
+        wrong.expect_end();
+    });
+    // A server without a token stays one.
+    on_each_transport(&Config::default(), |server, address| {
+        server.handle.set_token("new".to_owned().into());
+        assert_eq!(Peer::connect(address).ask("msg:x"), "x");
+    });
+}
+
+#[test]
 fn the_room_is_heard_behind_the_answer_to_the_token() {
     let config = Config { mode: Mode::Room, token: Some("secret".to_owned().into()), ..Config::default() };
     on_each_transport(&config, |_, address| {

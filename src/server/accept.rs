@@ -81,7 +81,7 @@ fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, headroom: &mut He
         refuse("there is no memory for more threads");
         return turn_away(&stream, hub);
     }
-    let place = match hub.list.admit(stream, peer, hub.config.token.is_none()) {
+    let place = match hub.list.admit(stream, peer, !hub.wants_token()) {
         Ok(place) => place,
         Err(stream) => {
             refuse("the server is full, and is telling so to as many clients as it may have");

@@ -89,10 +89,10 @@ fn stats(session: &mut Session<'_>) -> Outcome {
 }
 
 fn auth(session: &mut Session<'_>, token: &str, line: &str) -> Outcome {
-    match &session.hub.config.token {
+    match session.hub.is_token(token) {
         None => custom(session, line),
-        Some(expected) if expected.matches(token) => session.authenticate(),
-        Some(_) => Err(EndReason::WrongToken),
+        Some(true) => session.authenticate(),
+        Some(false) => Err(EndReason::WrongToken),
     }
 }
 

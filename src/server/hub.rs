@@ -1,15 +1,16 @@
-//! What all sessions of one server share. Holds no lock of its own.
+//! What all sessions of one server share. Its only lock is that of the token: no other is taken under it.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::client_list::ClientList;
-use super::config::{Config, Mode};
+use super::config::{Config, Mode, Token};
 use super::ending::EndReason;
 use super::handlers;
+use super::lock;
 use super::outbox::Sent;
 use super::room::Room;
 use super::workers::Workers;
@@ -17,7 +18,10 @@ use crate::limits::STOP_PATIENCE;
 
 #[derive(Debug)]
 pub(super) struct Hub {
+    /// Without the token, which is in `token`.
     pub(super) config: Config,
+    /// What clients have to show, if anything; it can be replaced while the server runs.
+    token: Option<Mutex<Token>>,
     pub(super) list: Arc<ClientList>,
     /// In room mode only.
     pub(super) room: Option<Room>,
@@ -58,7 +62,7 @@ impl Counters {
 }
 
 impl Hub {
-    pub(super) fn new(config: Config, waker: UnixStream) -> io::Result<Hub> {
+    pub(super) fn new(mut config: Config, waker: UnixStream) -> io::Result<Hub> {
         waker.set_nonblocking(true)?;
         let limits = &config.limits;
         let is_room = config.mode == Mode::Room;
@@ -71,6 +75,7 @@ impl Hub {
         let help = handlers::help_text(&config);
         let (counters, stopping) = (Counters::default(), OnceLock::new());
         Ok(Hub {
+            token: config.token.take().map(Mutex::new),
             config,
             list,
             room,
@@ -82,6 +87,23 @@ impl Hub {
             stopping,
             waker,
         })
+    }
+
+    /// Whether clients have to authenticate.
+    pub(super) fn wants_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Whether `given` is the token; `None` if none is wanted.
+    pub(super) fn is_token(&self, given: &str) -> Option<bool> {
+        self.token.as_ref().map(|token| lock(token).matches(given))
+    }
+
+    /// Replaces the token, if one is wanted. Clients that have authenticated stay so.
+    pub(super) fn set_token(&self, new: Token) {
+        if let Some(token) = &self.token {
+            *lock(token) = new;
+        }
     }
 
     pub(super) fn is_stopping(&self) -> bool {

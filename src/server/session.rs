@@ -75,7 +75,7 @@ impl<'h> Session<'h> {
             hub,
             client,
             name: None,
-            authenticated: hub.config.token.is_none(),
+            authenticated: !hub.wants_token(),
             started: Instant::now(),
             gathered: Vec::new(),
             gathered_lines: 0,
