@@ -26,7 +26,10 @@ fn before_the_token_little_works_and_after_it_everything() {
         let mut peer = Peer::connect(address);
         for (line, reply) in [
             ("ping", "pong"),
-            ("help", "help: iam:<name>, msg:<text>, to:<name>:<text>, who, ping, stats, help, auth:<token>, quit"),
+            (
+                "help",
+                "help: iam:<name>, msg:<text>, to:<name>:<text>, ask:<name>:<id>:<text>, answer:<asker>:<id>:<text>, part:<asker>:<id>:<text>, refuse:<asker>:<id>:<text>, deaf, who, ping, stats, help, auth:<token>, quit",
+            ),
             ("iam:ada", FIRST),
             ("msg:x", FIRST),
             ("to:a:b", FIRST),

@@ -99,7 +99,7 @@ fn an_error_is_exit_code_3_unless_a_person_types() {
     let address = server.address().to_string();
     let outcome = run(CLIENT, &["-c", &address, "iam:a:b", "hello"], b"");
     assert_eq!(outcome.code, Some(3));
-    assert!(outcome.stdout.starts_with("error: a name holds") && outcome.stdout.ends_with("\nhello\n"), "{outcome:?}");
+    assert!(outcome.stdout.starts_with("error: invalid name:") && outcome.stdout.ends_with("\nhello\n"), "{outcome:?}");
     server.program.logged("has left");
     let mut inside = server.connect();
     inside.ping();
@@ -189,10 +189,10 @@ fn control_characters_are_left_alone_in_a_pipe_and_shown_on_a_terminal() {
     let shown = on_terminal("\"$(printf 'a\\033[31m\\tb')\"");
     assert!(shown.contains("\na\\u{1b}[31m\tb\n"), "{shown:?}");
     let shown = on_terminal("iam:error");
-    assert!(shown.contains("\n\x1b[31merror: a name holds"), "{shown:?}");
+    assert!(shown.contains("\n\x1b[31merror: invalid name:"), "{shown:?}");
     let command = format!("NO_COLOR=1 {CLIENT} -c {address} iam:error");
     let shown = run("script", &["-qec", &command, "/dev/null"], b"").stdout;
-    assert!(shown.contains("\nerror: a name holds"), "{shown:?}");
+    assert!(shown.contains("\nerror: invalid name:"), "{shown:?}");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::thread;
 use common::{Peer, ServerProgram, TestServer, on_each_transport};
 use localsocket::{Config, Limits};
 
-const BAD_NAME: &str = "error: a name holds 1 to 64 characters, none of them a control character or one of : , > \
-                        and is not error, who, stats or help";
+const BAD_NAME: &str = "error: invalid name: use 1 to 64 printable characters without : , > and without \
+                        \"has joined\", \"has left\" or \"is now\", but not error, who, stats or help";
 const UNKNOWN: &str = "error: unknown command; send help for the list";
 
 #[test]
@@ -27,7 +27,10 @@ fn every_command_has_its_reply() {
             ("msg:", ""),
             ("msg: a\rb\t\0 ", " a\rb\t\0 "),
             ("ping", "pong"),
-            ("help", "help: iam:<name>, msg:<text>, to:<name>:<text>, who, ping, stats, help, quit"),
+            (
+                "help",
+                "help: iam:<name>, msg:<text>, to:<name>:<text>, ask:<name>:<id>:<text>, answer:<asker>:<id>:<text>, part:<asker>:<id>:<text>, refuse:<asker>:<id>:<text>, deaf, who, ping, stats, help, quit",
+            ),
             ("to:ada:hi", "error: to is a room mode command"),
             ("to:ada", UNKNOWN),
             ("iam", UNKNOWN),
@@ -208,5 +211,5 @@ fn an_embedded_command_is_run_and_shown_in_help() {
     ] {
         assert_eq!(peer.ask(line), reply, "{line}");
     }
-    assert!(peer.ask("help").ends_with(", help, whoami, reverse:<text>, lines, quit"));
+    assert!(peer.ask("help").ends_with(", help, quit, whoami, reverse:<text>, lines"));
 }

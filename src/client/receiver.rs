@@ -10,7 +10,7 @@ use super::link::{Link, LogIn, time_left};
 use super::pauses::Pauses;
 use super::{Change, ClientError};
 use crate::line::{Line, LineReader};
-use crate::protocol;
+use crate::protocol::Refusal;
 use crate::transport::Stream;
 
 /// The longest line that is taken from a server, in bytes. `who` of a large server is the longest.
@@ -183,7 +183,8 @@ impl Receiver {
             self.ping = None;
             return false;
         }
-        self.last_words = protocol::is_last_words(line);
+        self.last_words =
+            line.strip_prefix("error: ").and_then(Refusal::parse).is_some_and(|refusal| refusal.is_last_words());
         match (self.link.note_received(line), line.strip_prefix("error: ")) {
             (LogIn::Accepted, None) => self.pauses = Pauses::new(),
             (LogIn::Refused, Some(why)) if self.refused.is_none() => {

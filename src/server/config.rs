@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::limits::{LimitError, Limits};
+use crate::protocol::BUILT_IN;
 use crate::transport::{Address, BindError};
 
 /// Who gets a message.
@@ -126,8 +127,6 @@ impl fmt::Debug for CustomCommand {
     }
 }
 
-const BUILT_IN: [&str; 9] = ["iam", "msg", "to", "who", "ping", "stats", "help", "auth", "quit"];
-
 /// How a server behaves. `Config::default()` is an echo server for this machine.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -170,7 +169,7 @@ impl Config {
         if self.dialect == Dialect::Classic && self.token.is_some() {
             return Err(ServerError::Contradiction("clients of the classic dialect cannot send a token"));
         }
-        let mut names = BUILT_IN.to_vec();
+        let mut names: Vec<&str> = BUILT_IN.iter().map(|command| command.name).collect();
         for command in &self.commands {
             if !command.is_possible() {
                 return Err(ServerError::Contradiction("an added command has no name of one word, or not one line"));

@@ -10,15 +10,12 @@ use log::{Level, log_enabled, trace};
 use super::config::{Config, CustomCommand};
 use super::ending::EndReason;
 use super::session::{Outcome, Session};
-use crate::protocol::{self, Command, Event, Refusal};
-
-/// The built-in commands with their arguments, for `help`.
-const COMMANDS: [&str; 7] = ["iam:<name>", "msg:<text>", "to:<name>:<text>", "who", "ping", "stats", "help"];
+use crate::protocol::{self, BUILT_IN, BuiltIn, Command, Event, Refusal};
 
 pub(super) fn help_text(config: &Config) -> String {
-    let auth = config.token.is_some().then_some("auth:<token>");
-    let custom = config.commands.iter().map(CustomCommand::usage);
-    let all: Vec<&str> = COMMANDS.into_iter().chain(auth).chain(custom).chain(["quit"]).collect();
+    let exists = |command: &BuiltIn| command.name != "auth" || config.token.is_some();
+    let built_in = BUILT_IN.iter().filter(|command| exists(command)).map(|command| command.usage);
+    let all: Vec<&str> = built_in.chain(config.commands.iter().map(CustomCommand::usage)).collect();
     format!("help: {}", all.join(", "))
 }
 
@@ -36,6 +33,11 @@ pub(super) fn run(session: &mut Session<'_>, line: &str) -> Outcome {
         Command::Msg(text) => msg(session, text),
         Command::Iam(name) => iam(session, name),
         Command::To { name, text } => to(session, name, text),
+        Command::Ask { .. } => room_only(session, "ask"),
+        Command::Answer { .. } => room_only(session, "answer"),
+        Command::Part { .. } => room_only(session, "part"),
+        Command::Refuse { .. } => room_only(session, "refuse"),
+        Command::Deaf => room_only(session, "deaf"),
         Command::Who => who(session),
         Command::Ping => session.reply(Event::Other("pong")),
         Command::Stats => stats(session),
@@ -64,13 +66,19 @@ fn iam(session: &mut Session<'_>, name: &str) -> Outcome {
 fn to(session: &mut Session<'_>, name: &str, text: &str) -> Outcome {
     let name = name.trim();
     if session.hub.room.is_none() {
-        return session.refuse(Refusal::RoomOnly);
+        return session.refuse(Refusal::RoomOnly("to"));
     }
     let Some(sender) = session.name.clone() else { return session.refuse(Refusal::NoName) };
     match session.hub.list.find(name) {
         Some(receiver) => session.say_to(&receiver, Event::Direct { sender: &sender, name, text }),
         None => session.refuse(Refusal::Nobody(name)),
     }
+}
+
+/// Stands for what rooms do not do yet.
+fn room_only(session: &mut Session<'_>, command: &str) -> Outcome {
+    let in_room = session.hub.room.is_some();
+    session.refuse(if in_room { Refusal::UnknownCommand } else { Refusal::RoomOnly(command) })
 }
 
 fn who(session: &mut Session<'_>) -> Outcome {

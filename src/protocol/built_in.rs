@@ -1,0 +1,57 @@
+//! The table of built-in commands. Whatever lists commands takes them from here.
+
+/// A built-in command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BuiltIn {
+    /// The word before the first colon.
+    pub name: &'static str,
+    /// The whole line, with `<...>` for each argument: `to:<name>:<text>`.
+    pub usage: &'static str,
+    /// Whether echo mode refuses the command.
+    pub room_only: bool,
+}
+
+impl BuiltIn {
+    const fn everywhere(name: &'static str, usage: &'static str) -> BuiltIn {
+        BuiltIn { name, usage, room_only: false }
+    }
+
+    const fn room(name: &'static str, usage: &'static str) -> BuiltIn {
+        BuiltIn { name, usage, room_only: true }
+    }
+}
+
+/// All built-in commands, in the order in which `help` lists them. `auth` exists only on a server with a token.
+pub const BUILT_IN: [BuiltIn; 14] = [
+    BuiltIn::everywhere("iam", "iam:<name>"),
+    BuiltIn::everywhere("msg", "msg:<text>"),
+    BuiltIn::room("to", "to:<name>:<text>"),
+    BuiltIn::room("ask", "ask:<name>:<id>:<text>"),
+    BuiltIn::room("answer", "answer:<asker>:<id>:<text>"),
+    BuiltIn::room("part", "part:<asker>:<id>:<text>"),
+    BuiltIn::room("refuse", "refuse:<asker>:<id>:<text>"),
+    BuiltIn::room("deaf", "deaf"),
+    BuiltIn::everywhere("who", "who"),
+    BuiltIn::everywhere("ping", "ping"),
+    BuiltIn::everywhere("stats", "stats"),
+    BuiltIn::everywhere("help", "help"),
+    BuiltIn::everywhere("auth", "auth:<token>"),
+    BuiltIn::everywhere("quit", "quit"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Command;
+
+    #[test]
+    fn every_command_of_the_table_is_parsed_and_written_back() {
+        for BuiltIn { name, usage, .. } in BUILT_IN {
+            let command = Command::parse(usage);
+            assert!(!matches!(command, Command::Unknown(_)), "{usage}");
+            assert_eq!(command.to_string(), usage);
+            assert_eq!(usage.split(':').next(), Some(name));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How a client that speaks HTTP or TLS is recognised by the first bytes that it sends. Nothing that follows them
+//! may be run: a web page or a proxy must not be able to send commands to a local port.
+
+/// The request methods of RFC 9110, section 9, and PATCH of RFC 5789.
+const HTTP_METHODS: [&[u8]; 9] =
+    [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+
+/// Whether a client's first line is an HTTP request line. Bytes behind the first LF are not looked at.
+///
+/// It is one if it starts with a known method and white space, or if it is three words of which the first
+/// contains no colon and the third starts with `HTTP/`. Upper and lower case are the same here.
+///
+/// ```
+/// use localsocket::protocol::is_http_request;
+/// assert!(is_http_request(b"GET / HTTP/1.1") && is_http_request(b"PRI * HTTP/2.0"));
+/// assert!(!is_http_request(b"msg:see /page HTTP/1.1"));
+/// ```
+pub fn is_http_request(line: &[u8]) -> bool {
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(u8::is_ascii_whitespace);
+    // A method is followed by white space: another word, even if it is empty.
+    if let (Some(method), Some(_)) = (words.next(), words.next())
+        && HTTP_METHODS.iter().any(|known| method.eq_ignore_ascii_case(known))
+    {
+        return true;
+    }
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let (Some(method), Some(_), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    !method.contains(&b':') && version.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"HTTP/"))
+}
+
+/// Whether the first bytes that a client sends are the start of a TLS handshake. Two bytes are enough to tell.
+pub fn is_tls_hello(bytes: &[u8]) -> bool {
+    // A record of type handshake (22), of any TLS version, all of which start with 3.
+    bytes.starts_with(&[0x16, 0x03])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_line_is_known_by_its_form() {
+        for line in [
+            "GET / HTTP/1.1",
+            "get / http/1.1\r",
+            "POST\t/x",
+            "PATCH ",
+            "Trace x y z",
+            "DELETE /a b c HTTP/1.1",
+            "PRI * HTTP/2.0",
+            "propfind /x http/1.1",
+            "  FOO   /x\tHTTP/",
+            "PURGE /x HTTP/1.1\r\nHost: localhost\r\n",
+        ] {
+            assert!(is_http_request(line.as_bytes()), "{line:?}");
+        }
+        for line in [
+            "",
+            "GET",
+            "GETS /",
+            "GET:x",
+            "msg:GET / HTTP/1.1",
+            "msg:look at HTTP/1.1",
+            "PROPFIND /x",
+            "PROPFIND /x HTTP",
+            "PRI * HTTP/2.0 x",
+            "x HTTP/1.1",
+            "iam:ada\nGET / HTTP/1.1",
+            "ping",
+        ] {
+            assert!(!is_http_request(line.as_bytes()), "{line:?}");
+        }
+        assert!(is_http_request(b"GET /\xff") && is_http_request(b"FOO /\xff HTTP/1.0"));
+    }
+
+    #[test]
+    fn a_tls_hello_is_known_by_two_bytes() {
+        for (bytes, is_one) in [
+            (&b"\x16\x03\x01\x02\0"[..], true),
+            (b"\x16\x03", true),
+            (b"\x16", false),
+            (b"", false),
+            (b"\x16\x02", false),
+            (b"a\x16\x03", false),
+        ] {
+            assert_eq!(is_tls_hello(bytes), is_one, "{bytes:?}");
+        }
+    }
+}
