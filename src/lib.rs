@@ -120,14 +120,33 @@ pub mod protocol;
 pub mod limits;
 
 pub mod line;
-pub mod os;
+// Much of these two is for the programs alone.
+#[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub, unused_imports))]
+mod os;
+#[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub))]
+mod service_manager;
 pub mod transport;
 
 pub mod client;
 pub mod server;
 
+#[cfg(feature = "programs")]
+mod cli;
+
+/// What the programs of this crate need beyond the library: command lines, and what concerns a whole process. Not
+/// part of the public interface; it changes as the programs need it.
+#[cfg(feature = "programs")]
 #[doc(hidden)]
-pub mod cli;
+pub mod programs {
+    /// Command lines.
+    pub mod cli {
+        pub use crate::cli::*;
+    }
+    pub use crate::os::{
+        Signal, Signals, Wait, clear_umask, poll, raise_descriptor_limit, reap_children, share_one_heap,
+    };
+    pub use crate::service_manager::{InheritedSocket, inherited_sockets, notify, stderr_is_journal};
+}
 
 pub use client::{Change, Client, ClientError, ClientOptions};
 pub use limits::Limits;

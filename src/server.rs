@@ -29,7 +29,7 @@ pub use config::{Config, CustomCommand, Dialect, Mode, Request, ServerError, Tok
 use hub::Hub;
 
 use crate::limits::{STACK_SIZE, STOP_PATIENCE, Seconds};
-use crate::os::InheritedSocket;
+use crate::service_manager::InheritedSocket;
 use crate::transport::{self, Address, Listener};
 
 /// Locks, also after a thread has panicked while it held the lock: each change under a lock is complete
@@ -74,7 +74,7 @@ impl Server {
         Server::new(listeners, config)
     }
 
-    /// Takes sockets that a service manager listens on; see [`crate::os::inherited_sockets`].
+    /// Takes sockets that a service manager listens on.
     ///
     /// # Errors
     /// [`ServerError`] if the configuration makes no sense, or the system refuses something.

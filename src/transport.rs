@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,8 @@ pub use error::{BindError, ConnectError};
 use socket_file::SocketFile;
 
 use crate::limits::LISTEN_BACKLOG;
-use crate::os::{self, InheritedSocket};
+use crate::os;
+use crate::service_manager::InheritedSocket;
 
 /// A connection.
 #[derive(Debug)]
@@ -43,11 +44,14 @@ impl Stream {
         let timeout = timeout.max(Duration::from_millis(1));
         let fail = |error| ConnectError { address: address.clone(), error };
         match address {
-            Address::Unix(path) => os::connect_unix(path, timeout).map(Stream::Unix).map_err(|error| {
-                let refused = error.kind() == ErrorKind::ConnectionRefused;
-                let file = fs::metadata(path).ok().filter(|file| refused && !file.file_type().is_socket());
-                fail(file.map_or(error, |_| io::Error::new(ErrorKind::InvalidInput, "that file is no socket")))
-            }),
+            Address::Unix(path) => SocketAddr::from_pathname(path)
+                .and_then(|address| os::connect_unix(&address, timeout))
+                .map(Stream::Unix)
+                .map_err(|error| {
+                    let refused = error.kind() == ErrorKind::ConnectionRefused;
+                    let file = fs::metadata(path).ok().filter(|file| refused && !file.file_type().is_socket());
+                    fail(file.map_or(error, |_| io::Error::new(ErrorKind::InvalidInput, "that file is no socket")))
+                }),
             Address::Tcp { host, port } => {
                 let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
                 for one in (host.as_str(), *port).to_socket_addrs().map_err(fail)? {
@@ -306,7 +310,8 @@ mod tests {
     #[test]
     fn connecting_to_a_server_that_does_not_accept_ends_in_time() {
         let path = std::env::temp_dir().join(format!("localsocket-full-{}", std::process::id()));
-        let _listener = os::listen_unix(&path, 0o600, 0).unwrap();
+        let _listener = UnixListener::bind(&path).unwrap();
+        os::set_backlog(_listener.as_fd(), 0).unwrap();
         let address = Address::Unix(path.clone());
         let connect = || Stream::connect(&address, Duration::from_millis(50));
         let (first, second) = (connect(), connect());

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use localsocket::cli::{self, Arguments, Opt, Program, UsageError};
 use localsocket::client::{OnChange, Receiver, Sender};
 use localsocket::limits;
+use localsocket::programs::cli::{self, Arguments, Opt, Program, UsageError};
 use localsocket::protocol::{Command, Event};
 use localsocket::{Address, Change, Client, ClientError, ClientOptions};
 

@@ -6,9 +6,9 @@ use std::process::{self, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use localsocket::cli::{self, Arguments, Opt, Program, UsageError};
 use localsocket::limits::{self, Limits};
-use localsocket::os::{self, StopSignals};
+use localsocket::programs::cli::{self, Arguments, Opt, Program, UsageError};
+use localsocket::programs::{self, Signal, Signals};
 use localsocket::{Address, Config, Dialect, Mode, Server, ServerError, ServerHandle, Token};
 use log::{LevelFilter, error, info, warn};
 
@@ -50,10 +50,10 @@ const PROGRAM: Program = Program {
 
 fn main() -> ExitCode {
     // First of all, so that a signal right at the start is not lost and no thread misses it.
-    let signals = StopSignals::block();
-    os::share_one_heap();
+    let signals = Signals::block();
+    programs::share_one_heap();
     // So that a socket's file has its final permissions from the first moment. There are no other files.
-    os::clear_umask();
+    programs::clear_umask();
     PROGRAM.run(|arguments| {
         let config = config(&arguments)?;
         let addresses = addresses(&arguments)?;
@@ -110,7 +110,7 @@ fn addresses(arguments: &Arguments) -> Result<Vec<Address>, UsageError> {
 
 /// Sockets of a service manager take the place of `--listen`.
 fn start(addresses: &[Address], config: Config) -> Result<Server, ServerError> {
-    match os::inherited_sockets().map_err(io::Error::other).map_err(ServerError::System)? {
+    match programs::inherited_sockets().map_err(io::Error::other).map_err(ServerError::System)? {
         Some(sockets) => {
             info!("taking {} sockets from the service manager", sockets.len());
             Server::from_inherited(sockets, config)
@@ -123,7 +123,7 @@ fn make_room_for_clients(limits: &Limits) {
     // As many again may be closing their connections.
     let wanted = 2 * limits.max_clients as u64 + OWN_DESCRIPTORS;
     let enough = limits.max_clients as u64 + OWN_DESCRIPTORS;
-    match os::raise_descriptor_limit(wanted) {
+    match programs::raise_descriptor_limit(wanted) {
         Ok(limit) if limit < enough => warn!(
             "this process may have {limit} descriptors, fewer than --max-clients needs ({enough}): \
              clients beyond that will wait; raise the limit with ulimit -n or LimitNOFILE="
@@ -133,7 +133,7 @@ fn make_room_for_clients(limits: &Limits) {
     }
 }
 
-fn serve(server: Server, signals: StopSignals, grace: Duration) -> ExitCode {
+fn serve(server: Server, signals: Signals, grace: Duration) -> ExitCode {
     let handle = server.handle();
     let waiting =
         thread::Builder::new().name("signals".to_owned()).spawn(move || stop_on_signal(&signals, &handle, grace));
@@ -151,8 +151,8 @@ fn serve(server: Server, signals: StopSignals, grace: Duration) -> ExitCode {
     }
 }
 
-fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle, grace: Duration) {
-    let first = signals.wait();
+fn stop_on_signal(signals: &Signals, handle: &ServerHandle, grace: Duration) {
+    let first = stop_signal(signals);
     let clients = handle.clients();
     apart(move || info!("stopping on {first}, with {clients} clients"));
     apart(|| notify("STOPPING=1"));
@@ -162,9 +162,19 @@ fn stop_on_signal(signals: &StopSignals, handle: &ServerHandle, grace: Duration)
         // All is cut off by now, so something else holds up the end: a log that nobody reads.
         process::exit(0);
     });
-    let second = signals.wait();
+    let second = stop_signal(signals);
     apart(move || error!("exiting at once on another {second}"));
     process::exit(1);
+}
+
+/// Waits for the next signal that asks to stop.
+fn stop_signal(signals: &Signals) -> Signal {
+    loop {
+        match signals.wait() {
+            Signal::Child => programs::reap_children(),
+            signal => return signal,
+        }
+    }
 }
 
 /// Does something in a thread of its own, and waits for it a moment. A log that nobody reads must not hold up
@@ -189,7 +199,7 @@ fn announce(addresses: &[Address]) -> io::Result<()> {
 }
 
 fn notify(state: &str) {
-    if let Err(error) = os::notify_service_manager(state) {
+    if let Err(error) = programs::notify(state) {
         warn!("cannot tell the service manager {state}: {error}");
     }
 }

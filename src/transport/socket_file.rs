@@ -7,8 +7,9 @@
 
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -37,13 +38,16 @@ impl SocketFile {
             clear_the_way(path, &found)?;
         }
         let say = |error: io::Error| reason(&error, path);
-        let socket = os::listen_unix(path, mode, LISTEN_BACKLOG).map_err(say)?;
+        let address = SocketAddr::from_pathname(path).map_err(say)?;
+        let socket = os::unix_socket(mode).map_err(say)?;
+        os::bind_unix(socket.as_fd(), &address).map_err(say)?;
+        os::set_backlog(socket.as_fd(), LISTEN_BACKLOG).map_err(say)?;
         let bound = fs::symlink_metadata(path).map_err(say)?;
         let file = SocketFile { path: std::path::absolute(path).map_err(say)?, identity: identity(&bound) };
         if bound.permissions().mode() & 0o7777 != mode {
             fs::set_permissions(path, Permissions::from_mode(mode)).map_err(say)?;
         }
-        Ok((file, socket))
+        Ok((file, socket.into()))
     }
 }
 
@@ -98,7 +102,7 @@ fn clear_the_way(path: &Path, found: &Metadata) -> Result<(), String> {
         };
         return Err(format!("in use: {what} is there, which is left as it is"));
     }
-    match os::connect_unix(path, PROBE_TIMEOUT) {
+    match SocketAddr::from_pathname(path).and_then(|address| os::connect_unix(&address, PROBE_TIMEOUT)) {
         Ok(_) => Err("in use: a live server listens there".to_owned()),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error| format!("cannot remove the stale socket there: {error}"))

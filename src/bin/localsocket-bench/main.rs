@@ -21,7 +21,7 @@ use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use localsocket::cli::{Opt, Program};
+use localsocket::programs::cli::{Opt, Program};
 
 use crate::plan::Plan;
 

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::process;
 use std::time::{Duration, Instant};
 
-use localsocket::cli::{self, Arguments, UsageError};
+use localsocket::programs::cli::{self, Arguments, UsageError};
 use localsocket::{Address, limits};
 
 use crate::texts::{COUNTER, STAMPED_MIN};

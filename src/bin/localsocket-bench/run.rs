@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use localsocket::{limits, os};
+use localsocket::{limits, programs};
 
 use crate::connection::{Connection, Failure};
 use crate::histogram::Histogram;
@@ -56,7 +56,7 @@ struct Shared {
 /// be at work: the process should end.
 pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figures, (usize, Failure)> {
     // If this is not enough, connecting says so.
-    let _ = os::raise_descriptor_limit(plan.clients as u64 + OWN_DESCRIPTORS);
+    let _ = programs::raise_descriptor_limit(plan.clients as u64 + OWN_DESCRIPTORS);
     let gate = Barrier::new(plan.clients + 1);
     let shared = Arc::new(Shared { plan: plan.clone(), gate, received: AtomicUsize::new(0) });
     let (reporter, reports) = mpsc::channel();

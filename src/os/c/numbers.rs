@@ -1,0 +1,99 @@
+//! Numbers and types that differ between architectures: the generic ABI (`include/uapi/asm-generic` in the kernel's source),
+//! then each family that has numbers of its own (`arch/*/include/uapi/asm`). Every table has the same names.
+
+use std::ffi::{c_int, c_short};
+
+/// The type of a request's number.
+#[cfg(any(target_env = "musl", target_env = "ohos"))]
+pub(in crate::os) type IoctlRequest = c_int;
+#[cfg(not(any(target_env = "musl", target_env = "ohos")))]
+pub(in crate::os) type IoctlRequest = std::ffi::c_ulong;
+
+/// The type of the first field of `struct statfs`: a word, but for s390 (and x32, whose words are those of x86-64).
+#[cfg(target_arch = "s390x")]
+pub(in crate::os) type FileSystemKind = std::ffi::c_uint;
+#[cfg(target_arch = "x86_64")]
+pub(in crate::os) type FileSystemKind = u64;
+#[cfg(not(any(target_arch = "s390x", target_arch = "x86_64")))]
+pub(in crate::os) type FileSystemKind = std::ffi::c_ulong;
+
+macro_rules! numbers {
+    ($($type:ty: $($name:ident = $value:expr),*;)*) => {
+        $($(pub(in crate::os) const $name: $type = $value;)*)*
+    };
+}
+
+#[cfg(any(
+    target_arch = "x86",
+    target_arch = "x86_64",
+    target_arch = "arm",
+    target_arch = "aarch64",
+    target_arch = "riscv32",
+    target_arch = "riscv64",
+    target_arch = "s390x",
+    target_arch = "loongarch32",
+    target_arch = "loongarch64",
+    target_arch = "m68k",
+    target_arch = "csky",
+    target_arch = "hexagon",
+))]
+numbers! {
+    c_int: SOCK_STREAM = 1, SOCK_CLOEXEC = 0o2_000_000, SOL_SOCKET = 1;
+    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 17, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
+    IoctlRequest: FIONREAD = 0x541B, SIOCOUTQ = 0x5411;
+    c_short: POLLRDHUP = 0x2000;
+    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0;
+}
+
+#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
+numbers! {
+    c_int: SOCK_STREAM = 1, SOCK_CLOEXEC = 0o2_000_000, SOL_SOCKET = 1;
+    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 21, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
+    IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
+    c_short: POLLRDHUP = 0x2000;
+    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0;
+}
+
+#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6"))]
+numbers! {
+    c_int: SOCK_STREAM = 2, SOCK_CLOEXEC = 0o2_000_000, SOL_SOCKET = 0xFFFF;
+    c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 18, SO_ACCEPTCONN = 0x1009;
+    c_int: SO_DOMAIN = 0x1029;
+    IoctlRequest: FIONREAD = 0x467F, SIOCOUTQ = 0x7472;
+    c_short: POLLRDHUP = 0x2000;
+    c_int: MAP_ANONYMOUS = 0x800, RLIMIT_NOFILE = 5, SIGCHLD = 18, SIG_BLOCK = 1;
+}
+
+#[cfg(any(target_arch = "sparc", target_arch = "sparc64"))]
+numbers! {
+    c_int: SOCK_STREAM = 1, SOCK_CLOEXEC = 0x40_0000, SOL_SOCKET = 0xFFFF;
+    c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 0x40, SO_ACCEPTCONN = 0x8000;
+    c_int: SO_DOMAIN = 0x1029;
+    IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
+    c_short: POLLRDHUP = 0x800;
+    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 6, SIGCHLD = 20, SIG_BLOCK = 1;
+}
+
+#[cfg(not(any(
+    target_arch = "x86",
+    target_arch = "x86_64",
+    target_arch = "arm",
+    target_arch = "aarch64",
+    target_arch = "riscv32",
+    target_arch = "riscv64",
+    target_arch = "s390x",
+    target_arch = "loongarch32",
+    target_arch = "loongarch64",
+    target_arch = "m68k",
+    target_arch = "csky",
+    target_arch = "hexagon",
+    target_arch = "powerpc",
+    target_arch = "powerpc64",
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+    target_arch = "sparc",
+    target_arch = "sparc64",
+)))]
+compile_error!("src/os/c/numbers.rs has no table for this architecture: add one from the kernel's headers");

@@ -1,0 +1,130 @@
+//! What a service manager such as systemd gives to the processes that it starts: sockets, a place to report to, the
+//! journal. All of it is told by environment variables. Knows nothing of servers.
+
+use std::ffi::OsStr;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, RawFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::path::Path;
+use std::{env, fs, process};
+
+use crate::os::{self, SocketKind};
+
+/// The first descriptor that is passed, by the protocol of `sd_listen_fds(3)`.
+const FIRST: RawFd = 3;
+
+/// A listening socket that a service manager has bound.
+#[derive(Debug)]
+pub enum InheritedSocket {
+    /// A TCP socket.
+    Tcp(TcpListener),
+    /// A Unix stream socket.
+    Unix(UnixListener),
+}
+
+/// Takes the sockets that a service manager passed by the protocol of `sd_listen_fds(3)`: `LISTEN_FDS` is their
+/// number, from descriptor 3 on, `LISTEN_PID` the process that they are for. `None` if there are none.
+///
+/// They can be taken once: the caller owns them, and a second call is an error.
+///
+/// # Errors
+/// A text that says which variable makes no sense, or which descriptor is not a listening TCP or Unix stream socket.
+pub fn inherited_sockets() -> Result<Option<Vec<InheritedSocket>>, String> {
+    let Some(end) = passed(env::var_os("LISTEN_PID").as_deref(), env::var_os("LISTEN_FDS").as_deref())? else {
+        return Ok(None);
+    };
+    (FIRST..end).map(inherited_socket).collect::<Result<_, _>>().map(Some)
+}
+
+/// The end of the descriptors that were passed to this process; `None` if none were.
+fn passed(pid: Option<&OsStr>, count: Option<&OsStr>) -> Result<Option<RawFd>, String> {
+    let (Some(pid), Some(count)) = (pid, count) else { return Ok(None) };
+    if number::<u32>("LISTEN_PID", pid)? != process::id() {
+        return Ok(None);
+    }
+    let count: RawFd = number("LISTEN_FDS", count)?;
+    let end = FIRST.checked_add(count).ok_or_else(|| format!("LISTEN_FDS is {count}: too many"))?;
+    Ok(Some(end).filter(|_| count > 0))
+}
+
+/// Digits only: a sign or a blank means that something else went wrong.
+fn number<T: std::str::FromStr>(name: &str, value: &OsStr) -> Result<T, String> {
+    let text = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| format!("{name} is '{}': not a valid number", value.display()))
+}
+
+fn inherited_socket(descriptor: RawFd) -> Result<InheritedSocket, String> {
+    let fail = |why: &str| format!("inherited descriptor {descriptor}: {why}");
+    let socket = os::take_inherited(descriptor).map_err(|error| fail(&error.to_string()))?;
+    match os::socket_kind(socket.as_fd()).map_err(|error| fail(&format!("not a socket: {error}")))? {
+        SocketKind::TcpListener => Ok(InheritedSocket::Tcp(socket.into())),
+        SocketKind::UnixListener => Ok(InheritedSocket::Unix(socket.into())),
+        SocketKind::NotListening => Err(fail("does not listen (use Accept=no)")),
+        SocketKind::NotStream => Err(fail("not a stream socket (use ListenStream=)")),
+        SocketKind::OtherFamily => Err(fail("neither a TCP nor a Unix socket")),
+    }
+}
+
+/// Reports a state, such as `READY=1`, to the service manager by the protocol of `sd_notify(3)`. Does nothing if
+/// `NOTIFY_SOCKET` is not set. Never waits: a service manager that does not read must not hold up the service.
+///
+/// # Errors
+/// What sending reports.
+pub fn notify(state: &str) -> io::Result<()> {
+    let Some(place) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let place = place.into_vec();
+    let address = match place.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(Path::new(OsStr::from_bytes(&place)))?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(state.as_bytes(), &address).map(drop)
+}
+
+/// Whether stderr goes to the journal, which understands priorities such as `<6>` at the start of a line and adds
+/// the time itself: `JOURNAL_STREAM` names the device and inode of stderr. (It is inherited by processes whose stderr
+/// goes elsewhere, so that it is set proves nothing.)
+pub fn stderr_is_journal() -> bool {
+    let Some(stream) = env::var_os("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() else { return false };
+    fs::File::from(stderr).metadata().is_ok_and(|found| names(&stream, found.dev(), found.ino()))
+}
+
+/// Whether a value of `JOURNAL_STREAM` stands for this device and inode.
+fn names(stream: &OsStr, device: u64, inode: u64) -> bool {
+    stream == OsStr::new(&format!("{device}:{inode}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_says_how_many_descriptors_were_passed() {
+        let own = process::id().to_string();
+        let ask = |pid: &str, count: &str| passed(Some(OsStr::new(pid)), Some(OsStr::new(count)));
+        assert_eq!(ask(&own, "2"), Ok(Some(5)));
+        assert_eq!(ask(&own, "0"), Ok(None));
+        assert_eq!(ask("1", "2"), Ok(None));
+        assert_eq!(passed(None, Some(OsStr::new("1"))), Ok(None));
+        assert_eq!(passed(Some(OsStr::new(&own)), None), Ok(None));
+        for odd in ["-1", "+1", " 1", "", "one", "1.0", "4294967295", "4294967297", "99999999999999999999"] {
+            assert_eq!(ask(&own, odd), Err(format!("LISTEN_FDS is '{odd}': not a valid number")));
+        }
+        assert_eq!(ask(&own, "2147483647"), Err("LISTEN_FDS is 2147483647: too many".to_owned()));
+        assert_eq!(ask("me", "1"), Err("LISTEN_PID is 'me': not a valid number".to_owned()));
+    }
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        for (stream, wanted) in [("8:12345", true), ("8:1234", false), ("9:12345", false), ("", false), ("8", false)] {
+            assert_eq!(names(OsStr::new(stream), 8, 12345), wanted, "{stream}");
+        }
+    }
+}
