@@ -17,9 +17,6 @@ pub const OPEN_QUESTIONS_MAX: usize = 256;
 /// Names that would make messages look like the server's own words.
 const RESERVED_NAMES: [&str; 4] = ["error", "who", "stats", "help"];
 
-/// The phrases of notices. A name that contains one would give a notice two readings.
-const NOTICES: [&str; 3] = ["has joined", "has left", "is now"];
-
 /// Unicode category Cf (format characters), version 16, and the line and paragraph separators U+2028 and U+2029.
 const INVISIBLE: [RangeInclusive<char>; 21] = [
     '\u{ad}'..='\u{ad}',
@@ -61,11 +58,7 @@ pub fn check_name(name: &str) -> Result<&str, Refusal<'_>> {
     let name = name.trim();
     // No character takes more than four bytes, so the characters of a huge name need not be counted.
     let fits = !name.is_empty() && (name.len() <= NAME_MAX || name.chars().take(NAME_MAX + 1).count() <= NAME_MAX);
-    let valid = fits
-        && name.chars().all(is_allowed)
-        && !RESERVED_NAMES.contains(&name)
-        // Every phrase has a blank within, which few names have.
-        && !(name.contains(' ') && NOTICES.iter().any(|phrase| contains_phrase(name, phrase)));
+    let valid = fits && name.chars().all(is_allowed) && !RESERVED_NAMES.contains(&name) && !contains_notice(name);
     if valid { Ok(name) } else { Err(Refusal::InvalidName) }
 }
 
@@ -91,12 +84,12 @@ fn is_allowed(c: char) -> bool {
     !c.is_control() && !INVISIBLE.iter().any(|range| range.contains(&c))
 }
 
-/// Whether `phrase` is in `name`, with a blank or the end of the name on either side.
-fn contains_phrase(name: &str, phrase: &str) -> bool {
-    name.match_indices(phrase).any(|(start, _)| {
-        let (before, rest) = name.split_at(start);
-        let behind = &rest[phrase.len()..];
-        (before.is_empty() || before.ends_with(' ')) && (behind.is_empty() || behind.starts_with(' '))
+/// Whether the words of a notice are in a name, which would give that notice two readings.
+fn contains_notice(name: &str) -> bool {
+    let mut before = "";
+    name.split(' ').any(|word| {
+        let pair = (std::mem::replace(&mut before, word), word);
+        matches!(pair, ("has", "joined" | "left") | ("is", "now"))
     })
 }
 
