@@ -92,6 +92,7 @@ impl<'a> Command<'a> {
         }
     }
 
+    #[inline]
     fn parse_other(line: &'a str) -> Command<'a> {
         let Some((word, argument)) = line.split_once(':') else { return Command::parse_word(line) };
         let unknown = Command::Unknown(line);
@@ -107,6 +108,7 @@ impl<'a> Command<'a> {
         }
     }
 
+    #[inline]
     fn parse_word(line: &'a str) -> Command<'a> {
         match line {
             "ping" => Command::Ping,
@@ -121,6 +123,7 @@ impl<'a> Command<'a> {
 }
 
 /// The arguments of a command that takes three. The last one is all that is left, colons included.
+#[inline]
 fn three(argument: &str) -> Option<(&str, &str, &str)> {
     let (first, rest) = argument.split_once(':')?;
     let (second, third) = rest.split_once(':')?;
