@@ -1,17 +1,27 @@
-//! Command lines of the programs: a table of options is the help text and the parser at once.
+//! Command lines of the programs. One table of options is the parser, the help text, the manual page and the
+//! shell completions, so that none of them can drift from the others.
 //!
-//! Options are `--long VALUE`, `--long=VALUE`, `-s VALUE`, `-sVALUE`; `--` ends them. Every mistake is one
-//! line that says what is wrong and what is allowed, and exit code 2. Knows none of the options' meanings.
+//! Options are `--long VALUE`, `--long=VALUE`, `-s VALUE`, `-sVALUE`; `--` ends them. Every mistake is one line
+//! that says what is wrong and what is allowed, and exit code 2. Knows none of the options' meanings.
+//!
+//! - `arguments.rs`: what a command line said, as values.
+//! - `manual.rs`: the manual page, in the `man` macros of roff.
+//! - `completion.rs`: completions for bash, zsh and fish.
+//! - `streams.rs`: standard input and output that another program may have left non-blocking.
+
+mod arguments;
+mod completion;
+mod manual;
+mod streams;
 
 use std::ffi::OsString;
 use std::fmt::{self, Display, Write as _};
 use std::io::Write as _;
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::Duration;
 
-use crate::limits::Seconds;
+pub use arguments::{Arguments, read_token};
+pub use completion::Shell;
+pub use streams::Patient;
 
 /// One option of a program.
 #[derive(Debug)]
@@ -20,7 +30,8 @@ pub struct Opt {
     pub short: Option<char>,
     /// The word behind two dashes.
     pub long: &'static str,
-    /// What stands for its value, in capitals; `None` if it takes none.
+    /// What stands for its value, in capitals, or the possible words with `|` between them; `None` for an option
+    /// without a value.
     pub value: Option<&'static str>,
     /// One line for the help text.
     pub meaning: &'static str,
@@ -29,7 +40,7 @@ pub struct Opt {
 }
 
 impl Opt {
-    /// An option that takes a value.
+    /// An option with a value.
     pub const fn with_value(
         long: &'static str,
         value: &'static str,
@@ -39,7 +50,7 @@ impl Opt {
         Opt { short: None, long, value: Some(value), meaning, default }
     }
 
-    /// An option that takes none.
+    /// An option without a value.
     pub const fn flag(long: &'static str, meaning: &'static str, default: &'static str) -> Opt {
         Opt { short: None, long, value: None, meaning, default }
     }
@@ -50,33 +61,61 @@ impl Opt {
     }
 }
 
-/// A program's command line.
+/// A heading of the manual page with its text, which the help text leaves out.
+#[derive(Debug)]
+pub struct Section {
+    /// In capitals.
+    pub title: &'static str,
+    /// Paragraphs, with an empty line between them.
+    pub text: &'static str,
+    /// Terms and their explanations, below the text.
+    pub terms: &'static [(&'static str, &'static str)],
+}
+
+/// A program's command line. Texts may hold line feeds, which the help text keeps and the manual page fills.
+///
+/// ```
+/// use localsocket::programs::cli::{Opt, Program};
+/// const PROGRAM: Program = Program {
+///     name: "greet",
+///     summary: "say hello",
+///     about: "Says hello.",
+///     options: &[Opt::flag("loud", "in capitals", "off")],
+///     examples: &[("greet --loud", "says HELLO")],
+///     ..Program::EMPTY
+/// };
+/// assert!(PROGRAM.help().ends_with("Examples:\n  greet --loud\n      says HELLO\n"));
+/// ```
 #[derive(Debug)]
 pub struct Program {
-    /// As it is called.
+    /// The name of its file.
     pub name: &'static str,
+    /// What it does, in half a line: the NAME section of the manual page.
+    pub summary: &'static str,
     /// What follows the options, for the usage line.
     pub operands: &'static str,
     /// What it does, a sentence or a few lines.
     pub about: &'static str,
     /// All its options but `--help` and `--version`.
     pub options: &'static [Opt],
-    /// What the help text says below the options.
+    /// What there is to know about the options' values and about the output.
     pub notes: &'static str,
+    /// Exit codes and their meanings.
+    pub exit_codes: &'static [(&'static str, &'static str)],
+    /// Environment variables and their meanings.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// More for the manual page only.
+    pub sections: &'static [Section],
+    /// Commands to copy, each with what it does.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// Other manual pages, as `name(1)`.
+    pub see_also: &'static [&'static str],
 }
 
 const COMMON: [Opt; 2] = [
     Opt::flag("help", "print this text and exit", "").or_letter('h'),
     Opt::flag("version", "print the version and exit", "").or_letter('V'),
 ];
-
-/// What a command line said.
-#[derive(Debug, Default)]
-pub struct Arguments {
-    values: Vec<(&'static str, String)>,
-    /// What is no option, in order.
-    pub operands: Vec<String>,
-}
 
 /// A mistake on the command line; one line that says what is wrong and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +130,21 @@ impl Display for UsageError {
 impl std::error::Error for UsageError {}
 
 impl Program {
+    /// A program of which nothing is said, to begin with.
+    pub const EMPTY: Program = Program {
+        name: "",
+        summary: "",
+        operands: "",
+        about: "",
+        options: &[],
+        notes: "",
+        exit_codes: &[],
+        environment: &[],
+        sections: &[],
+        examples: &[],
+        see_also: &[],
+    };
+
     /// Reads the process's command line and runs `main` with it. `--help` and `--version` are answered
     /// here, as are mistakes, those that `main` finds too: exit code 2.
     pub fn run(&self, main: impl FnOnce(Arguments) -> Result<ExitCode, UsageError>) -> ExitCode {
@@ -103,14 +157,15 @@ impl Program {
             },
             Err(mistake) => Err(mistake),
         };
+        // Nobody is left to tell if the stream is closed.
         match answer {
-            // Nobody is left to tell if stdout is closed.
             Ok(text) => {
-                let _ = std::io::stdout().write_all(text.as_bytes());
+                let _ = Patient(std::io::stdout().lock()).write_all(text.as_bytes());
                 ExitCode::SUCCESS
             }
             Err(mistake) => {
-                let _ = writeln!(std::io::stderr(), "{}: {mistake}", self.name);
+                let line = format!("{}: {mistake}\n", self.name);
+                let _ = Patient(std::io::stderr().lock()).write_all(line.as_bytes());
                 ExitCode::from(2)
             }
         }
@@ -145,7 +200,8 @@ impl Program {
                 continue;
             };
             let name = name.escape_debug();
-            let option = option.ok_or_else(|| UsageError(format!("there is no option {name}; --help lists them")))?;
+            let option =
+                option.ok_or_else(|| UsageError(format!("unknown option {name}; --help lists all options")))?;
             let value = match (option.value, joined) {
                 (Some(_), Some(value)) => value.to_owned(),
                 (Some(value), None) => {
@@ -154,12 +210,13 @@ impl Program {
                 (None, None) => String::new(),
                 (None, Some(_)) => return Err(UsageError(format!("{name} takes no value"))),
             };
-            arguments.values.push((option.long, value));
+            arguments.add(option.long, value);
         }
         if self.operands.is_empty()
             && let Some(operand) = arguments.operands.first()
         {
-            return Err(UsageError(format!("'{}' is not an option; --help lists them", operand.escape_debug())));
+            let operand = operand.escape_debug();
+            return Err(UsageError(format!("unexpected argument '{operand}'; --help lists all options")));
         }
         Ok(arguments)
     }
@@ -189,116 +246,21 @@ impl Program {
         if !self.notes.is_empty() {
             let _ = write!(text, "\n{}\n", self.notes);
         }
+        for (title, rows) in [("Environment", self.environment), ("Exit codes", self.exit_codes)] {
+            if let Some(width) = rows.iter().map(|(term, _)| term.len()).max() {
+                let _ = write!(text, "\n{title}:\n");
+                for (term, meaning) in rows {
+                    let _ = writeln!(text, "  {term:<width$}  {}", meaning.replace('\n', " "));
+                }
+            }
+        }
+        if !self.examples.is_empty() {
+            text.push_str("\nExamples:\n");
+            for (command, meaning) in self.examples {
+                let _ = writeln!(text, "  {command}\n      {meaning}");
+            }
+        }
         text
-    }
-}
-
-impl Arguments {
-    /// Whether an option was given.
-    pub fn has(&self, long: &str) -> bool {
-        self.values.iter().any(|(name, _)| *name == long)
-    }
-
-    /// An option's value; the last one if it was given several times.
-    pub fn value(&self, long: &str) -> Option<&str> {
-        self.all(long).last()
-    }
-
-    /// All values of an option that may be repeated.
-    pub fn all(&self, long: &str) -> impl Iterator<Item = &str> {
-        self.values.iter().filter(move |(name, _)| *name == long).map(|(_, value)| value.as_str())
-    }
-
-    /// An option's value as what it stands for; its error says what is allowed.
-    ///
-    /// # Errors
-    /// The value is none.
-    pub fn parsed<T: FromStr<Err: Display>>(&self, long: &str) -> Result<Option<T>, UsageError> {
-        self.value(long).map(|text| text.parse().map_err(|error| UsageError(format!("--{long}: {error}")))).transpose()
-    }
-
-    /// A whole number.
-    ///
-    /// # Errors
-    /// The value is none, or not in `allowed`.
-    pub fn number(&self, long: &str, allowed: &RangeInclusive<usize>) -> Result<Option<usize>, UsageError> {
-        self.within(long, "a number", allowed, |text| {
-            text.parse().ok().filter(|_| text.bytes().all(|digit| digit.is_ascii_digit()))
-        })
-    }
-
-    /// A number in octal digits, such as file permissions.
-    ///
-    /// # Errors
-    /// The value is none, or more than `most`.
-    pub fn octal(&self, long: &str, most: u32) -> Result<Option<u32>, UsageError> {
-        let Some(text) = self.value(long) else { return Ok(None) };
-        match u32::from_str_radix(text, 8).ok().filter(|value| *value <= most && !text.starts_with('+')) {
-            Some(value) => Ok(Some(value)),
-            None => Err(refused(long, text, &format!("an octal number from 0 to {most:o}"))),
-        }
-    }
-
-    /// A time in seconds, with decimals if need be.
-    ///
-    /// # Errors
-    /// The value is none, or not in `allowed`.
-    pub fn seconds(&self, long: &str, allowed: &RangeInclusive<Duration>) -> Result<Option<Duration>, UsageError> {
-        let bounds = Seconds(*allowed.start())..=Seconds(*allowed.end());
-        let time = self.within(long, "a time in seconds", &bounds, |text| {
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-            text.parse().ok().filter(|_| digits).and_then(|time| Duration::try_from_secs_f64(time).ok()).map(Seconds)
-        })?;
-        Ok(time.map(|seconds| seconds.0))
-    }
-
-    /// One of a few words.
-    ///
-    /// # Errors
-    /// The value is none of them.
-    pub fn choice<T: Copy>(&self, long: &str, choices: &[(&str, T)]) -> Result<Option<T>, UsageError> {
-        let Some(text) = self.value(long) else { return Ok(None) };
-        match choices.iter().find(|(word, _)| *word == text) {
-            Some((_, choice)) => Ok(Some(*choice)),
-            None => {
-                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-                Err(refused(long, text, &words.join(", ")))
-            }
-        }
-    }
-
-    fn within<T: PartialOrd + Display>(
-        &self,
-        long: &str,
-        what: &str,
-        allowed: &RangeInclusive<T>,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, UsageError> {
-        let Some(text) = self.value(long) else { return Ok(None) };
-        match parse(text).filter(|value| allowed.contains(value)) {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let range = format!("{what} from {} to {}", allowed.start(), allowed.end());
-                Err(refused(long, text, &range))
-            }
-        }
-    }
-}
-
-fn refused(long: &str, text: &str, allowed: &str) -> UsageError {
-    UsageError(format!("--{long}: '{}' does not fit; allowed: {allowed}", text.escape_debug()))
-}
-
-/// Reads a token: the first line of a file.
-///
-/// # Errors
-/// The file cannot be read, or its first line is empty.
-pub fn read_token(path: &str) -> Result<String, UsageError> {
-    let fail = |why: &dyn Display| UsageError(format!("--token-file: {}: {why}", path.escape_debug()));
-    let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
-    match text.lines().next() {
-        None | Some("") => Err(fail(&"its first line is empty; it has to hold the token")),
-        Some(token) => Ok(token.to_owned()),
     }
 }
 
@@ -306,18 +268,22 @@ pub fn read_token(path: &str) -> Result<String, UsageError> {
 mod tests {
     use super::*;
 
-    const PROGRAM: Program = Program {
+    pub(super) const PROGRAM: Program = Program {
         name: "program",
+        summary: "test",
         operands: "[WORD]...",
         about: "Tests.",
         options: &[
             Opt::with_value("number", "N", "a number", "1").or_letter('n'),
+            Opt::with_value("mode", "one|two", "it's [a] choice: of words", "one"),
+            Opt::with_value("file", "PATH", "a file", "none"),
             Opt::flag("quiet", "say less", "").or_letter('q'),
         ],
-        notes: "",
+        examples: &[("program -n '2' .", ".does what --number says")],
+        ..Program::EMPTY
     };
 
-    fn parse(words: &[&str]) -> Result<Arguments, UsageError> {
+    pub(super) fn parse(words: &[&str]) -> Result<Arguments, UsageError> {
         PROGRAM.parse(words.iter().map(OsString::from))
     }
 
@@ -338,39 +304,26 @@ mod tests {
     #[test]
     fn mistakes_say_what_is_allowed() {
         for (words, wanted) in [
-            (["--nunber=1"].as_slice(), "there is no option --nunber; --help lists them"),
-            (&["-x"], "there is no option -x; --help lists them"),
+            (["--nunber=1"].as_slice(), "unknown option --nunber; --help lists all options"),
+            (&["-x"], "unknown option -x; --help lists all options"),
             (&["--number"], "--number needs a value: --number N"),
             (&["--quiet=1"], "--quiet takes no value"),
             (&["-qq"], "-q takes no value"),
         ] {
             assert_eq!(parse(words).unwrap_err().to_string(), wanted, "{words:?}");
         }
+        let alone = Program { operands: "", ..PROGRAM };
+        let error = alone.parse([OsString::from("x")]).unwrap_err().to_string();
+        assert_eq!(error, "unexpected argument 'x'; --help lists all options");
     }
 
     #[test]
-    fn values_out_of_range_say_the_range() {
-        for text in ["0", "10", "+5", "x", "", "5.0"] {
-            let arguments = parse(&["-n", text]).unwrap();
-            let error = arguments.number("number", &(1..=9)).unwrap_err().to_string();
-            assert_eq!(error, format!("--number: '{text}' does not fit; allowed: a number from 1 to 9"));
-        }
-        let range = Duration::from_millis(1)..=Duration::from_secs(9);
-        for text in ["0", "-1", "1e3", "inf", "nan", ".", "9.1"] {
-            let arguments = parse(&["-n", text]).unwrap();
-            let error = arguments.seconds("number", &range).unwrap_err().to_string();
-            assert_eq!(error, format!("--number: '{text}' does not fit; allowed: a time in seconds from 0.001 to 9"));
-        }
-        let arguments = parse(&["-n", "0.5"]).unwrap();
-        assert_eq!(arguments.seconds("number", &range), Ok(Some(Duration::from_millis(500))));
-    }
-
-    #[test]
-    fn the_help_text_lists_every_option_with_its_default() {
+    fn the_help_text_lists_every_option_with_its_default_and_ends_with_examples() {
         let help = PROGRAM.help();
         assert!(help.starts_with("Usage: program [OPTIONS] [WORD]...\n\nTests.\n"), "{help}");
         for line in ["  -n, --number N                 a number [default: 1]\n", "  -h, --help  ", "  -V, --version "] {
             assert!(help.contains(line), "{help}");
         }
+        assert!(help.ends_with("\nExamples:\n  program -n '2' .\n      .does what --number says\n"), "{help}");
     }
 }

@@ -153,13 +153,13 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
     let missing = directory.join("missing");
     let (empty, missing) = (empty.to_str().unwrap(), missing.to_str().unwrap());
     let cases: [(&str, &[&str], &str); 16] = [
-        (SERVER, &["--nonsense"], "there is no option --nonsense; --help lists them"),
-        (SERVER, &["word"], "'word' is not an option; --help lists them"),
+        (SERVER, &["--nonsense"], "unknown option --nonsense; --help lists all options"),
+        (SERVER, &["word"], "unexpected argument 'word'; --help lists all options"),
         (SERVER, &["--mode"], "--mode needs a value: --mode echo|room"),
-        (SERVER, &["--mode", "chat"], "--mode: 'chat' does not fit; allowed: echo, room"),
-        (SERVER, &["--max-clients", "0"], "--max-clients: '0' does not fit; allowed: a number from 1 to 4194304"),
-        (SERVER, &["--grace", "soon"], "--grace: 'soon' does not fit; allowed: a time in seconds from 0 to 31536000"),
-        (SERVER, &["--unix-mode", "888"], "--unix-mode: '888' does not fit; allowed: an octal number from 0 to 777"),
+        (SERVER, &["--mode", "chat"], "--mode: invalid value 'chat'; allowed: echo, room"),
+        (SERVER, &["--max-clients", "0"], "--max-clients: invalid value '0'; allowed: a number from 1 to 4194304"),
+        (SERVER, &["--grace", "soon"], "--grace: invalid value 'soon'; allowed: a time in seconds from 0 to 31536000"),
+        (SERVER, &["--unix-mode", "888"], "--unix-mode: invalid value '888'; allowed: an octal number from 0 to 777"),
         (SERVER, &["--dialect=classic", "-m", "room"], "the classic dialect has no room mode"),
         (
             SERVER,
@@ -174,15 +174,15 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
         (
             SERVER,
             &["--token-file", empty],
-            &format!("--token-file: {empty}: its first line is empty; it has to hold the token"),
+            &format!("--token-file: {empty}: the first line is empty; it must hold the token"),
         ),
         (
             CLIENT,
             &["--token-file", empty],
-            &format!("--token-file: {empty}: its first line is empty; it has to hold the token"),
+            &format!("--token-file: {empty}: the first line is empty; it must hold the token"),
         ),
         (CLIENT, &["--verbatim=yes"], "--verbatim takes no value"),
-        (CLIENT, &["--wait", "-1"], "--wait: '-1' does not fit; allowed: a time in seconds from 0 to 31536000"),
+        (CLIENT, &["--wait", "-1"], "--wait: invalid value '-1'; allowed: a time in seconds from 0 to 31536000"),
         (CLIENT, &["--name", "a\nb"], "--name: it holds a line end"),
         (
             CLIENT,

@@ -1,52 +1,26 @@
 //! `localsocket-server`: the hub as a program. Options, signals and the service manager; the rest is the
 //! library's.
 
+mod options;
+
 use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
 use std::thread;
 use std::time::Duration;
 
 use localsocket::limits::{self, Limits};
-use localsocket::programs::cli::{self, Arguments, Opt, Program, UsageError};
+use localsocket::programs::cli::{self, Arguments, UsageError};
 use localsocket::programs::{self, Signal, Signals};
 use localsocket::{Address, Config, Dialect, Mode, Server, ServerError, ServerHandle, Token};
 use log::{LevelFilter, error, info, warn};
+
+use crate::options::PROGRAM;
 
 /// Descriptors beside those of the clients: standard streams, listeners, and what the library needs.
 const OWN_DESCRIPTORS: u64 = 32;
 
 /// How long something may take that takes no time unless something is wrong.
 const PROMPTLY: Duration = Duration::from_millis(100);
-
-const PROGRAM: Program = Program {
-    name: "localsocket-server",
-    operands: "",
-    about: "Lets processes on one machine talk to each other, line by line. In echo mode every client gets\n\
-            its own messages back, in room mode everybody gets everybody's.",
-    options: &[
-        Opt::with_value("listen", "ADDRESS", "where to listen; may be repeated", "127.0.0.1:12345").or_letter('l'),
-        Opt::with_value("mode", "echo|room", "who gets a message", "echo").or_letter('m'),
-        Opt::with_value("dialect", "line|classic", "classic: for clients that send no line ends", "line"),
-        Opt::with_value("max-clients", "N", "connections at once", "1024"),
-        Opt::with_value("max-line", "BYTES", "longest line", "65536"),
-        Opt::with_value("max-backlog", "BYTES", "room mode: what may wait for one reader", "1048576"),
-        Opt::with_value("stall-timeout", "SECONDS", "room mode: how long a full reader may hold the room", "1"),
-        Opt::with_value("write-timeout", "SECONDS", "echo mode: how long a reply may wait", "30"),
-        Opt::with_value(
-            "idle-timeout",
-            "SECONDS",
-            "close a client from which not a byte has come for so long",
-            "never",
-        ),
-        Opt::with_value("token-file", "PATH", "clients must send this file's first line as auth:<token>", "none"),
-        Opt::with_value("unix-mode", "OCTAL", "permissions of a Unix socket", "600"),
-        Opt::flag("allow-remote", "listen beyond loopback without a token", "off"),
-        Opt::with_value("grace", "SECONDS", "how long a shutdown may take", "5"),
-    ],
-    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one. The addresses are printed\n\
-            on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug says more.\n\
-            SIGINT, SIGTERM and SIGHUP stop the server in order.",
-};
 
 fn main() -> ExitCode {
     // First of all, so that a signal right at the start is not lost and no thread misses it.

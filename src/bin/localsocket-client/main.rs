@@ -1,6 +1,8 @@
 //! `localsocket-client`: talks to the hub from a terminal or a pipe. One thread sends what comes from the
 //! input, the main thread prints what comes from the server; the connection is the library's.
 
+mod options;
+
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
 use std::process::{self, ExitCode};
@@ -11,31 +13,11 @@ use std::time::Duration;
 
 use localsocket::client::{OnChange, Receiver, Sender};
 use localsocket::limits;
-use localsocket::programs::cli::{self, Arguments, Opt, Program, UsageError};
+use localsocket::programs::cli::{self, Arguments, UsageError};
 use localsocket::protocol::{Command, Event};
 use localsocket::{Address, Change, Client, ClientError, ClientOptions};
 
-const PROGRAM: Program = Program {
-    name: "localsocket-client",
-    operands: "[LINE]...",
-    about: "Sends lines to a localsocket-server and prints what comes back. Lines come from the arguments,\n\
-            else from stdin. A command (iam:NAME, msg:TEXT, to:NAME:TEXT, who, ping, stats, help,\n\
-            auth:TOKEN, quit) is sent as it is, any other text as msg:TEXT.",
-    options: &[
-        Opt::with_value("connect", "ADDRESS", "the server", "127.0.0.1:12345").or_letter('c'),
-        Opt::with_value("name", "NAME", "log in first", "none").or_letter('n'),
-        Opt::with_value("token-file", "PATH", "authenticate first, with this file's first line", "none"),
-        Opt::flag("verbatim", "send lines as they are", "off"),
-        Opt::with_value("wait", "SECONDS", "keep trying until the server is up, so long at most", "0"),
-        Opt::with_value("connect-timeout", "SECONDS", "how long one try may take", "5"),
-        Opt::flag("reconnect", "connect again when the connection is lost", "off"),
-        Opt::with_value("heartbeat", "SECONDS", "ping after so long without traffic; 0 is never", "30"),
-        Opt::flag("ping", "health check: connect, ping, exit 0 on pong", ""),
-    ],
-    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. Lines from the server go to stdout, all else to\n\
-            stderr. Exit codes: 0 done; 1 no connection, or it ended before the input did; 2 wrong usage;\n\
-            3 the server answered a line with an error, and the input was not a terminal.",
-};
+use crate::options::PROGRAM;
 
 /// When so many bytes of lines are gathered they are sent, even if more are at hand.
 const BATCH: usize = 64 * 1024;

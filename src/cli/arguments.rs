@@ -1,0 +1,182 @@
+//! What a command line said, as values: numbers, times, words, tokens. Every error names the option and says
+//! what is allowed.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::UsageError;
+use crate::limits::Seconds;
+
+/// The most of a token file that is read; a device instead of a file must not fill the memory.
+const TOKEN_FILE_MAX: u64 = 64 * 1024;
+
+/// What a command line said.
+#[derive(Debug, Default)]
+pub struct Arguments {
+    values: Vec<(&'static str, String)>,
+    /// What is no option, in order.
+    pub operands: Vec<String>,
+}
+
+impl Arguments {
+    pub(super) fn add(&mut self, long: &'static str, value: String) {
+        self.values.push((long, value));
+    }
+
+    /// Whether an option was given.
+    pub fn has(&self, long: &str) -> bool {
+        self.values.iter().any(|(name, _)| *name == long)
+    }
+
+    /// An option's value; the last one if it was given several times.
+    pub fn value(&self, long: &str) -> Option<&str> {
+        self.all(long).last()
+    }
+
+    /// All values of an option that may be repeated.
+    pub fn all(&self, long: &str) -> impl Iterator<Item = &str> {
+        self.values.iter().filter(move |(name, _)| *name == long).map(|(_, value)| value.as_str())
+    }
+
+    /// An option's value as what it stands for; its error says what is allowed.
+    ///
+    /// # Errors
+    /// The value is none.
+    pub fn parsed<T: FromStr<Err: Display>>(&self, long: &str) -> Result<Option<T>, UsageError> {
+        self.value(long).map(|text| text.parse().map_err(|error| UsageError(format!("--{long}: {error}")))).transpose()
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// The value is none, or not in `allowed`.
+    pub fn number(&self, long: &str, allowed: &RangeInclusive<usize>) -> Result<Option<usize>, UsageError> {
+        self.within(long, "a number", allowed, |text| {
+            text.parse().ok().filter(|_| text.bytes().all(|digit| digit.is_ascii_digit()))
+        })
+    }
+
+    /// A number in octal digits, such as file permissions.
+    ///
+    /// # Errors
+    /// The value is none, or more than `most`.
+    pub fn octal(&self, long: &str, most: u32) -> Result<Option<u32>, UsageError> {
+        let Some(text) = self.value(long) else { return Ok(None) };
+        match u32::from_str_radix(text, 8).ok().filter(|value| *value <= most && !text.starts_with('+')) {
+            Some(value) => Ok(Some(value)),
+            None => Err(invalid(long, text, &format!("an octal number from 0 to {most:o}"))),
+        }
+    }
+
+    /// A time in seconds, with decimals if need be.
+    ///
+    /// # Errors
+    /// The value is none, or not in `allowed`.
+    pub fn seconds(&self, long: &str, allowed: &RangeInclusive<Duration>) -> Result<Option<Duration>, UsageError> {
+        let bounds = Seconds(*allowed.start())..=Seconds(*allowed.end());
+        let time = self.within(long, "a time in seconds", &bounds, |text| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            text.parse().ok().filter(|_| digits).and_then(|time| Duration::try_from_secs_f64(time).ok()).map(Seconds)
+        })?;
+        Ok(time.map(|seconds| seconds.0))
+    }
+
+    /// One of a few words.
+    ///
+    /// # Errors
+    /// The value is none of them.
+    pub fn choice<T: Copy>(&self, long: &str, choices: &[(&str, T)]) -> Result<Option<T>, UsageError> {
+        let Some(text) = self.value(long) else { return Ok(None) };
+        match choices.iter().find(|(word, _)| *word == text) {
+            Some((_, choice)) => Ok(Some(*choice)),
+            None => {
+                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                Err(invalid(long, text, &words.join(", ")))
+            }
+        }
+    }
+
+    fn within<T: PartialOrd + Display>(
+        &self,
+        long: &str,
+        what: &str,
+        allowed: &RangeInclusive<T>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, UsageError> {
+        let Some(text) = self.value(long) else { return Ok(None) };
+        match parse(text).filter(|value| allowed.contains(value)) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                let range = format!("{what} from {} to {}", allowed.start(), allowed.end());
+                Err(invalid(long, text, &range))
+            }
+        }
+    }
+}
+
+fn invalid(long: &str, text: &str, allowed: &str) -> UsageError {
+    UsageError(format!("--{long}: invalid value '{}'; allowed: {allowed}", text.escape_debug()))
+}
+
+/// Reads a token: the first line of a file, without a byte order mark.
+///
+/// # Errors
+/// The file cannot be read, or its first line is empty.
+pub fn read_token(path: &str) -> Result<String, UsageError> {
+    let fail = |why: &dyn Display| UsageError(format!("--token-file: {}: {why}", path.escape_debug()));
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_MAX).read_to_string(&mut text));
+    read.map_err(|error| fail(&error))?;
+    match text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next() {
+        None | Some("") => Err(fail(&"the first line is empty; it must hold the token")),
+        Some(token) => Ok(token.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parse;
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_say_the_range() {
+        for text in ["0", "10", "+5", "x", "", "5.0"] {
+            let arguments = parse(&["-n", text]).unwrap();
+            let error = arguments.number("number", &(1..=9)).unwrap_err().to_string();
+            assert_eq!(error, format!("--number: invalid value '{text}'; allowed: a number from 1 to 9"));
+        }
+        let range = Duration::from_millis(1)..=Duration::from_secs(9);
+        for text in ["0", "-1", "1e3", "inf", "nan", ".", "9.1"] {
+            let arguments = parse(&["-n", text]).unwrap();
+            let error = arguments.seconds("number", &range).unwrap_err().to_string();
+            assert_eq!(error, format!("--number: invalid value '{text}'; allowed: a time in seconds from 0.001 to 9"));
+        }
+        let arguments = parse(&["-n", "0.5"]).unwrap();
+        assert_eq!(arguments.seconds("number", &range), Ok(Some(Duration::from_millis(500))));
+    }
+
+    #[test]
+    fn a_token_is_the_first_line_without_a_byte_order_mark() {
+        let path = std::env::temp_dir().join(format!("localsocket-token-{}", std::process::id()));
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            read_token(path.to_str().unwrap())
+        };
+        for content in ["secret", "secret\n", "secret\r\nmore\n", "\u{feff}secret\n"] {
+            assert_eq!(read(content.as_bytes()), Ok("secret".to_owned()), "{content:?}");
+        }
+        for content in ["", "\n", "\r\nsecret", "\u{feff}", "\u{feff}\nsecret"] {
+            let error = read(content.as_bytes()).unwrap_err().to_string();
+            assert!(error.ends_with(": the first line is empty; it must hold the token"), "{error}");
+        }
+        assert!(read(b"\xff").is_err());
+        std::fs::remove_file(&path).unwrap();
+        assert!(read_token(path.to_str().unwrap()).unwrap_err().to_string().contains("No such file"));
+        // A device without an end.
+        assert!(read_token("/dev/zero").is_ok());
+    }
+}
