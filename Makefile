@@ -1,30 +1,35 @@
-# `make help` lists what there is. ARGS goes to the program that is run: make run-server ARGS='--mode room'
+# `make help` lists the targets. ARGS goes to the program that is run: make run-server ARGS='--mode room'
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
 PROGRAMS = localsocket-server localsocket-client localsocket-bench
-MANPAGES = $(addsuffix .1,$(PROGRAMS))
 BUILD = $(CARGO) build --release --locked
 TARGET = $${CARGO_TARGET_DIR:-target}
+STATIC ?= target/static
+DEPLOY = src/deploy
+
 BINDIR = $(PREFIX)/bin
 MANDIR = $(PREFIX)/share/man/man1
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+ZSHDIR = $(PREFIX)/share/zsh/site-functions
+FISHDIR = $(PREFIX)/share/fish/vendor_completions.d
 UNITDIR ?= /etc/systemd/system
-UNITS = localsocket.service localsocket.socket
-STATIC ?= target/static
+UNITS = localsocket@.service localsocket@.socket localsocket.service localsocket.socket
 
-.PHONY: help run-server run-client build test bench check fmt doc static install install-systemd uninstall uninstall-systemd clean
+.PHONY: help run-server run-client build test check lint cross bench fmt doc manuals chart package static \
+  install install-systemd uninstall uninstall-systemd clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
 	  printf '  make %-18s %s\n' "$$name" "$$what"; done
 
-run-server: ## run the hub on 127.0.0.1:12345 (ARGS='--help' shows the options)
+run-server: ## run the server on 127.0.0.1:12345 (ARGS='--help' shows the options)
 	@$(BUILD) --bin localsocket-server
 	@exec $(TARGET)/release/localsocket-server $(ARGS)
 
-run-client: ## talk to it (ARGS='--name ada' logs in)
+run-client: ## run a client for it (ARGS='--name ada' logs in)
 	@$(BUILD) --bin localsocket-client
 	@exec $(TARGET)/release/localsocket-client $(ARGS)
 
@@ -34,23 +39,42 @@ build: ## build the programs, optimised
 test: ## run all tests
 	$(CARGO) test --locked
 
-check: test ## what CI runs: tests, format, lints, documentation, dependencies
+check: test lint cross ## run everything that CI runs: tests, format, lints, documentation, dependencies, other targets
+
+lint:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --all-targets -- -D warnings -D clippy::incompatible_msrv
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings -D clippy::incompatible_msrv
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 	@extra=$$($(CARGO) tree --locked --edges all --depth 1 --prefix none | cut -d' ' -f1 | \
 	  grep -vxE 'localsocket|log|env_logger|'); \
-	  if [ -n "$$extra" ]; then echo "dependencies beyond log and env_logger: $$extra"; exit 1; fi
+	  if [ -n "$$extra" ]; then echo "dependencies other than log and env_logger: $$extra"; exit 1; fi
 
-bench: build ## measure servers that it starts over a fixed set of work, and print a table
+# Type-checks for every other target whose standard library is installed (rustup target add ...). Needs no linker.
+cross:
+	@host=$$(rustc -vV | sed -n 's/^host: //p'); \
+	for libs in "$$(rustc --print sysroot)"/lib/rustlib/*-linux-*/lib; do \
+	  triple=$$(basename "$$(dirname "$$libs")"); \
+	  if [ "$$triple" = "$$host" ] || [ ! -d "$$libs" ]; then continue; fi; \
+	  echo "checking for $$triple"; $(CARGO) check --locked --target "$$triple" || exit 1; done
+
+bench: build ## measure servers over a fixed set of work, and print a table
 	@src/bin/localsocket-bench/suite.sh $(TARGET)/release
 
 fmt: ## format the source
 	$(CARGO) fmt
 
-doc: ## build the documentation of the library
+doc: ## build the documentation of the library and the guide
 	$(CARGO) doc --locked --no-deps
+
+manuals: ## write manual pages and shell completions again, from the programs' tables of options
+	LOCALSOCKET_REGENERATE=1 $(CARGO) test --locked --test documents --test deploy -- generated
+
+chart: ## draw the charts of the guide again, from its tables
+	python3 src/guide/chart.py
+
+package: ## pack the crate as it would be published, and build it from that
+	$(CARGO) package --locked --allow-dirty
 
 static: ## build fully static programs into STATIC, and check that they run in an empty root directory
 	@host=$$(rustc -vV | sed -n 's/^host: //p'); triple=$$host; \
@@ -66,22 +90,33 @@ static: ## build fully static programs into STATIC, and check that they run in a
 	status=$$?; rm -rf "$$root"; exit $$status
 	@ls -l $(addprefix $(STATIC)/,$(PROGRAMS))
 
-install: build ## install programs and manual pages below PREFIX (and DESTDIR)
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)
-	for program in $(PROGRAMS); do install -m 755 $(TARGET)/release/$$program $(DESTDIR)$(BINDIR)/ || exit 1; done
-	install -m 644 $(addprefix src/deploy/,$(MANPAGES)) $(DESTDIR)$(MANDIR)/
+# Copies only: under sudo there may be no cargo.
+install: ## install what `make build` built, manual pages and completions below PREFIX (and DESTDIR)
+	@for program in $(PROGRAMS); do if [ ! -x "$(TARGET)/release/$$program" ]; then \
+	  echo "$(TARGET)/release/$$program is missing: run 'make build' first, without sudo" >&2; exit 1; fi; done
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
+	@for program in $(PROGRAMS); do \
+	  install -m 755 "$(TARGET)/release/$$program" $(DESTDIR)$(BINDIR)/ && \
+	  install -m 644 $(DEPLOY)/man/$$program.1 $(DESTDIR)$(MANDIR)/ && \
+	  install -m 644 $(DEPLOY)/completions/$$program.bash $(DESTDIR)$(BASHDIR)/$$program && \
+	  install -m 644 $(DEPLOY)/completions/$$program.zsh $(DESTDIR)$(ZSHDIR)/_$$program && \
+	  install -m 644 $(DEPLOY)/completions/$$program.fish $(DESTDIR)$(FISHDIR)/$$program.fish || exit 1; \
+	  echo "installed $(DESTDIR)$(BINDIR)/$$program, its manual page and its completions"; done
 
-install-systemd: ## install the systemd units, which run what is in PREFIX, into UNITDIR (and DESTDIR)
+install-systemd: ## install the systemd units, which run the programs in PREFIX, into UNITDIR (and DESTDIR)
 	install -d $(DESTDIR)$(UNITDIR)
-	for unit in $(UNITS); do sed 's|@BINDIR@|$(BINDIR)|' src/deploy/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
-	@echo 'now: systemctl daemon-reload && systemctl enable --now localsocket.socket'
+	@for unit in $(UNITS); do \
+	  sed 's|^ExecStart=localsocket|ExecStart=$(BINDIR)/localsocket|' $(DEPLOY)/systemd/$$unit \
+	    >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	@echo 'now: systemctl daemon-reload && systemctl enable --now localsocket@kitchen.socket'
 
-uninstall: ## remove what `make install` has put there
-	for program in $(PROGRAMS); do rm -f $(DESTDIR)$(BINDIR)/$$program; done
-	for page in $(MANPAGES); do rm -f $(DESTDIR)$(MANDIR)/$$page; done
+uninstall: ## remove what `make install` installed
+	@for program in $(PROGRAMS); do \
+	  rm -f $(DESTDIR)$(BINDIR)/$$program $(DESTDIR)$(MANDIR)/$$program.1 $(DESTDIR)$(BASHDIR)/$$program \
+	    $(DESTDIR)$(ZSHDIR)/_$$program $(DESTDIR)$(FISHDIR)/$$program.fish; done
 
-uninstall-systemd: ## remove the units (after systemctl disable --now localsocket.socket localsocket.service)
-	for unit in $(UNITS); do rm -f $(DESTDIR)$(UNITDIR)/$$unit; done
+uninstall-systemd: ## remove the units (first: systemctl disable --now their names)
+	@for unit in $(UNITS); do rm -f $(DESTDIR)$(UNITDIR)/$$unit; done
 
 clean: ## remove what was built
 	$(CARGO) clean

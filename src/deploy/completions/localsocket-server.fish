@@ -1,0 +1,17 @@
+# Made from the table of options. Do not edit.
+complete -c localsocket-server -f
+complete -c localsocket-server -s l -l listen -x -d 'where to listen; may be repeated'
+complete -c localsocket-server -s m -l mode -x -a 'echo room' -d 'who gets a message'
+complete -c localsocket-server -l dialect -x -a 'line classic' -d 'classic: for clients that send no line ends'
+complete -c localsocket-server -l max-clients -x -d 'connections at once'
+complete -c localsocket-server -l max-line -x -d 'longest line'
+complete -c localsocket-server -l max-backlog -x -d 'room mode: what may wait for one reader'
+complete -c localsocket-server -l stall-timeout -x -d 'room mode: how long a full reader may hold the room'
+complete -c localsocket-server -l write-timeout -x -d 'echo mode: how long a reply may wait'
+complete -c localsocket-server -l idle-timeout -x -d 'close a client from which not a byte has come for so long'
+complete -c localsocket-server -l token-file -r -F -d 'clients must send this file\'s first line as auth:<token>'
+complete -c localsocket-server -l unix-mode -x -d 'permissions of a Unix socket'
+complete -c localsocket-server -l allow-remote -d 'listen beyond loopback without a token'
+complete -c localsocket-server -l grace -x -d 'how long a shutdown may take'
+complete -c localsocket-server -s h -l help -d 'print this text and exit'
+complete -c localsocket-server -s V -l version -d 'print the version and exit'

@@ -1,0 +1,203 @@
+//! What is installed beside the programs: manual pages and completions are those of the option tables, units are
+//! what systemd accepts, and `make install` puts everything where it belongs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::TempDir;
+use localsocket::programs::cli::{Program, Shell};
+
+#[path = "../src/bin/localsocket-bench/options.rs"]
+mod bench;
+#[path = "../src/bin/localsocket-client/options.rs"]
+mod client;
+#[path = "../src/bin/localsocket-server/options.rs"]
+mod server;
+
+const PROGRAMS: [Program; 3] = [server::PROGRAM, client::PROGRAM, bench::PROGRAM];
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Runs a command to its end; `None`, and a line that says so, if there is no such program here.
+fn output(command: &mut Command) -> Option<Output> {
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(_) => {
+            eprintln!("SKIPPED: there is no {}", command.get_program().display());
+            None
+        }
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Every generated file: its path and what it should hold.
+fn generated() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for program in PROGRAMS {
+        files.push((source(&format!("src/deploy/man/{}.1", program.name)), program.manual()));
+        for (shell, ending) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
+            let path = source(&format!("src/deploy/completions/{}.{ending}", program.name));
+            files.push((path, program.completion(shell)));
+        }
+    }
+    files
+}
+
+#[test]
+fn generated_files_are_those_of_the_option_tables() {
+    for (path, wanted) in generated() {
+        if std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
+            std::fs::write(&path, wanted).unwrap();
+        } else {
+            let present = std::fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(present, wanted, "{} is out of date: run `make manuals`", path.display());
+        }
+    }
+}
+
+#[test]
+fn manual_pages_format_without_a_warning() {
+    for program in PROGRAMS {
+        let page = source(&format!("src/deploy/man/{}.1", program.name));
+        let mut groff = Command::new("groff");
+        let Some(formatted) = output(groff.args(["-man", "-Tutf8", "-ww", "-z"]).arg(page)) else { return };
+        assert_eq!(text(&formatted), "", "{}", program.name);
+    }
+}
+
+/// The units as `make install-systemd` installs them, running the programs just built, with their drop-ins.
+fn install_units() -> TempDir {
+    let directory = TempDir::new();
+    let programs = Path::new(env!("CARGO_BIN_EXE_localsocket-server")).parent().unwrap();
+    let install = |file: &str, to: &str| {
+        let unit = std::fs::read_to_string(source(&format!("src/deploy/systemd/{file}"))).unwrap();
+        let unit = unit.replace("ExecStart=localsocket", &format!("ExecStart={}/localsocket", programs.display()));
+        let to = directory.join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, unit).unwrap();
+    };
+    for unit in ["localsocket@.socket", "localsocket@.service", "localsocket.socket", "localsocket.service"] {
+        install(unit, unit);
+    }
+    install("join.conf", "localsocket@joined.service.d/join.conf");
+    install("token.conf", "localsocket.service.d/token.conf");
+    directory
+}
+
+#[test]
+fn systemd_finds_no_mistake_in_the_units() {
+    let directory = install_units();
+    for unit in ["kitchen.socket", "kitchen.service", "joined.service"].map(|name| format!("localsocket@{name}")) {
+        verify(&directory, &unit);
+    }
+    verify(&directory, "localsocket.socket");
+    verify(&directory, "localsocket.service");
+}
+
+fn verify(directory: &TempDir, unit: &str) {
+    let path = format!("{}:", directory.0.display());
+    let mut systemd = Command::new("systemd-analyze");
+    let Some(verified) = output(systemd.args(["verify", "--man=no", unit]).env("SYSTEMD_UNIT_PATH", path)) else {
+        return;
+    };
+    // A container may have no systemd running, which it may say; what it finds in the units names them.
+    let found = text(&verified);
+    let found: Vec<&str> = found.lines().filter(|line| line.contains("localsocket")).collect();
+    assert!(found.is_empty(), "{unit}: {found:#?}");
+}
+
+#[test]
+fn a_room_on_a_unix_socket_is_well_confined() {
+    let directory = install_units();
+    let mut systemd = Command::new("systemd-analyze");
+    let unit = directory.join("localsocket@.service");
+    let Some(rated) = output(systemd.args(["security", "--offline=true", "--threshold=15"]).arg(unit)) else { return };
+    let rated = text(&rated);
+    let Some((_, level)) = rated.split_once("exposure level for localsocket@i.service: ") else {
+        return eprintln!("SKIPPED: this systemd-analyze does not rate files: {rated}");
+    };
+    let level: f64 = level.split(' ').next().unwrap().parse().unwrap();
+    assert!(level < 1.5, "{rated}");
+}
+
+fn make(directory: &TempDir, target: &str) -> Option<Output> {
+    let destination = format!("DESTDIR={}", directory.join("root").display());
+    let mut make = Command::new("make");
+    make.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", directory.join("target"));
+    // Run by `make test`, this make is not part of that one.
+    for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL"] {
+        make.env_remove(name);
+    }
+    // No cargo, as under sudo.
+    output(make.args([target, &destination, "CARGO=false"]))
+}
+
+fn files_below(directory: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { directories.push(path) } else { files.push(path.display().to_string()) }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
+    let directory = TempDir::new();
+    let root = directory.join("root");
+    let Some(failed) = make(&directory, "install") else { return };
+    assert!(!failed.status.success() && text(&failed).contains("run 'make build' first"), "{failed:?}");
+    assert_eq!(files_below(&root), Vec::<String>::new());
+
+    let built = directory.join("target/release");
+    std::fs::create_dir_all(&built).unwrap();
+    for program in PROGRAMS {
+        std::fs::copy("/bin/true", built.join(program.name)).unwrap();
+    }
+    for target in ["install", "install-systemd"] {
+        let installed = make(&directory, target).unwrap();
+        assert!(installed.status.success(), "{installed:?}");
+    }
+    let files = files_below(&root);
+    assert_eq!(files.len(), 3 * 5 + 4, "{files:#?}");
+    for file in ["usr/local/share/man/man1/localsocket-client.1", "etc/systemd/system/localsocket@.socket"] {
+        assert!(files.contains(&root.join(file).display().to_string()), "no {file} in {files:#?}");
+    }
+    for target in ["uninstall", "uninstall-systemd"] {
+        assert!(make(&directory, target).unwrap().status.success());
+    }
+    assert_eq!(files_below(&root), Vec::<String>::new());
+}
+
+#[test]
+fn the_package_holds_what_users_of_the_crate_need_and_nothing_else() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["package", "--list", "--allow-dirty", "--offline"]);
+    let Some(listed) = output(&mut cargo) else { return };
+    assert!(listed.status.success(), "{listed:?}");
+    let files = String::from_utf8(listed.stdout).unwrap();
+    let expected = |file: &str| {
+        let made_by_cargo = ["Cargo.toml", "Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json"].contains(&file);
+        let documents = ["README.md", "CHANGELOG.md", "LICENSE"].contains(&file);
+        let endings = [".rs", ".md", ".svg", ".lua"];
+        made_by_cargo || documents || file.starts_with("src/") && endings.iter().any(|ending| file.ends_with(ending))
+    };
+    let unexpected: Vec<&str> = files.lines().filter(|file| !expected(file)).collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+    for file in ["README.md", "LICENSE", "src/lib.rs", "src/protocol.md", "src/guide/options.md", "src/guide/how.svg"] {
+        assert!(files.lines().any(|line| line == file), "no {file} in {files}");
+    }
+}
