@@ -114,6 +114,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// The guide and the README: they exist in the documentation, and their examples run as its tests.
+#[cfg(doc)]
+pub mod guide;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 // In layer order: each imports only what stands above it.
 pub mod protocol;
 

@@ -5,10 +5,19 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use common::{Peer, ServerProgram, fenced_blocks, on_each_transport, run};
+use common::{Peer, Program, ServerProgram, client, fenced_blocks, on_each_transport, run, wait_for};
 use localsocket::{Config, Mode};
+
+const PROGRAMS: [(&str, &str); 3] = [
+    ("localsocket-server", env!("CARGO_BIN_EXE_localsocket-server")),
+    ("localsocket-client", env!("CARGO_BIN_EXE_localsocket-client")),
+    ("localsocket-bench", env!("CARGO_BIN_EXE_localsocket-bench")),
+];
 
 fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -60,63 +69,86 @@ fn options_of(program: &str) -> Vec<[String; 3]> {
     lines.map(option).collect()
 }
 
-/// The rows of the README's option tables, in the same form.
-fn options_in_readme() -> Vec<[String; 3]> {
-    let readme = std::fs::read_to_string(source("README.md")).unwrap();
-    let rows = readme.lines().filter(|line| line.starts_with("| `-"));
-    let row = |line: &str| {
-        let cells: Vec<String> =
-            line.replace(r"\|", "\0").split('|').map(|cell| cell.replace('\0', "|").replace('`', "")).collect();
-        [1, 2, 3].map(|column| cells[column].trim().to_owned())
+/// The same as a table of a document.
+fn table_of(program: &str) -> String {
+    let mut table = "| option | meaning | default |\n|---|---|---|\n".to_owned();
+    for option in options_of(program) {
+        let [flags, meaning, default] = option.map(|cell| cell.replace('|', r"\|").replace('<', r"\<"));
+        let flags = flags.replace(", ", "`, `");
+        writeln!(table, "| `{flags}` | {meaning} | {default} |").unwrap();
+    }
+    table
+}
+
+/// Compares what a document says between two marks with what it should say. `make manuals` writes it anew.
+#[test]
+fn generated_tables_of_options_are_those_of_the_programs() {
+    let path = source("src/guide/options.md");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for (name, program) in PROGRAMS {
+        let begin = format!("<!-- {name} -->\n");
+        let start = text.find(&begin).unwrap() + begin.len();
+        let end = start + text[start..].find("<!-- end -->").unwrap();
+        let wanted = table_of(program);
+        if std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
+            text.replace_range(start..end, &wanted);
+        } else {
+            assert_eq!(text[start..end], wanted, "the options of {name} have changed: run `make manuals`");
+        }
+    }
+    if std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+}
+
+/// The README and the chapters of the guide, with their text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let chapters = std::fs::read_dir(source("src/guide")).unwrap().map(|entry| entry.unwrap().path());
+    let chapters = chapters.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let all = chapters.chain([source("README.md"), source("CHANGELOG.md"), source("src/protocol.md")]);
+    all.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn links_lead_to_files_that_are_there() {
+    let mut found = 0;
+    for (path, text) in documents() {
+        let inline = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        let defined =
+            text.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).map(|(_, target)| target);
+        for target in inline.chain(defined).filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = path.parent().unwrap().join(target.split('#').next().unwrap());
+            assert!(file.exists(), "{}: no file {target}", path.display());
+            found += 1;
+        }
+    }
+    assert!(found > 10, "{found} links");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let words = std::fs::read_to_string(source("README.md")).unwrap().split_whitespace().count();
+    assert!(words <= 1800, "{words} words");
+}
+
+/// The chart is drawn from the table that it illustrates.
+#[test]
+fn the_chart_shows_the_table() {
+    let Ok(drawn) = Command::new("python3").arg(source("src/guide/chart.py")).arg("--check").output() else {
+        return println!("skipped: no python3");
     };
-    rows.map(row).collect()
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
 }
 
-#[test]
-fn the_tables_of_options_are_those_of_the_programs() {
-    let mut programs = options_of(env!("CARGO_BIN_EXE_localsocket-server"));
-    programs.extend(options_of(env!("CARGO_BIN_EXE_localsocket-client")));
-    assert_eq!(options_in_readme(), programs);
-}
-
-/// The options that a manual page lists, in the same form.
-fn options_in_manual(page: &str) -> Vec<[String; 3]> {
-    let page = std::fs::read_to_string(source(page)).unwrap();
-    let (_, options) = page.split_once("\n.SH OPTIONS\n").unwrap();
-    let (options, _) = options.split_once("\n.SH ").unwrap();
-    let plain = options.replace(r"\-", "-").replace(r"\fB", "").replace(r"\fI", "").replace(r"\fR", "");
-    let mut entries: Vec<[String; 3]> = Vec::new();
-    for entry in plain.split(".TP\n").filter(|entry| !entry.is_empty()) {
-        let (flags, meaning) = entry.trim_end().split_once('\n').unwrap();
-        let (meaning, default) = meaning.split_once(" [default: ").unwrap_or((meaning, ""));
-        entries.push([flags, meaning, default.trim_end_matches(']')].map(str::to_owned));
-    }
-    entries
-}
-
-#[test]
-fn the_manual_pages_list_the_options_of_the_programs() {
-    let pages = [
-        ("src/deploy/localsocket-server.1", env!("CARGO_BIN_EXE_localsocket-server")),
-        ("src/deploy/localsocket-client.1", env!("CARGO_BIN_EXE_localsocket-client")),
-        ("src/deploy/localsocket-bench.1", env!("CARGO_BIN_EXE_localsocket-bench")),
-    ];
-    for (page, program) in pages {
-        assert_eq!(options_in_manual(page), options_of(program), "{page}");
-    }
-}
-
-/// The lines of the README's only block with this mark.
-fn shown(mark: &str) -> Vec<String> {
-    let mut blocks = fenced_blocks(&source("README.md"), mark);
+/// The lines of a document's only block with this mark.
+fn shown(document: &str, mark: &str) -> Vec<String> {
+    let mut blocks = fenced_blocks(&source(document), mark);
     assert_eq!(blocks.len(), 1, "blocks marked {mark}");
     blocks.remove(0)
 }
 
-/// Makes lines comparable: times and ports differ each time, so every number becomes 0. What a terminal
-/// alone is told goes.
+/// Makes lines comparable: times and ports differ each time, so every number becomes 0.
 fn normal(line: &str) -> String {
-    let line = line.replace("; help lists the commands, quit or Ctrl-D leaves", "");
     let mut normal = String::new();
     for c in line.chars() {
         match c {
@@ -128,40 +160,89 @@ fn normal(line: &str) -> String {
     normal
 }
 
-fn normal_all<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    lines.into_iter().map(normal).collect()
+/// A person in the README: what stands in the block after the command, and how much of it has happened.
+struct Person {
+    program: Program,
+    lines: Vec<String>,
+    /// Those of the lines that are typed.
+    typed: &'static [&'static str],
+    done: usize,
+    printed: usize,
+}
+
+impl Person {
+    fn start(server: &ServerProgram, name: &str, typed: &'static [&'static str]) -> Person {
+        let mut lines = shown("README.md", name);
+        assert_eq!(lines.remove(0), format!("$ make run-client ARGS='--name {name}'"));
+        // That is for a person at a terminal.
+        lines.retain(|line| !line.starts_with("localsocket-client: "));
+        assert!(typed.iter().all(|typed| lines.iter().any(|line| line == typed)), "{lines:#?}");
+        Person { program: client(server.address(), &["--name", name]), lines, typed, done: 0, printed: 0 }
+    }
+
+    /// Goes on as far as possible: types what is to be typed, and compares what is printed.
+    #[track_caller]
+    fn go_on(&mut self) {
+        while let Some(line) = self.lines.get(self.done) {
+            if self.typed.contains(&line.as_str()) {
+                writeln!(self.program.stdin.as_mut().unwrap(), "{line}").unwrap();
+            } else {
+                let stdout = self.program.stdout();
+                let complete = &stdout[..stdout.rfind('\n').map_or(0, |end| end + 1)];
+                let Some(printed) = complete.lines().nth(self.printed) else { return };
+                assert_eq!(printed, line);
+                self.printed += 1;
+            }
+            self.done += 1;
+        }
+    }
 }
 
 #[test]
-fn the_session_in_the_readme_is_true() {
-    let mut server = ServerProgram::start(&[]);
-    let typed = ["hello", "who", "iam:a:b", "quit"];
-    let client = shown("client");
-    let mut input = typed.iter().peekable();
-    // The first line that is one of the typed ones, in their order, was typed; the others are answers.
-    let answers: Vec<&str> =
-        client.iter().map(String::as_str).filter(|line| input.next_if(|typed| *typed == line).is_none()).collect();
-    assert_eq!(input.next(), None, "the README shows all that was typed");
-    let (status, received): (Vec<&str>, Vec<&str>) =
-        answers.into_iter().partition(|line| line.starts_with("localsocket-client: "));
+fn the_two_people_in_the_readme_talk_as_it_says() {
+    let server = ServerProgram::start(&["--mode", "room"]);
+    let mut ada = Person::start(&server, "ada", &["hello bob"]);
+    wait_for("ada", || ada.program.stdout().contains("ada has joined"));
+    let mut bob = Person::start(&server, "bob", &["to:ada:only for you", "who", "quit"]);
+    wait_for("the two to say all", || {
+        ada.go_on();
+        bob.go_on();
+        ada.done == ada.lines.len() && bob.done == bob.lines.len()
+    });
+    assert_eq!(bob.program.wait().code, Some(0));
+}
 
-    let address = server.address().to_string();
-    let arguments = ["--connect", &address, "--name", "ada"];
-    let outcome = run(env!("CARGO_BIN_EXE_localsocket-client"), &arguments, (typed.join("\n") + "\n").as_bytes());
-    assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), received);
-    assert_eq!(normal_all(outcome.stderr.lines()), normal_all(status));
-
-    let nc = shown("nc");
+#[test]
+fn the_session_with_nc_is_true() {
+    let server = ServerProgram::start(&[]);
+    let nc = shown("README.md", "nc");
     let mut peer = server.connect();
     peer.send("iam:ada\r\nmsg:hello: world\nquit\n");
     assert!(nc[0].contains(r"'iam:ada\r\nmsg:hello: world\nquit\n'"), "{}", nc[0]);
     nc[1..].iter().for_each(|line| peer.expect(line));
     peer.expect_end();
+}
 
-    server.program.logged("client 2 (ada");
+/// The log of a short life, from start to stop. `make manuals` writes it anew.
+#[test]
+fn generated_log_of_the_guide_is_true() {
+    let mut server = ServerProgram::start(&["--mode", "room"]);
+    let mut peer = server.connect();
+    peer.send("iam:ada\nmsg:hello\nquit\n");
+    peer.expect("ada has joined");
+    peer.expect("ada: hello");
+    peer.expect_end();
+    server.program.logged("has left");
     server.program.signal("TERM");
-    let outcome = server.program.wait();
-    let log: Vec<&str> = outcome.stdout.lines().chain(outcome.stderr.lines()).collect();
-    let shown = shown("server");
-    assert_eq!(normal_all(log[..shown.len()].iter().copied()), normal_all(shown.iter().map(String::as_str)));
+    let log = server.program.wait().stderr;
+
+    let path = source("src/guide/operating.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("```log\n").unwrap();
+    let (shown, after) = rest.split_once("```\n").unwrap();
+    if normal(shown) != normal(&log) && std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
+        std::fs::write(&path, format!("{before}```log\n{log}```\n{after}")).unwrap();
+    } else {
+        assert_eq!(normal(shown), normal(&log), "the log has changed: run `make manuals`");
+    }
 }
