@@ -107,6 +107,7 @@ fn with_a_token_it_authenticates_first() {
 fn a_server_in_the_other_mode_is_told() {
     let echo = ServerProgram::start(&[]);
     assert_failure(&bench(&echo.address().to_string(), &["--work", "room"]), "is the server in echo mode");
+    assert_failure(&bench(&echo.address().to_string(), &["--work", "ask"]), "'error: deaf is a room mode command'");
     let room = ServerProgram::start(&["--mode", "room"]);
     for clients in ["1", "2"] {
         assert_failure(&bench(&room.address().to_string(), &["--clients", clients]), "is the server in room mode?");
@@ -122,11 +123,14 @@ fn a_full_server_is_told() {
 #[test]
 fn a_mistake_on_the_command_line_is_exit_code_2() {
     for (arguments, why) in [
-        (["--work", "chess"].as_slice(), "--work: invalid value 'chess'; allowed: echo, room"),
+        (["--work", "chess"].as_slice(), "--work: invalid value 'chess'; allowed: echo, room, ask"),
         (&["--clients", "0"], "--clients: invalid value '0'"),
-        (&["--senders", "1"], "--senders is for --work room"),
+        (&["--senders", "1"], "--senders needs --work room or ask"),
         (&["--work", "room", "--senders", "17"], "--senders: invalid value '17'; allowed: a number from 1 to 16"),
         (&["--work", "room", "--size", "24"], "--size: invalid value '24'; allowed: a number from 25 to"),
+        (&["--work", "ask", "--clients", "1"], "--clients: invalid value '1'; allowed: a number from 2 to"),
+        (&["--work", "ask", "--clients", "3", "--senders", "3"], "--senders: invalid value '3'"),
+        (&["--work", "ask", "--depth", "257"], "--depth: invalid value '257'; allowed: a number from 1 to 256"),
         (&["--size", "1000", "--depth", "66"], "--depth: invalid value '66'; allowed: a number from 1 to 65"),
     ] {
         let outcome = bench("127.0.0.1:1", arguments);
@@ -154,7 +158,12 @@ impl Client {
         let (stream, _) = listener.accept().unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut client = Client { input: BufReader::new(stream.try_clone().unwrap()), stream, name: String::new() };
-        client.name = client.line().strip_prefix("iam:").unwrap().to_owned();
+        let mut first = client.line();
+        if first == "deaf" {
+            client.say("deaf");
+            first = client.line();
+        }
+        client.name = first.strip_prefix("iam:").unwrap().to_owned();
         client.say(&format!("{} has joined", client.name));
         client
     }
@@ -291,4 +300,69 @@ fn a_cheating_room_is_found_out() {
         &spoiled_room(|_, lines| lines.insert(0, "ada: hello".to_owned())),
         "wrong reply: got 'ada: hello', wanted the next line of a sender",
     );
+}
+
+/// One client asks another four questions at once. What the asker receives is up to `spoil`, which has the four answers; what
+/// the answerer receives is up to `spoil_questions`.
+#[track_caller]
+fn spoiled_ask(spoil_questions: fn(&mut Vec<String>), spoil: fn(&mut Vec<String>)) -> Outcome {
+    let address = cheat(2, move |mut clients| {
+        clients.sort_by(|one, other| one.name.cmp(&other.name));
+        let [asker, answerer] = &mut clients[..] else { unreachable!() };
+        let (from, to) = (asker.name.clone(), answerer.name.clone());
+        let relay = |line: String, command: &str, receiver: &str, mark: &str, sender: &str| {
+            let rest = line.strip_prefix(&format!("{command}:{receiver}:")).unwrap().replacen(':', ": ", 1);
+            format!("{sender} {mark} {rest}")
+        };
+        let mut questions: Vec<String> = (0..4).map(|_| relay(asker.line(), "ask", &to, "?>", &from)).collect();
+        spoil_questions(&mut questions);
+        questions.iter().for_each(|question| answerer.say(question));
+        let mut answers = Vec::new();
+        while answers.len() < questions.len() {
+            let line = answerer.line();
+            if line.is_empty() {
+                return;
+            }
+            answers.push(relay(line, "answer", &from, "=>", &to));
+        }
+        spoil(&mut answers);
+        answers.iter().for_each(|answer| asker.say(answer));
+        for client in clients.iter_mut() {
+            while !["", "quit"].contains(&client.line().as_str()) {}
+            client.stream.shutdown(std::net::Shutdown::Both).unwrap();
+        }
+    });
+    let work = ["--work", "ask", "--clients", "2", "--messages", "4", "--depth", "4", "--timeout", "0.5"];
+    bench(&address, &work)
+}
+
+#[test]
+fn cheating_with_questions_is_found_out() {
+    let right = |_: &mut Vec<String>| {};
+    assert_success(&spoiled_ask(right, right), "every question got its answer");
+    // Answers may overtake each other, questions of one asker may not.
+    assert_success(&spoiled_ask(right, |answers| answers.swap(0, 3)), "every question got its answer");
+    for (spoil, why) in [
+        ((|answers| answers[1] = answers[0].clone()) as fn(&mut Vec<String>), "the answer to an open question"),
+        (|answers| answers[0] = answers[0].replace("=> 0", "=> 1"), "the answer to an open question"),
+        (|answers| answers[0] = answers[0].replace("=> 0", "=> 9"), "the answer to an open question"),
+        (|answers| answers[0] = answers[0].replace("client-0", "client-1"), "the answer to an open question"),
+        (|answers| answers[0] = answers[0].replace("-1 => ", "-0 => "), "the answer to an open question"),
+        (|answers| answers[0] = answers[0].replace("=>", "!>"), "the answer to an open question"),
+        (|answers| answers[0].truncate(40), "the answer to an open question"),
+        (|answers| answers[0] = "error: question 0: x has left".to_owned(), "'error: question 0: x has left'"),
+        (|answers| drop(answers.pop()), "client 0: the server has not answered for 0.5 s"),
+        (|answers| answers.push(answers[0].clone()), "client 0: wrong reply"),
+    ] {
+        assert_failure(&spoiled_ask(right, spoil), why);
+    }
+    for spoil in [
+        (|questions| questions.swap(0, 1)) as fn(&mut Vec<String>),
+        |questions| questions[1] = questions[0].clone(),
+        |questions| questions[0] = questions[0].replace("client-0", "client-1"),
+        |questions| questions[0] = questions[0].replace("-0 ?> ", "-1 ?> "),
+    ] {
+        assert_failure(&spoiled_ask(spoil, right), "client 1: wrong reply");
+    }
+    assert_failure(&spoiled_ask(|questions| drop(questions.pop()), right), "the server has not answered for 0.5 s");
 }

@@ -1,6 +1,6 @@
-//! One connection to the server, on which every wait is bounded, and what can go wrong with it.
+//! One connection to the server, on which every wait is bounded, and the ways in which it can fail.
 //!
-//! Knows how to come in and to leave, and neither echo nor room work.
+//! Knows how to log in and to leave, but nothing of the work in between.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write as _};
@@ -12,11 +12,11 @@ use localsocket::line::{Line, LineReader};
 use localsocket::protocol::Event;
 use localsocket::transport::Stream;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Work};
 
-/// What a line may hold beside a text: a name, or an error of the server.
+/// What a line can contain besides a text: names, an id, or an error of the server.
 const LINE_OVERHEAD: usize = 1024;
-/// The most of a wrong line that is shown.
+/// How much of a wrong line is shown.
 const SHOWN: usize = 100;
 
 /// Why a run did not succeed.
@@ -24,13 +24,13 @@ const SHOWN: usize = 100;
 pub(crate) enum Failure {
     Connect(ConnectError),
     Network(io::Error),
-    /// Nothing came, or could be sent, for so long.
+    /// Nothing was received, or could be sent, for this long.
     Silent(Duration),
     /// The server ended the connection.
     Closed,
     /// The server answered with an error.
     Refused(String),
-    /// Another line came than the one that had to.
+    /// A line that was not expected.
     Wrong {
         got: String,
         wanted: String,
@@ -65,7 +65,7 @@ impl std::error::Error for Failure {
     }
 }
 
-/// The failure that a line is which should not have come.
+/// The failure for a line that was not expected.
 pub(crate) fn wrong(got: Line<'_>, wanted: String) -> Failure {
     let got = got.start();
     let shown: String = String::from_utf8_lossy(&got[..got.len().min(SHOWN)]).escape_debug().collect();
@@ -73,7 +73,7 @@ pub(crate) fn wrong(got: Line<'_>, wanted: String) -> Failure {
     if got.starts_with("error: ") { Failure::Refused(got) } else { Failure::Wrong { got, wanted } }
 }
 
-/// Whether a line says that somebody came or went, which nobody waits for.
+/// Whether a line is a notice about another client, which may arrive at any time.
 pub(crate) fn is_notice(line: Line<'_>) -> bool {
     let Line::Text(line) = line else { return false };
     matches!(Event::parse(line), Event::Joined(_) | Event::Left(_) | Event::Renamed { .. })
@@ -88,7 +88,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects, authenticates if there is a token, and logs in. When it returns, the server has let it in.
+    /// Connects, authenticates if there is a token, and logs in. When it returns, the server knows the client.
     pub(crate) fn open(plan: &Plan, client: usize) -> Result<Connection, Failure> {
         let stream = Stream::connect(&plan.address, plan.timeout).map_err(Failure::Connect)?;
         stream.set_read_timeout(Some(plan.timeout)).map_err(Failure::Network)?;
@@ -97,6 +97,10 @@ impl Connection {
         let mut connection = Connection { stream, reader, timeout: plan.timeout };
         if let Some(token) = &plan.token {
             connection.ask(&format!("auth:{token}"), "authenticated")?;
+        }
+        if plan.work == Work::Ask {
+            // Before the login, so that the clients do not hear of each other.
+            connection.ask("deaf", "deaf")?;
         }
         let name = plan.name(client);
         connection.ask(&format!("iam:{name}"), &format!("{name} has joined"))?;
@@ -121,20 +125,20 @@ impl Connection {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match (&self.stream).write_all(bytes) {
-            // The server's last words may say why, and are still to be read.
+            // The server's last words, which may give the reason, can still be read.
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
             result => result.map_err(|error| self.failure(error)),
         }
     }
 
-    /// Waits until there is a line at least, and tells when it came. Call it only when no line is left.
+    /// Waits until there is at least one line, and returns when it arrived. Call it only when no line is left.
     pub(crate) fn wait(&mut self) -> Result<Instant, Failure> {
         let began = Instant::now();
         loop {
             match self.reader.fill(&mut &self.stream) {
                 Ok(0) => return Err(Failure::Closed),
                 Ok(_) if self.reader.has_line() => return Ok(Instant::now()),
-                // A line that comes in drops must not keep it waiting for ever.
+                // A line that arrives byte by byte must not keep it waiting for ever.
                 Ok(_) if began.elapsed() < self.timeout => {}
                 Ok(_) => return Err(Failure::Silent(self.timeout)),
                 Err(error) => return Err(self.failure(error)),
@@ -147,7 +151,7 @@ impl Connection {
         self.reader.next_line()
     }
 
-    /// Leaves, and sees that nothing comes any more but notices of others who leave.
+    /// Leaves, and checks that nothing more arrives except notices about others.
     pub(crate) fn leave(mut self) -> Result<(), Failure> {
         self.send(b"quit\n")?;
         loop {
@@ -176,10 +180,10 @@ impl Connection {
     }
 }
 
-/// How many messages may be under way on a connection, and how many are.
+/// How many messages can be under way on a connection, and how many are.
 ///
-/// They are sent when half of them or more may be, so that pipelined messages go many at a time while the
-/// server still has some to work on.
+/// A client sends more as soon as half of them have been answered: pipelined messages go many at a time, while the server
+/// still has some to work on.
 #[derive(Debug)]
 pub(crate) struct Window {
     depth: usize,
@@ -192,7 +196,7 @@ impl Window {
         Window { depth, unsent: messages, under_way: 0 }
     }
 
-    /// Takes as many messages as are to be sent now.
+    /// Takes the number of messages to send now.
     pub(crate) fn take(&mut self) -> usize {
         if self.under_way > self.depth / 2 {
             return 0;

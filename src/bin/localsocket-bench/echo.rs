@@ -1,4 +1,4 @@
-//! Echo work: each client sends its texts and gets each back, exactly and in order.
+//! Echo work: each client sends its texts and gets each one back, unchanged and in order.
 //!
 //! A message's latency runs from the write of the batch that it was in to the return of the read that
 //! brought its reply.

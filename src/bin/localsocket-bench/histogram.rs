@@ -1,7 +1,7 @@
-//! Latencies, counted in buckets: a fixed amount of memory whatever the number of messages.
+//! Latencies, counted in buckets: a fixed amount of memory for any number of messages.
 //!
-//! Log-linear: each power of two is cut into [`PARTS`] equal buckets, and a bucket stands for its middle, so
-//! what is read out is within [`RELATIVE_ERROR`] of what was recorded. The maximum is exact. Histograms of
+//! Log-linear: each power of two is divided into [`PARTS`] equal buckets, and a bucket stands for its middle, so
+//! a percentile is within [`RELATIVE_ERROR`] of what was recorded. The maximum is exact. Histograms of
 //! several threads are merged by adding their counts. Knows no sockets and no clocks.
 
 use std::fmt::Write as _;
@@ -11,17 +11,17 @@ use std::time::Duration;
 const PARTS: u64 = 1 << PARTS_BITS;
 const PARTS_BITS: u32 = 6;
 
-/// How far off a percentile may be, as a share of it: half the widest bucket.
+/// The relative error of a percentile: half the widest bucket.
 pub(crate) const RELATIVE_ERROR: f64 = 0.5 / PARTS as f64;
 
-/// What lies beyond 2^43 ns (2.4 hours) is counted in the last bucket.
+/// Latencies beyond 2^43 ns (2.4 hours) are counted in the last bucket.
 const BUCKETS: usize = (43 - PARTS_BITS as usize + 1) << PARTS_BITS;
 
 /// The most rows of a drawing, and the width of its longest bar.
 const ROWS: usize = 16;
 const BAR: usize = 40;
 
-/// How many latencies of which length there were.
+/// The number of latencies of each length.
 #[derive(Debug, Clone)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
@@ -62,7 +62,7 @@ impl Histogram {
     }
 
     fn bucket_of(&self, percent: f64) -> usize {
-        // Rounded up, but not for what floating point adds to a whole number.
+        // Rounded up, but not because of a rounding error of a whole number.
         let rank = ((self.total as f64 * percent / 100.0 - 1e-6).ceil() as u64).max(1);
         let mut seen = 0;
         let reached = |count: &u64| {
@@ -76,8 +76,8 @@ impl Histogram {
         (lower_bound(bucket) + lower_bound(bucket + 1)) / 2
     }
 
-    /// Draws it, a row for each half or whole power of two. Above the 99.9th percentile all is one row,
-    /// since a single outlier would stretch the drawing.
+    /// Draws one row for each half or whole power of two. Everything above the 99.9th percentile is one row,
+    /// because a single outlier would stretch the drawing.
     pub(crate) fn draw(&self) -> String {
         let first = self.bucket_of(0.0);
         let last = self.bucket_of(99.9);
@@ -116,7 +116,7 @@ fn lower_bound(bucket: usize) -> u64 {
     (bucket as u64 - power * PARTS) << power
 }
 
-/// A time with three digits and the unit that suits it.
+/// A time with three digits and a suitable unit.
 pub(crate) fn show(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
     let (unit, value) = match nanos {

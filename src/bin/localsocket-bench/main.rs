@@ -1,12 +1,13 @@
 //! `localsocket-bench`: measures a running server, and checks every reply.
 //!
-//! A thread for each client, which writes a batch, waits for replies, and writes again when half of its
-//! `--depth` is free. With std alone a thread cannot wait for several connections; one that went round them
-//! would read some replies later than they came, and that would count as the server's latency. A thread that
-//! waits in its own read sees them when they come. Switching between threads costs what it costs
-//! clients that are programs of their own; pipelined, a write and a read serve many messages. Where that is
-//! too much, with dozens of busy clients on two cores, the figures are those of both sides together.
+//! Each client has a thread, which writes a batch, waits for replies, and writes again when half of its
+//! `--depth` is free. With std alone a thread cannot wait for several connections. A thread that polled them in turn
+//! would read some replies late and count the delay as the server's latency, while a thread that waits in its own read sees
+//! them when they arrive. Switching between threads costs as much as it costs clients in separate programs, and
+//! when pipelined, one write and one read serve many messages. With dozens of busy clients on two cores, the figures
+//! are those of both sides together.
 
+mod ask;
 mod connection;
 mod echo;
 mod histogram;
@@ -47,7 +48,7 @@ fn fail(why: &dyn Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Shows on a terminal how far the run is, on one line that is written over and over.
+/// Shows the progress on a terminal, on one line that is overwritten.
 fn progress(plan: &Plan) -> impl FnMut(usize) {
     let terminal = io::stderr().is_terminal();
     let all = plan.deliveries();
@@ -75,16 +76,18 @@ mod tests {
     #[test]
     fn the_defaults_that_the_help_text_names_are_the_defaults() {
         let plan = |words: &[&str]| Plan::new(&PROGRAM.parse(words.iter().map(Into::into)).unwrap()).unwrap();
-        // `--senders` is for rooms only.
-        for (work, skipped) in [("echo", "senders"), ("room", "work")] {
+        for work in ["echo", "room", "ask"] {
             let plain = plan(&["--work", work]);
             for option in PROGRAM.options.iter().filter(|option| !["", "none"].contains(&option.default)) {
-                if option.long != skipped {
+                // The one depends on the work, the other is the work.
+                if option.long != "senders" && option.long != "work" {
                     let named = plan(&["--work", work, &format!("--{}", option.long), option.default]);
                     let named = Plan { began: plain.began, ..named };
                     assert_eq!(format!("{plain:?}"), format!("{named:?}"), "--{}", option.long);
                 }
             }
         }
+        assert_eq!(plan(&[]).work, plan::Work::Echo);
+        assert_eq!((plan(&["--work", "room"]).senders, plan(&["--work", "ask"]).senders), (1, 8));
     }
 }

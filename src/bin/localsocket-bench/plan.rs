@@ -5,26 +5,33 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use localsocket::programs::cli::{self, Arguments, UsageError};
+use localsocket::protocol::OPEN_QUESTIONS_MAX;
 use localsocket::{Address, limits};
 
 use crate::texts::{COUNTER, STAMPED_MIN};
 
-/// The most bytes that one connection has under way. The socket buffers hold so much, on TCP and Unix, one
-/// way alone: a write of a client never waits for the server, so the two can never wait for each other.
+/// The most bytes that one connection has under way. The socket buffers of one direction hold that much, on TCP and
+/// Unix. So a client's write never waits for the server, and the two cannot wait for each other.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// What a text needs on its way to the server: `msg:` and LF.
-const LINE_EXTRA: usize = 5;
+/// What a message needs besides its text: `msg:` and LF.
+const MESSAGE_EXTRA: usize = 5;
+/// What a question needs besides its text: the command, a name, an id and LF.
+const QUESTION_EXTRA: usize = 59;
 
 const CLIENTS: RangeInclusive<usize> = 1..=100_000;
-/// As many as a text's counter tells apart.
+/// As many as the counter in a text can distinguish.
 const MESSAGES: RangeInclusive<usize> = 1..=10usize.pow(COUNTER as u32) - 1;
 
-/// Who gets a message.
+/// What the clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
+    /// Every client sends messages, which come back to it.
     Echo,
+    /// Some clients send messages, which all receive.
     Room,
+    /// Some clients ask questions, which the others answer.
+    Ask,
 }
 
 #[derive(Debug, Clone)]
@@ -32,7 +39,7 @@ pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) work: Work,
     pub(crate) clients: usize,
-    /// Of the clients, the first so many send. In echo work all do.
+    /// How many of the clients send or ask: the first ones. In echo work all send.
     pub(crate) senders: usize,
     /// Messages sent in all.
     pub(crate) messages: usize,
@@ -40,7 +47,7 @@ pub(crate) struct Plan {
     pub(crate) depth: usize,
     pub(crate) timeout: Duration,
     pub(crate) token: Option<String>,
-    /// When times in texts begin to count.
+    /// The start of the times in texts.
     pub(crate) began: Instant,
 }
 
@@ -64,18 +71,26 @@ impl Default for Plan {
 impl Plan {
     pub(crate) fn new(arguments: &Arguments) -> Result<Plan, UsageError> {
         let default = Plan::default();
-        let work = arguments.choice("work", &[("echo", Work::Echo), ("room", Work::Room)])?.unwrap_or(default.work);
-        let clients = arguments.number("clients", &CLIENTS)?.unwrap_or(default.clients);
-        let senders = match (work, arguments.number("senders", &(1..=clients))?) {
+        let kinds = [("echo", Work::Echo), ("room", Work::Room), ("ask", Work::Ask)];
+        let work = arguments.choice("work", &kinds)?.unwrap_or(default.work);
+        // A question takes two.
+        let others = usize::from(work == Work::Ask);
+        let clients = arguments.number("clients", &(1 + others..=*CLIENTS.end()))?.unwrap_or(default.clients);
+        let senders = match (work, arguments.number("senders", &(1..=clients - others))?) {
             (Work::Room, senders) => senders.unwrap_or(1),
+            (Work::Ask, senders) => senders.unwrap_or(clients / 2),
             (Work::Echo, None) => clients,
             (Work::Echo, Some(_)) => {
-                return Err(UsageError("--senders is for --work room; in echo work all send".to_owned()));
+                return Err(UsageError("--senders needs --work room or ask; in echo work all clients send".to_owned()));
             }
         };
-        let least = if work == Work::Room { STAMPED_MIN } else { 1 };
-        let size = arguments.number("size", &(least..=WINDOW_BYTES - LINE_EXTRA))?.unwrap_or(default.size);
-        let deepest = WINDOW_BYTES / (size + LINE_EXTRA);
+        let (least, extra, most) = match work {
+            Work::Echo => (1, MESSAGE_EXTRA, usize::MAX),
+            Work::Room => (STAMPED_MIN, MESSAGE_EXTRA, usize::MAX),
+            Work::Ask => (1, QUESTION_EXTRA, OPEN_QUESTIONS_MAX),
+        };
+        let size = arguments.number("size", &(least..=WINDOW_BYTES - extra))?.unwrap_or(default.size);
+        let deepest = (WINDOW_BYTES / (size + extra)).min(most);
         Ok(Plan {
             address: arguments.parsed("connect")?.unwrap_or(default.address),
             work,
@@ -98,15 +113,15 @@ impl Plan {
         self.messages / self.senders + usize::from(client < self.messages % self.senders)
     }
 
-    /// How many messages the server has to deliver.
+    /// How many messages or answers the clients receive.
     pub(crate) fn deliveries(&self) -> usize {
         match self.work {
-            Work::Echo => self.messages,
+            Work::Echo | Work::Ask => self.messages,
             Work::Room => self.messages * self.clients,
         }
     }
 
-    /// What all clients' names begin with: another's than those of another run at the same time.
+    /// The start of all clients' names. It differs from that of other runs at the same time.
     pub(crate) fn family(&self) -> String {
         format!("bench-{}-", process::id())
     }

@@ -8,22 +8,23 @@ use crate::run::Figures;
 
 const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
 
-/// Messages a second, deliveries a second, megabytes of texts delivered a second.
+/// Messages, deliveries and megabytes of delivered texts, each per second.
 fn rates(plan: &Plan, figures: &Figures) -> (f64, f64, f64) {
-    // A clock may see no time pass for a single message.
+    // The clock may not advance during a single message.
     let seconds = figures.elapsed.as_secs_f64().max(1e-9);
     let deliveries = plan.deliveries() as f64 / seconds;
     (plan.messages as f64 / seconds, deliveries, deliveries * plan.size as f64 / 1e6)
 }
 
-/// What is measured, in a line.
+/// What is measured, in one line.
 fn title(plan: &Plan) -> String {
     let Plan { address, clients, senders, messages, size, depth, .. } = plan;
-    let who = match plan.work {
-        Work::Echo => format!("echo, {clients} clients"),
-        Work::Room => format!("room, {senders} of {clients} clients send"),
+    let (work, unit) = match plan.work {
+        Work::Echo => (format!("echo, {clients} clients"), "messages"),
+        Work::Room => (format!("room, {senders} of {clients} clients send"), "messages"),
+        Work::Ask => (format!("ask, {senders} clients ask {} others", clients - senders), "questions"),
     };
-    format!("{address}: {who}, {messages} messages of {size} bytes, depth {depth}")
+    format!("{address}: {work}, {messages} {unit} of {size} bytes, depth {depth}")
 }
 
 /// For people.
@@ -34,8 +35,10 @@ pub(crate) fn text(plan: &Plan, figures: &Figures) -> String {
     let _ = match plan.work {
         Work::Echo => writeln!(text, "all replies came, right and in order\n"),
         Work::Room => writeln!(text, "all lines came to all, right and in one order\n"),
+        Work::Ask => writeln!(text, "every question got its answer, right and once\n"),
     };
-    let _ = write!(text, "throughput  {messages:.0} messages/s, ");
+    let unit = if plan.work == Work::Ask { "questions" } else { "messages" };
+    let _ = write!(text, "throughput  {messages:.0} {unit}/s, ");
     if plan.work == Work::Room {
         let _ = write!(text, "{deliveries:.0} deliveries/s, ");
     }
@@ -55,6 +58,7 @@ pub(crate) fn json(plan: &Plan, figures: &Figures) -> String {
     let work = match plan.work {
         Work::Echo => "echo",
         Work::Room => "room",
+        Work::Ask => "ask",
     };
     let mut text = format!("{{\"address\":{},\"work\":\"{work}\"", quoted(&plan.address.to_string()));
     for (name, count) in [
@@ -123,6 +127,15 @@ mod tests {
     #[test]
     fn json_strings_are_escaped() {
         assert_eq!(quoted("unix:/a\"b\\c\n\u{e4}"), "\"unix:/a\\\"b\\\\c\\u000a\u{e4}\"");
+    }
+
+    #[test]
+    fn questions_are_counted_once() {
+        let plan = Plan { work: Work::Ask, clients: 10, senders: 4, messages: 100, ..Plan::default() };
+        let text = text(&plan, &figures());
+        assert!(text.contains("ask, 4 clients ask 6 others, 100 questions of 32 bytes"), "{text}");
+        assert!(text.contains("\nevery question got its answer, right and once\n"), "{text}");
+        assert!(text.contains("throughput  200 questions/s, 0.01 MB/s, in 0.50 s"), "{text}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Room work: a few clients send, all receive.
 //!
-//! Every client gets every sender's lines in that sender's order, and all get them in one order, which is
-//! compared by a hash of who spoke when. A line's latency runs from the write of the batch that it was in,
-//! which it tells itself, to the return of the read that brought it to a client; each delivery counts. A
-//! sender may have `depth` lines of its own under way, so the slowest reader does not show in the window:
-//! holding senders back for it is the server's business.
+//! Every client receives every sender's lines in that sender's order, and all clients receive all lines in one order,
+//! which is compared by a hash of the senders. A line's latency runs from the write of the batch that it was in,
+//! a time that the line contains, to the return of the read that brought it to a client. Each delivery counts. The
+//! window of a sender, `depth`, counts only its own lines, so it does not follow the slowest reader: holding senders back
+//! is up to the server.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::histogram::Histogram;
 use crate::plan::Plan;
 use crate::texts::{COUNTER, Texts, count_up};
 
-/// Does one client's work; gives the hash of the order too.
+/// Does one client's work. Also returns the hash of the order.
 pub(crate) fn work(
     connection: &mut Connection,
     plan: &Plan,
@@ -42,7 +42,7 @@ pub(crate) fn work(
         }
         let arrived = connection.wait()?.duration_since(plan.began);
         let before = left;
-        // Lines of one batch have one time.
+        // The lines of a batch have the same time.
         let (mut batch_time, mut batch_count) = (Duration::ZERO, 0);
         while let Some(line) = connection.next_line() {
             match order.accept(line.start()) {
@@ -67,13 +67,13 @@ pub(crate) fn work(
 
 const WANTED: &str = "the next line of a sender; is the server in echo mode, or somebody else in the room?";
 
-/// Checks what one client gets.
+/// Checks what one client receives.
 #[derive(Debug)]
 struct Order {
-    /// What the names of all senders begin with; their numbers follow.
+    /// The start of the names of all senders; their numbers follow.
     family: String,
     texts: Texts,
-    /// The counter that comes next, for each sender.
+    /// The next counter of each sender.
     next: Vec<[u8; COUNTER]>,
     hash: u64,
 }
@@ -84,7 +84,7 @@ impl Order {
         Order { family: plan.family(), texts: Texts::stamped(plan.size), next, hash: 0 }
     }
 
-    /// Takes a line; gives its sender and the time that it tells, `None` if it is not the next of any.
+    /// Takes a line. Returns its sender and the time in it, `None` if it is not the next line of any sender.
     fn accept(&mut self, line: &[u8]) -> Option<(usize, Duration)> {
         let rest = line.strip_prefix(self.family.as_bytes())?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).take(COUNTER).count();
@@ -92,7 +92,7 @@ impl Order {
         let next = self.next.get_mut(sender)?;
         let time = self.texts.recognise(rest[digits..].strip_prefix(b": ")?, next)?;
         count_up(next);
-        // Who speaks is all that the order leaves open. An odd factor, so that no bit is ever lost.
+        // Only the sender can differ between two orders. The factor is odd, so that no bit is ever lost.
         self.hash = (self.hash + 1 + sender as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Some((sender, time))
     }

@@ -1,8 +1,8 @@
-//! A run from the first connection to the last: a thread for each client, and one that waits for them.
+//! A run from the first connection to the last: one thread for each client, and one that waits for them.
 //!
-//! All clients come in, then all work, then all leave, with a gate between, so that the clock sees the work
-//! alone. Every wait of a client is bounded by its connection; the waiting thread gives up by itself if
-//! nothing moves, whatever the reason.
+//! All clients log in, then all work, then all leave. They wait for each other in between, so that only the work
+//! is timed. A connection bounds every wait of its client. The waiting thread gives up by itself if nothing
+//! moves, whatever the reason.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -15,25 +15,25 @@ use localsocket::{limits, programs};
 use crate::connection::{Connection, Failure};
 use crate::histogram::Histogram;
 use crate::plan::{Plan, Work};
-use crate::{echo, room};
+use crate::{ask, echo, room};
 
-/// How often progress is looked at.
+/// How often progress is checked.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Descriptors beside those of the clients.
+/// Descriptors besides those of the clients.
 const OWN_DESCRIPTORS: u64 = 32;
 
-/// A client goes through a few waits in a row between two signs of life.
+/// A client can have a few waits in a row between two reports.
 const PATIENCE: u32 = 5;
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) elapsed: Duration,
     pub(crate) latencies: Histogram,
 }
 
-/// What one client's work gave.
+/// The result of one client's work.
 #[derive(Debug)]
 struct Done {
     at: Instant,
@@ -41,7 +41,7 @@ struct Done {
     order: u64,
 }
 
-/// What happened to which client; `Done` after its work, `None` when it has come in or left.
+/// A client and what happened to it: `Done` after its work, `None` when it has logged in or left.
 type Report = (usize, Result<Option<Done>, Failure>);
 
 #[derive(Debug)]
@@ -52,10 +52,10 @@ struct Shared {
     received: AtomicUsize,
 }
 
-/// Runs it; tells `progress` now and then how many messages have arrived. On a failure, clients may still
-/// be at work: the process should end.
+/// Runs the plan, and reports now and then to `progress` how many messages have arrived. After a failure, clients
+/// may still be working: the process should end.
 pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figures, (usize, Failure)> {
-    // If this is not enough, connecting says so.
+    // If this is not enough, connecting fails with the reason.
     let _ = programs::raise_descriptor_limit(plan.clients as u64 + OWN_DESCRIPTORS);
     let gate = Barrier::new(plan.clients + 1);
     let shared = Arc::new(Shared { plan: plan.clone(), gate, received: AtomicUsize::new(0) });
@@ -94,7 +94,7 @@ pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figure
 /// One client's thread.
 fn be_client(client: usize, shared: &Shared, reporter: &mpsc::Sender<Report>) -> Result<(), Failure> {
     let report = |done| {
-        // Nobody listens any more if another client has failed.
+        // The receiver is gone if another client has failed.
         let _ = reporter.send((client, Ok(done)));
     };
     let mut connection = Connection::open(&shared.plan, client)?;
@@ -103,16 +103,17 @@ fn be_client(client: usize, shared: &Shared, reporter: &mpsc::Sender<Report>) ->
     let (latencies, order) = match shared.plan.work {
         Work::Echo => (echo::work(&mut connection, &shared.plan, client, &shared.received)?, 0),
         Work::Room => room::work(&mut connection, &shared.plan, client, &shared.received)?,
+        Work::Ask => (ask::work(&mut connection, &shared.plan, client, &shared.received)?, 0),
     };
     report(Some(Done { at: Instant::now(), latencies, order }));
-    // Who leaves a room is announced; until all are done that would be work for the others.
+    // A client that leaves a room is announced, which would be work for clients that are not done yet.
     shared.gate.wait();
     connection.leave()?;
     report(None);
     Ok(())
 }
 
-/// Waits for a report of each client, which are given in the order of the clients, or for the first failure.
+/// Waits for a report from each client, or for the first failure. Returns the reports in the order of the clients.
 fn wait_for_all(
     shared: &Shared,
     reports: &Receiver<Report>,
@@ -130,7 +131,7 @@ fn wait_for_all(
                 moved.0 = Instant::now();
             }
             Ok((client, Err(failure))) => return Err((client, failure)),
-            // A timeout: this thread holds a sender too.
+            // A timeout, because this thread holds a sender too.
             Err(_) => {
                 let received = shared.received.load(Ordering::Relaxed);
                 if received > moved.1 {

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs localsocket-bench over a fixed set of work, against servers that it starts, and prints a table.
-# Usage: suite.sh DIRECTORY, which holds the programs.
+# Starts servers, runs localsocket-bench with a fixed set of work, and prints a table. In ask work a message is a
+# question, and a delivery is its answer.
+# Usage: suite.sh DIRECTORY, which contains the programs.
 set -eu
 programs=$1
 directory=$(mktemp -d)
@@ -8,7 +9,7 @@ servers=
 trap 'kill $servers 2>/dev/null || :; rm -rf "$directory"' EXIT
 trap 'exit 1' INT TERM
 
-# start MODE: a server on a free port and a Unix socket, whose addresses it leaves in $tcp and $unix.
+# start MODE: starts a server on a free port and a Unix socket, and sets $tcp and $unix to its addresses.
 start() {
     unix=unix:$directory/$1.sock
     RUST_LOG=warn "$programs/localsocket-server" --mode "$1" --listen 127.0.0.1:0 --listen "$unix" >"$directory/$1" &
@@ -17,7 +18,7 @@ start() {
     tcp=$(sed -n '1s/listening on //p' "$directory/$1")
 }
 
-# field NAME: that field of the JSON object in $result.
+# field NAME: prints that field of the JSON object in $result.
 field() {
     printf '%s' "$result" | sed "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/"
 }
@@ -48,4 +49,9 @@ for address in "$tcp" "$unix"; do
     row "$address" --work room --clients 2 --messages 50000
     row "$address" --work room --clients 100 --messages 200000 --depth 256
     row "$address" --work room --clients 50 --senders 4 --messages 300000 --depth 256
+done
+for address in "$tcp" "$unix"; do
+    row "$address" --work ask --clients 2 --messages 50000
+    row "$address" --work ask --clients 2 --messages 1000000 --depth 128
+    row "$address" --work ask --clients 16 --messages 2000000 --depth 128
 done

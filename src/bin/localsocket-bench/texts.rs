@@ -1,17 +1,17 @@
 //! The texts that go to the server, made and recognised without formatting: a counter in decimal digits, in
-//! a room the time of sending, then filler up to the size.
+//! room work the time of sending, then filler up to the size.
 //!
-//! `000000041 client-7 abcdefg...` in echo work, `000000041 000000001234567 abc...` in a room. A text shorter
-//! than the counter is its last digits, so texts near each other always differ. Knows no sockets.
+//! `000000041 client-7 abcdefg...` in echo and ask work, `000000041 000000001234567 abc...` in room work. A text
+//! shorter than the counter is the last digits of it, so texts near each other always differ. Knows no sockets.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// Enough for the most messages that may be asked for.
+/// Enough digits for the most messages that a run can have.
 pub(crate) const COUNTER: usize = 9;
-/// Where a stamp stands: nanoseconds in 15 digits, eleven days.
+/// Where the time stands: nanoseconds in 15 digits, which is eleven days.
 const STAMP: Range<usize> = COUNTER + 1..COUNTER + 16;
-/// The shortest text that has room for counter and stamp.
+/// The shortest text with a counter and a time.
 pub(crate) const STAMPED_MIN: usize = STAMP.end;
 
 /// One sender's texts, one after another.
@@ -24,7 +24,7 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Texts of `size` bytes; `mark` tells them apart from those of others.
+    /// Texts of `size` bytes. `mark` distinguishes them from those of other clients.
     pub(crate) fn new(mark: &str, size: usize) -> Texts {
         let counter = COUNTER.min(size);
         let start = "0".repeat(counter) + " " + mark + " ";
@@ -32,7 +32,7 @@ impl Texts {
         Texts { text, counter, stamp: Duration::ZERO }
     }
 
-    /// Texts of `size` bytes, at least [`STAMPED_MIN`], that hold a time.
+    /// Texts of `size` bytes, at least [`STAMPED_MIN`], that contain a time.
     pub(crate) fn stamped(size: usize) -> Texts {
         Texts::new(&"0".repeat(STAMP.len()), size)
     }
@@ -41,9 +41,15 @@ impl Texts {
         &self.text
     }
 
-    /// Goes on to the next text.
+    /// Continues with the next text.
     pub(crate) fn advance(&mut self) {
         count_up(&mut self.text[..self.counter]);
+    }
+
+    /// The text with this counter, which becomes the current one.
+    pub(crate) fn with_counter(&mut self, counter: &[u8; COUNTER]) -> &[u8] {
+        self.text[..self.counter].copy_from_slice(&counter[COUNTER - self.counter..]);
+        &self.text
     }
 
     /// Puts a time into the texts from now on.
@@ -56,8 +62,8 @@ impl Texts {
         }
     }
 
-    /// The time in `text`, if that is the stamped text with this counter. Costs little as long as the time
-    /// is that of the text before, as it is within a batch.
+    /// The time in `text`, if it is the stamped text with this counter. This is cheap while the time is that of the
+    /// text before, as within a batch.
     pub(crate) fn recognise(&mut self, text: &[u8], counter: &[u8; COUNTER]) -> Option<Duration> {
         self.text[..COUNTER].copy_from_slice(counter);
         if text == self.text {
@@ -99,6 +105,19 @@ mod tests {
                 texts.advance();
                 assert_eq!(texts.current().len(), size);
                 assert_ne!(texts.current(), before.current());
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_can_be_made_from_its_counter() {
+        for size in [1, 8, 9, 10, 40] {
+            let (mut counted, mut made) = (Texts::new("client-7", size), Texts::new("client-7", size));
+            let mut counter = [b'0'; COUNTER];
+            for _ in 0..25 {
+                assert_eq!(made.with_counter(&counter), counted.current());
+                counted.advance();
+                count_up(&mut counter);
             }
         }
     }

@@ -12,7 +12,7 @@ _localsocket_bench() {
             :
             ;;
         --work)
-            words=$(compgen -W 'echo room' -- "$word")
+            words=$(compgen -W 'echo room ask' -- "$word")
             ;;
         --clients)
             :

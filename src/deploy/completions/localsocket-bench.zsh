@@ -3,14 +3,14 @@
 _arguments -s -S \
     '-c+[the server]:ADDRESS:' \
     '--connect=[the server]:ADDRESS:' \
-    '--work=[room\: the server has to run with --mode room]:word:(echo room)' \
-    '--clients=[connections, each with a thread of its own]:N:' \
-    '--senders=[room work\: how many of the clients send; all receive]:N:' \
-    '--messages=[messages sent in all]:N:' \
-    '--size=[length of a message'\''s text]:BYTES:' \
-    '--depth=[messages under way on one connection]:N:' \
-    '--timeout=[how long the server may be silent]:SECONDS:' \
-    '--token-file=[authenticate first, with this file'\''s first line]:file:_files' \
+    '--work=[what to measure; room and ask need a server with --mode room]:word:(echo room ask)' \
+    '--clients=[number of connections, each with its own thread]:N:' \
+    '--senders=[how many of the clients send (room work) or ask (ask work)]:N:' \
+    '--messages=[messages or questions in total]:N:' \
+    '--size=[length of the text of a message or question]:BYTES:' \
+    '--depth=[messages or questions under way on one connection]:N:' \
+    '--timeout=[fail if the server does not respond for SECONDS]:SECONDS:' \
+    '--token-file=[authenticate with the first line of this file]:file:_files' \
     '--json[print one JSON object instead of text]' \
     '-h[print this text and exit]' \
     '--help[print this text and exit]' \
