@@ -150,7 +150,7 @@ pub mod programs {
         pub use crate::cli::*;
     }
     pub use crate::os::{
-        Signal, Signals, Wait, clear_umask, poll, raise_descriptor_limit, reap_children, share_one_heap,
+        Signal, Signals, Wait, clear_umask, monotonic_time, poll, raise_descriptor_limit, reap_children, share_one_heap,
     };
     pub use crate::service_manager::{InheritedSocket, inherited_sockets, notify, stderr_is_journal};
 }

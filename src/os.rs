@@ -28,7 +28,9 @@ pub(crate) use bytes::{find, text};
 pub(crate) use poll::has_ended;
 pub use poll::{Wait, poll};
 pub(crate) use process::has_address_space;
-pub use process::{Signal, Signals, clear_umask, raise_descriptor_limit, reap_children, share_one_heap};
+pub use process::{
+    Signal, Signals, clear_umask, monotonic_time, raise_descriptor_limit, reap_children, share_one_heap,
+};
 #[allow(unused_imports)]
 pub(crate) use socket::{
     SocketKind, peer_process, receive_now, reset_on_close, send_now, set_backlog, set_keepalive, socket_kind,

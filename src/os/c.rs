@@ -5,7 +5,7 @@
 //! give it a name that ends in 64, musl has no other form. Numbers that differ between architectures are in
 //! `numbers`, one table per family.
 
-use std::ffi::{c_int, c_short, c_uint, c_ulong, c_void};
+use std::ffi::{c_int, c_long, c_short, c_uint, c_ulong, c_void};
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("localsocket runs on Linux only: src/os/c.rs declares the interface of Linux");
@@ -175,6 +175,14 @@ unsafe extern "C" {
 pub(super) struct sockaddr_un {
     pub(super) family: u16,
     pub(super) path: [u8; 108],
+}
+
+// time.h
+pub(super) const CLOCK_MONOTONIC: c_int = 1;
+
+unsafe extern "C" {
+    /// Writes a `timespec`: as much as four longs where a long has 32 bits and the time 64, else two.
+    pub(super) fn clock_gettime(clock: c_int, time: *mut c_long) -> c_int;
 }
 
 // sys/wait.h

@@ -3,9 +3,10 @@
 //! Except for asking whether there is address space left, nothing here is called by the library itself: a library
 //! must not change the process that it is part of.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_long};
 use std::io;
 use std::process;
+use std::time::Duration;
 
 use super::c;
 use super::result::check;
@@ -54,6 +55,19 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
         check(unsafe { c::setrlimit64(c::RLIMIT_NOFILE, &raw const limit) })?;
     }
     Ok(limit.soft)
+}
+
+/// The time of the clock that never jumps, which `sd_notify(3)` wants with a reload. `Instant` is the same clock, but
+/// does not give its value.
+pub fn monotonic_time() -> Duration {
+    // Two longs, except that newer 32-bit ABIs (riscv32, x32) have 64 bits of seconds before the nanoseconds.
+    const SECONDS_ARE_TWO_LONGS: bool =
+        cfg!(all(target_pointer_width = "32", any(target_arch = "riscv32", target_arch = "x86_64")));
+    let mut time: [c_long; 4] = [0; 4];
+    // SAFETY: the array has the size of the largest form of the structure, and is aligned as its parts are.
+    unsafe { c::clock_gettime(c::CLOCK_MONOTONIC, time.as_mut_ptr()) };
+    let nanoseconds = time[if SECONDS_ARE_TWO_LONGS { 2 } else { 1 }];
+    Duration::new(u64::try_from(time[0]).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0))
 }
 
 /// Collects the exit status of every child that has ended, so that none stays a zombie: the duty of process 1, which
@@ -152,6 +166,8 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -165,6 +181,13 @@ mod tests {
         let limit = raise_descriptor_limit(0).unwrap();
         assert!(limit > 0);
         assert_eq!(raise_descriptor_limit(limit).unwrap(), limit);
+    }
+
+    #[test]
+    fn the_monotonic_clock_is_the_one_of_instants() {
+        let (before, instant) = (monotonic_time(), Instant::now());
+        let (elapsed, after) = (instant.elapsed(), monotonic_time());
+        assert!(before > Duration::ZERO && after - before >= elapsed);
     }
 
     #[test]

@@ -1,0 +1,78 @@
+//! What a command line of the server asks for, as the library takes it.
+
+use localsocket::limits::{self, Limits};
+use localsocket::programs::cli::{self, Arguments, UsageError};
+use localsocket::{Address, Config, Dialect, Mode, Token};
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) config: Config,
+    pub(crate) token_file: Option<String>,
+}
+
+impl Settings {
+    /// Reads a command line, and the file of the token.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub(crate) fn new(arguments: &Arguments) -> Result<Settings, UsageError> {
+        Ok(Settings {
+            addresses: addresses(arguments)?,
+            config: config(arguments)?,
+            token_file: arguments.value("token-file").map(str::to_owned),
+        })
+    }
+}
+
+fn config(arguments: &Arguments) -> Result<Config, UsageError> {
+    let default = Config::default();
+    let limits = Limits {
+        max_clients: arguments.number("max-clients", &limits::MAX_CLIENTS)?.unwrap_or(default.limits.max_clients),
+        max_line: arguments.number("max-line", &limits::MAX_LINE)?.unwrap_or(default.limits.max_line),
+        max_backlog: arguments.number("max-backlog", &limits::MAX_BACKLOG)?.unwrap_or(default.limits.max_backlog),
+        stall_timeout: arguments.seconds("stall-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.stall_timeout),
+        write_timeout: arguments.seconds("write-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.write_timeout),
+        idle_timeout: arguments.seconds("idle-timeout", &limits::TIMEOUT)?.or(default.limits.idle_timeout),
+        grace: arguments.seconds("grace", &limits::GRACE)?.unwrap_or(default.limits.grace),
+        ..default.limits
+    };
+    Ok(Config {
+        mode: arguments.choice("mode", &[("echo", Mode::Echo), ("room", Mode::Room)])?.unwrap_or_default(),
+        dialect: arguments
+            .choice("dialect", &[("line", Dialect::Line), ("classic", Dialect::Classic)])?
+            .unwrap_or_default(),
+        limits,
+        token: arguments.value("token-file").map(cli::read_token).transpose()?.map(Token::from),
+        unix_mode: arguments.octal("unix-mode", 0o777)?.unwrap_or(default.unix_mode),
+        allow_remote: arguments.has("allow-remote"),
+        commands: Vec::new(),
+    })
+}
+
+fn addresses(arguments: &Arguments) -> Result<Vec<Address>, UsageError> {
+    if !arguments.has("listen") {
+        return Ok(vec![Address::default()]);
+    }
+    let parse = |text: &str| text.parse().map_err(|error| UsageError(format!("--listen: {error}")));
+    arguments.all("listen").map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::PROGRAM;
+
+    #[test]
+    fn the_defaults_that_the_help_text_names_are_the_defaults() {
+        let plain = config(&Arguments::default()).unwrap();
+        for option in PROGRAM.options.iter().filter(|option| !["never", "none", "off"].contains(&option.default)) {
+            let words = [format!("--{}", option.long), option.default.to_owned()];
+            let arguments = PROGRAM.parse(words.map(Into::into)).unwrap();
+            let named = config(&arguments).unwrap();
+            assert_eq!(format!("{plain:?}"), format!("{named:?}"), "--{}", option.long);
+            assert_eq!(addresses(&arguments), addresses(&Arguments::default()));
+        }
+    }
+}

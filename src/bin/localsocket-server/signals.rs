@@ -1,0 +1,100 @@
+//! What the signals do: SIGINT and SIGTERM stop the server, and a second one ends the process at once; SIGHUP stops it
+//! too if it was started at a terminal, which has gone then, and otherwise reads the token file again; SIGCHLD, in
+//! process 1, collects children of others.
+//!
+//! The thread that waits for signals does nothing that can take long, so that the next signal is always heard.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use localsocket::programs::{self, Signal, Signals, cli};
+use localsocket::{ServerHandle, Token};
+use log::{error, info, warn};
+
+use crate::logging::Log;
+use crate::notify;
+
+/// Starts the thread that handles the signals.
+///
+/// # Errors
+/// The system has no more threads.
+pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<String>, log: Log) -> io::Result<()> {
+    // Asked now: a terminal that has hung up is not one any more.
+    let at_terminal = is_at_terminal();
+    let work = move || {
+        let token = TokenFile { path: token_file, server: server.clone(), reading: Arc::default() };
+        loop {
+            match signals.wait() {
+                Signal::Child => programs::reap_children(),
+                Signal::HangUp if !at_terminal => token.read_again(),
+                signal => break stop(signal, &server),
+            }
+        }
+        loop {
+            match signals.wait() {
+                Signal::Child => programs::reap_children(),
+                Signal::HangUp if !at_terminal => info!("SIGHUP is ignored: the server is stopping"),
+                second => {
+                    error!("exiting at once on another signal, {second}");
+                    log.exit(1);
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(work).map(drop)
+}
+
+/// Whether a terminal belongs to this process, as one of its streams or as the one that controls its session.
+fn is_at_terminal() -> bool {
+    io::stdin().is_terminal() || io::stderr().is_terminal() || File::open("/dev/tty").is_ok()
+}
+
+fn stop(signal: Signal, server: &ServerHandle) {
+    info!("stopping on {signal}, with {} clients", server.clients());
+    notify("STOPPING=1");
+    server.stop();
+}
+
+/// The file of the token, which may change while the server runs.
+struct TokenFile {
+    path: Option<String>,
+    server: ServerHandle,
+    /// Whether a thread is reading it.
+    reading: Arc<AtomicBool>,
+}
+
+impl TokenFile {
+    /// Reads it again, in a thread of its own: a file on a file system that does not answer can take for ever. If that
+    /// fails, everything stays as it was.
+    fn read_again(&self) {
+        let Some(path) = self.path.clone() else {
+            info!("SIGHUP: there is no --token-file to read again");
+            return;
+        };
+        if self.reading.swap(true, Ordering::AcqRel) {
+            warn!("SIGHUP: the token file is still being read");
+            return;
+        }
+        let (server, reading) = (self.server.clone(), Arc::clone(&self.reading));
+        let work = move || {
+            let time = programs::monotonic_time().as_micros();
+            notify(&format!("RELOADING=1\nMONOTONIC_USEC={time}"));
+            match cli::read_token(&path) {
+                Ok(token) => {
+                    server.set_token(Token::from(token));
+                    info!("SIGHUP: the token was read again; clients that have authenticated stay so");
+                }
+                Err(mistake) => error!("SIGHUP: {mistake}; the token stays as it was"),
+            }
+            notify("READY=1");
+            reading.store(false, Ordering::Release);
+        };
+        if let Err(error) = thread::Builder::new().name("token-reader".to_owned()).spawn(work) {
+            self.reading.store(false, Ordering::Release);
+            error!("SIGHUP: cannot start a thread to read the token file: {error}");
+        }
+    }
+}
