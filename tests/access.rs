@@ -270,9 +270,9 @@ fn what_is_no_listening_stream_socket_is_not_taken_over() {
     let datagram = UnixDatagram::bind(directory.join("datagram")).unwrap();
     let (connected, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     for (descriptor, what) in [
-        (OwnedFd::from(file), "inherited descriptor 3 is not a socket"),
-        (datagram.into(), "inherited descriptor 3 is not a stream socket"),
-        (connected.into(), "inherited descriptor 3 does not listen"),
+        (OwnedFd::from(file), "inherited descriptor 3: not a socket"),
+        (datagram.into(), "inherited descriptor 3: not a stream socket"),
+        (connected.into(), "inherited descriptor 3: does not listen"),
     ] {
         let output = hand_over(descriptor, &[]).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -13,7 +13,7 @@ use std::{env, panic, process, thread};
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
-use localsocket::programs;
+use localsocket::programs::{self, cli::Patient};
 use log::{Level, LevelFilter, Record, error, warn};
 use queue::LogQueue;
 
@@ -30,7 +30,7 @@ impl Log {
     /// The system has no more threads or descriptors.
     pub(crate) fn start() -> io::Result<Log> {
         // A descriptor of its own, so that the writer never holds the lock that std has for stderr.
-        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let stderr = Patient(File::from(io::stderr().as_fd().try_clone_to_owned()?));
         let report = |_: &LogQueue, count| error!("{count} lines of the log were dropped, since stderr was not read");
         let log = Log(LogQueue::start(stderr, report)?);
         let said = match env::var(VARIABLE) {

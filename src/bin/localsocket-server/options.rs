@@ -29,13 +29,15 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value("grace", "SECONDS", "how long a shutdown may take", "5"),
     ],
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one. The addresses are printed\n\
-            on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug says more.\n\
-            SIGINT, SIGTERM and SIGHUP stop the server in order.",
+            on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug logs more.\n\
+            SIGINT and SIGTERM stop the server in order; a second one ends it at once. SIGHUP stops a server that\n\
+            was started at a terminal; any other server reads its token file again.",
     exit_codes: &[("0", "stopped by a signal"), ("1", "cannot listen, or a second signal came"), ("2", "wrong usage")],
     environment: &[
         ("RUST_LOG", "what is logged: off, error, warn, info (the default), debug or trace"),
         ("LISTEN_FDS, LISTEN_PID", "sockets from a service manager, which take the place of --listen"),
-        ("NOTIFY_SOCKET", "is told READY=1 and STOPPING=1"),
+        ("NOTIFY_SOCKET", "is told READY=1, RELOADING=1 and STOPPING=1"),
+        ("JOURNAL_STREAM", "if it names stderr, log lines have a priority for journald and no time"),
     ],
     sections: &[
         Section {
@@ -57,8 +59,11 @@ pub(crate) const PROGRAM: Program = Program {
         },
         Section {
             title: "SIGNALS",
-            text: "SIGINT, SIGTERM and SIGHUP (unless it was ignored at the start) stop the server: it accepts no more,\n\
-                   answers what has arrived, tells every client, and exits. A second signal ends it at once.",
+            text: "SIGINT and SIGTERM stop the server: it accepts no more connections, answers what has arrived, tells\n\
+                   every client, and exits. A second signal ends it at once.\n\n\
+                   SIGHUP does the same if the server was started at a terminal, unless it was ignored at the start,\n\
+                   as under nohup. Otherwise the server reads the token file again and goes on. Clients that have\n\
+                   authenticated stay so. If the file is missing or its first line empty, the old token remains.",
             terms: &[],
         },
         Section {

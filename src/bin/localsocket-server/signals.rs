@@ -26,6 +26,8 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
     let at_terminal = is_at_terminal();
     let work = move || {
         let token = TokenFile { path: token_file, server: server.clone(), reading: Arc::default() };
+        // Those that ended before this process took over as process 1, as from a shell that became the server.
+        programs::reap_children();
         loop {
             match signals.wait() {
                 Signal::Child => programs::reap_children(),

@@ -6,12 +6,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use localsocket::programs::{self, Wait};
 
 /// How many bytes may wait to be written: some thousand lines, more than a busy server logs in a second.
 const CAPACITY: usize = 256 * 1024;
@@ -77,7 +74,7 @@ impl LogQueue {
     /// # Errors
     /// The system has no more threads.
     pub(crate) fn start(
-        target: impl Write + AsFd + Send + 'static,
+        target: impl Write + Send + 'static,
         report: impl Fn(&LogQueue, u64) + Send + 'static,
     ) -> io::Result<Arc<LogQueue>> {
         let queue = Arc::new(LogQueue::default());
@@ -127,7 +124,7 @@ impl LogQueue {
         }
     }
 
-    fn write_to(&self, mut target: impl Write + AsFd, report: impl Fn(&LogQueue, u64)) {
+    fn write_to(&self, mut target: impl Write, report: impl Fn(&LogQueue, u64)) {
         let mut piece = Vec::new();
         loop {
             self.next_piece(&mut piece);
@@ -140,10 +137,6 @@ impl LogQueue {
                         self.progress.notify_all();
                     }
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    // Another program can have left a terminal or a pipe that it shares in this mode.
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        programs::poll(&mut [Wait::writable(target.as_fd())], None);
-                    }
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => return self.close(),
                     Ok(_) | Err(_) => thread::sleep(RETRY),
                 }
@@ -196,9 +189,11 @@ mod tests {
     use std::io::{BufRead, BufReader, Read};
     use std::os::unix::net::UnixStream;
 
+    use localsocket::programs::cli::Patient;
+
     use super::*;
 
-    fn start(target: impl Write + AsFd + Send + 'static) -> Arc<LogQueue> {
+    fn start(target: impl Write + Send + 'static) -> Arc<LogQueue> {
         LogQueue::start(target, |queue, count| queue.push(format!("dropped {count}\n").as_bytes())).unwrap()
     }
 
@@ -232,7 +227,7 @@ mod tests {
         for blocking in [true, false] {
             let (ours, theirs) = UnixStream::pair().unwrap();
             ours.set_nonblocking(!blocking).unwrap();
-            let queue = start(ours);
+            let queue = start(Patient(ours));
             // More than the queue and the socket hold.
             let line = "x".repeat(1000);
             for n in 0..2000 {

@@ -1,0 +1,252 @@
+//! The log of the server: what it holds, whoever reads it, and that the service never waits for it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Peer, ServerProgram, TempDir, wait_for};
+use localsocket::Address;
+use localsocket::transport::Stream;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+
+/// A server whose stderr the test decides about.
+struct Quiet {
+    child: Child,
+    address: Address,
+}
+
+impl Quiet {
+    fn start(stderr: impl Into<Stdio>, level: &str, arguments: &[&str]) -> Quiet {
+        let mut command = Command::new(SERVER);
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments).env("RUST_LOG", level);
+        Quiet::from_command(command.stderr(stderr))
+    }
+
+    fn from_command(command: &mut Command) -> Quiet {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").unwrap().parse().unwrap();
+        Quiet { child, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        wait_for("its end", || self.child.try_wait().unwrap().is_some());
+        self.child.wait().unwrap()
+    }
+
+    fn stop(&mut self) {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0));
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server of which each line is logged, and that has been sent more than its log and the pipe behind it hold.
+fn with_a_full_log(arguments: &[&str]) -> (Quiet, PipeReader) {
+    let (log, stderr) = std::io::pipe().unwrap();
+    let server = Quiet::start(OwnedFd::from(stderr), "trace", arguments);
+    let mut peer = Peer::connect(&server.address);
+    let text = "x".repeat(1000);
+    for _ in 0..1000 {
+        assert_eq!(peer.ask(&format!("msg:{text}")), text);
+    }
+    (server, log)
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nobody_and_says_later_what_is_missing() {
+    let (mut server, log) = with_a_full_log(&["--max-clients", "2"]);
+    // Whatever is logged: joins, leaves, refusals.
+    let mut first = Peer::named(&server.address, "ada");
+    for _ in 0..50 {
+        let mut peer = Peer::named(&server.address, "bob");
+        // Those that leave still hold their place for a moment.
+        let mut refused = Peer::connect(&server.address);
+        refused.expect("error: server is full (2 clients)");
+        peer.send("quit\n");
+        peer.expect_end();
+        wait_for("its place", || first.stat("clients") == 1);
+    }
+    let mut lines = BufReader::new(log).lines().map(Result::unwrap);
+    let dropped = lines.find(|line| line.contains("lines of the log were dropped")).unwrap();
+    let count = dropped.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap();
+    assert!(dropped.contains(" ERROR] ") && count > 400, "{dropped}");
+    first.send("msg:after\n");
+    lines.find(|line| line.ends_with("msg:after")).unwrap();
+    server.stop();
+    assert!(lines.any(|line| line.contains("stopped after")));
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_a_stop() {
+    let (mut server, _log) = with_a_full_log(&[]);
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < Duration::from_secs(4), "took {:?}", began.elapsed());
+
+    // Nor does it hold up an end at once.
+    let (mut server, _log) = with_a_full_log(&["--grace", "60"]);
+    let stuck = Stream::connect(&server.address, DEADLINE).unwrap();
+    stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    while (&stuck).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
+    for signal in ["STOP", "TERM", "INT", "CONT"] {
+        server.signal(signal);
+    }
+    let code = server.wait().code();
+    // On a busy machine it may have been quicker than its thread for signals.
+    assert!(matches!(code, Some(0 | 1)), "{code:?}");
+}
+
+#[test]
+fn a_non_blocking_stderr_loses_nothing() {
+    let (log, stderr) = UnixStream::pair().unwrap();
+    stderr.set_nonblocking(true).unwrap();
+    let mut server = Quiet::start(OwnedFd::from(stderr), "trace", &[]);
+    let mut peer = Peer::connect(&server.address);
+    // More than the socket takes, less than the server keeps.
+    let text = "x".repeat(900);
+    for _ in 0..250 {
+        assert_eq!(peer.ask(&format!("msg:{text}")), text);
+    }
+    drop(peer);
+    server.signal("TERM");
+    let mut read = String::new();
+    { log }.read_to_string(&mut read).unwrap();
+    assert_eq!(read.matches(&text).count(), 250);
+    assert!(read.contains("stopped after") && !read.contains("dropped"));
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn without_a_stderr_it_serves_and_stops_the_same() {
+    let (log, stderr) = std::io::pipe().unwrap();
+    drop(log);
+    let closed = ["-c", "exec \"$0\" --listen 127.0.0.1:0 2>&-", SERVER];
+    let full = ["-c", "exec \"$0\" --listen 127.0.0.1:0 2>/dev/full", SERVER];
+    let shell = |arguments| Quiet::from_command(Command::new("sh").args(arguments).stderr(Stdio::null()));
+    for mut server in [Quiet::start(OwnedFd::from(stderr), "loud=loud", &[]), shell(closed), shell(full)] {
+        let mut peer = Peer::named(&server.address, "ada");
+        server.signal("TERM");
+        peer.expect("error: server is shutting down");
+        peer.expect_end();
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn under_journald_lines_have_a_priority_and_no_time() {
+    let directory = TempDir::new();
+    for (wrong, refused) in [(0, "<4>"), (1, "[")] {
+        let path = directory.join("log");
+        let file = File::create(&path).unwrap();
+        let found = file.metadata().unwrap();
+        let mut command = Command::new(SERVER);
+        command.args(["--listen", "127.0.0.1:0", "--max-clients", "1"]).stderr(file);
+        command.env("JOURNAL_STREAM", format!("{}:{}", found.dev(), found.ino() + wrong)).env("RUST_LOG", "debug");
+        let mut server = Quiet::from_command(&mut command);
+        let peer = Peer::named(&server.address, "ada");
+        Peer::connect(&server.address).expect("error: server is full (1 clients)");
+        drop(peer);
+        server.stop();
+        let log = fs::read_to_string(&path).unwrap();
+        if wrong == 0 {
+            for start in
+                ["<6>listening on ", "<6>client 1 (", "<7>client 1 has connected", "<4>refused a client", "<6>stop"]
+            {
+                assert!(log.lines().any(|line| line.starts_with(start)), "{start}\n{log}");
+            }
+        }
+        assert!(log.lines().all(|line| line.starts_with('<') == (wrong == 0)), "{log}");
+        assert!(log.lines().any(|line| line.starts_with(refused) && line.contains("refused a client")), "{log}");
+    }
+}
+
+#[test]
+fn the_level_is_respected() {
+    for (level, wanted) in [("off", 0), ("error", 0), ("warn", 0), ("localsocket_server=info", 1)] {
+        let mut command = Command::new(SERVER);
+        command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", level);
+        let mut server = ServerProgram::from_command(&mut command);
+        let mut peer = server.connect();
+        assert_eq!(peer.ask("iam:ada"), "ada has joined");
+        server.program.signal("TERM");
+        peer.expect("error: server is shutting down");
+        peer.expect_end();
+        let outcome = server.program.wait();
+        assert_eq!((outcome.code, outcome.stderr.matches("stopping on").count()), (Some(0), wanted), "{outcome:?}");
+        assert!(wanted > 0 || outcome.stderr.is_empty(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_mistake_in_rust_log_silences_nothing_and_is_reported() {
+    for (filter, report) in [
+        ("", None),
+        ("debg", Some("RUST_LOG: 'debg' has no effect")),
+        ("nonsense=debug", Some("RUST_LOG: 'nonsense=debug' has no effect")),
+        ("localsocket=loud", Some("RUST_LOG: 'localsocket=loud' is ignored")),
+    ] {
+        let mut command = Command::new(SERVER);
+        command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", filter);
+        let server = ServerProgram::from_command(&mut command);
+        server.program.logged("INFO ] listening on ");
+        assert_eq!(server.program.stderr().contains("WARN"), report.is_some(), "{filter}");
+        report.map(|report| server.program.logged(report));
+    }
+}
+
+#[test]
+fn the_log_grows_no_faster_than_what_clients_send() {
+    // The longest names, of characters that are escaped to the most bytes.
+    let longest = |last: u32| format!("{}{last:02}", "\u{10fffe}".repeat(62));
+    let directory = TempDir::new();
+    for (dialect, mode) in [("line", "echo"), ("line", "room")] {
+        let path = directory.join("log");
+        let arguments = ["--dialect", dialect, "--mode", mode];
+        let mut server = Quiet::start(File::create(&path).unwrap(), "info", &arguments);
+        let (mut sent, connections) = (0, 20);
+        for _ in 0..connections {
+            let mut peer = Peer::connect(&server.address);
+            let said = match dialect {
+                "line" => (0..50).map(|last| format!("iam:{}\nmsg:\u{1}\n\u{1}\n", longest(last))).collect(),
+                _ => format!("iam:{}", "\u{1}".repeat(30_000)),
+            };
+            sent += said.len();
+            peer.send(said);
+            peer.end_input();
+            let mut all = Vec::new();
+            (&peer.stream).read_to_end(&mut all).unwrap();
+        }
+        server.stop();
+        let log = fs::read_to_string(&path).unwrap();
+        assert_eq!(log.matches("has left after").count(), connections);
+        // What is logged without any client: a few lines at the start and at the end.
+        let own: usize = log.lines().filter(|line| !line.contains(" client ")).map(|line| line.len() + 1).sum();
+        assert!(own < 2000, "{log}");
+        let grown = log.len() - own;
+        assert!(grown <= 2 * sent + 1600 * connections, "{grown} bytes for {sent} from {connections} connections");
+        let longest = log.lines().map(str::len).max().unwrap();
+        assert!(longest < 1000, "a line of {longest} bytes");
+    }
+}

@@ -1,0 +1,291 @@
+//! The server as a process: signals, the token file that is read again, the service manager, process 1.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, wait_for};
+use localsocket::Address;
+use localsocket::transport::Stream;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+
+/// Whether a command can be run here; says what is skipped if not.
+fn is_possible(command: &[&str], skipped: &str) -> bool {
+    let status = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let possible = status.is_ok_and(|status| status.success());
+    if !possible {
+        eprintln!("SKIPPED: {skipped}: `{}` does not work here", command.join(" "));
+    }
+    possible
+}
+
+/// A command in a state of its own, wherever the tests were started: SIGHUP is not ignored, as it is under `nohup`.
+const HEEDS_HANGUP: [&str; 2] = ["env", "--default-signal=HUP"];
+
+/// The server as a service manager starts it: without a terminal. `None` if that is not possible here.
+fn start_as_service(arguments: &[&str], environment: &[(&str, &str)]) -> Option<ServerProgram> {
+    if !is_possible(&["env", "--default-signal=HUP", "setsid", "true"], "SIGHUP without a terminal") {
+        return None;
+    }
+    let mut command = Command::new(HEEDS_HANGUP[0]);
+    command.args([HEEDS_HANGUP[1], "setsid", SERVER, "--listen", "127.0.0.1:0"]).args(arguments);
+    Some(ServerProgram::from_command(command.envs(environment.iter().copied())))
+}
+
+#[test]
+fn either_of_the_signals_stops_it_and_a_second_ends_it_at_once() {
+    for signal in ["TERM", "INT"] {
+        let mut server = ServerProgram::start(&[]);
+        let mut peer = server.connect();
+        peer.ping();
+        server.program.signal(signal);
+        peer.expect("error: server is shutting down");
+        peer.expect_end();
+        let outcome = server.program.wait();
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        assert!(outcome.stderr.contains(&format!("stopping on SIG{signal}")), "{outcome:?}");
+    }
+    let mut server = ServerProgram::start(&["--grace", "30"]);
+    // A client with replies that it does not take keeps the server busy for a moment.
+    let stuck = Stream::connect(server.address(), DEADLINE).unwrap();
+    stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    while (&stuck).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
+    // While it is frozen, both arrive.
+    for signal in ["STOP", "TERM", "INT", "CONT"] {
+        server.program.signal(signal);
+    }
+    let outcome = server.program.wait();
+    // On a busy machine it may have been quicker than its thread for signals.
+    assert!(outcome.code == Some(1) || outcome.stderr.contains("stopped after"), "{outcome:?}");
+    assert!(outcome.stderr.contains("stopping on SIGINT, with 1 clients"), "{outcome:?}");
+}
+
+#[test]
+fn a_signal_right_at_the_start_ends_it() {
+    for round in 0..60 {
+        let mut program = Command::new(SERVER);
+        program.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = program.spawn().unwrap();
+        // Later and later, so that the signal meets every step of the start.
+        let until = Instant::now() + Duration::from_micros(50 * round);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
+        let status = child.wait().unwrap();
+        // Before its first instruction, the system ends it.
+        assert!(status.success() || status.signal() == Some(15), "round {round}: {status}");
+    }
+}
+
+#[test]
+fn without_a_terminal_a_hangup_reads_the_token_again() {
+    let directory = TempDir::new();
+    let file = directory.join("token");
+    fs::write(&file, "\u{feff}old\n").unwrap();
+    let arguments = ["--token-file", file.to_str().unwrap()];
+    let Some(mut server) = start_as_service(&arguments, &[]) else { return };
+    let mut inside = server.connect();
+    assert_eq!(inside.ask("auth:old"), "authenticated");
+
+    fs::write(&file, "new\r\nsecond line\n").unwrap();
+    server.program.signal("HUP");
+    server.program.logged("the token was read again");
+    assert_eq!(server.connect().ask("auth:new"), "authenticated");
+    assert_eq!(server.connect().ask("auth:old"), "error: wrong token");
+
+    fs::write(&file, "\n").unwrap();
+    server.program.signal("HUP");
+    let line = server.program.logged("the first line is empty");
+    assert!(line.contains("ERROR") && line.ends_with("; the token stays as it was"), "{line}");
+    fs::remove_file(&file).unwrap();
+    server.program.signal("HUP");
+    let line = server.program.logged("No such file or directory");
+    assert!(line.contains("ERROR") && line.ends_with("; the token stays as it was"), "{line}");
+
+    assert_eq!(server.connect().ask("auth:new"), "authenticated");
+    inside.ping();
+    server.program.signal("TERM");
+    let outcome = server.program.wait();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(!outcome.stderr.contains("new"), "{outcome:?}");
+}
+
+#[test]
+fn a_token_file_that_does_not_answer_does_not_keep_signals_from_being_heard() {
+    let directory = TempDir::new();
+    let file = directory.join("token");
+    fs::write(&file, "secret").unwrap();
+    let arguments = ["--token-file", file.to_str().unwrap()];
+    let Some(mut server) = start_as_service(&arguments, &[]) else { return };
+    fs::remove_file(&file).unwrap();
+    // Opening a pipe that nobody writes to takes for ever.
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    for _ in 0..2 {
+        server.program.signal("HUP");
+    }
+    server.program.signal("TERM");
+    assert_eq!(server.program.wait().code, Some(0));
+}
+
+#[test]
+fn a_service_manager_hears_of_each_state() {
+    let directory = TempDir::new();
+    let file = directory.join("token");
+    fs::write(&file, "secret").unwrap();
+    let notify = directory.join("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let state = || {
+        let mut buffer = [0; 100];
+        let count = loop {
+            match manager.recv(&mut buffer) {
+                // A wait with a time limit can be interrupted.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.unwrap(),
+            }
+        };
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    let arguments = ["--token-file", file.to_str().unwrap()];
+    let environment = [("NOTIFY_SOCKET", notify.to_str().unwrap())];
+    let Some(mut server) = start_as_service(&arguments, &environment) else { return };
+    assert_eq!(state(), "READY=1");
+    // A failed reload is over too, else the service manager waits for its end.
+    for content in ["new", ""] {
+        fs::write(&file, content).unwrap();
+        server.program.signal("HUP");
+        let reloading = state();
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").map(str::parse::<u64>);
+        assert!(time.is_some_and(|time| time.is_ok_and(|time| time > 0)), "{reloading}");
+        assert_eq!(state(), "READY=1");
+    }
+    server.program.signal("TERM");
+    assert_eq!(state(), "STOPPING=1");
+    assert_eq!(server.program.wait().code, Some(0));
+}
+
+#[test]
+fn without_a_terminal_and_without_a_token_a_hangup_changes_nothing() {
+    let Some(server) = start_as_service(&[], &[]) else { return };
+    let mut peer = server.connect();
+    server.program.signal("HUP");
+    server.program.logged("there is no --token-file to read again");
+    peer.ping();
+}
+
+#[test]
+fn at_a_terminal_a_hangup_is_a_stop() {
+    if !is_possible(&["env", "--default-signal=HUP", "script", "-qec", "true", "/dev/null"], "SIGHUP at a terminal") {
+        return;
+    }
+    let mut command = Command::new(HEEDS_HANGUP[0]);
+    let inner = format!("exec '{SERVER}' --listen 127.0.0.1:0 2>/dev/null");
+    command.args([HEEDS_HANGUP[1], "script", "-qec", &inner, "/dev/null"]).env("SHELL", "/bin/sh");
+    // The addresses are what the terminal shows.
+    let server = ServerProgram::from_command(&mut command);
+    let mut peer = server.connect();
+    peer.ping();
+    // The terminal is gone with the program that it belongs to.
+    server.program.signal("KILL");
+    peer.expect("error: server is shutting down");
+    peer.expect_end();
+}
+
+#[test]
+fn nohup_is_respected() {
+    let script = "trap '' HUP; exec \"$0\" --listen 127.0.0.1:0";
+    let server = ServerProgram::from_command(Command::new("sh").args(["-c", script, SERVER]));
+    server.program.signal("HUP");
+    let mut peer = server.connect();
+    peer.ping();
+    server.program.signal("TERM");
+    peer.expect("error: server is shutting down");
+    assert!(!server.program.stderr().contains("SIGHUP"));
+}
+
+#[test]
+fn a_stdout_that_takes_nothing_does_not_hold_up_the_service() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let (_reader, mut full) = std::io::pipe().unwrap();
+    // A pipe holds 64 KiB unless it was told otherwise.
+    full.write_all(&[b'x'; 65536]).unwrap();
+    let mut command = Command::new(SERVER);
+    command.args(["--listen", path.to_str().unwrap()]).stdout(full).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    wait_for("it to listen", || Stream::connect(&Address::Unix(path.clone()), DEADLINE).is_ok());
+    Peer::connect(&Address::Unix(path)).ping();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The process that `unshare` has started.
+fn inner(program: &Program) -> u32 {
+    let children = format!("/proc/{0}/task/{0}/children", program.id());
+    fs::read_to_string(children).unwrap().trim().parse().unwrap()
+}
+
+const AS_PROCESS_1: [&str; 4] = ["unshare", "--fork", "--pid", "--kill-child"];
+
+/// Root may do this; others may with a user namespace, where that is permitted.
+fn start_as_process_1(script: &str) -> Option<ServerProgram> {
+    for more in [[].as_slice(), &["--user", "--map-root-user"]] {
+        let command = [&AS_PROCESS_1, more, &["true"]].concat();
+        if is_possible(&command, "process 1 of a container") {
+            let mut command = Command::new(AS_PROCESS_1[0]);
+            command.args(&AS_PROCESS_1[1..]).args(more).args(["sh", "-c", script, SERVER]);
+            return Some(ServerProgram::from_command(&mut command));
+        }
+    }
+    None
+}
+
+#[test]
+fn as_process_1_of_a_container_it_stops_in_order() {
+    let Some(mut server) = start_as_process_1("exec \"$0\" --listen 127.0.0.1:0") else { return };
+    let mut idle: Vec<Peer> = (0..200).map(|_| server.connect()).collect();
+    idle.iter_mut().for_each(Peer::ping);
+    let inner = inner(&server.program);
+    Command::new("sh").args(["-c", &format!("kill -TERM {inner}")]).status().unwrap();
+    for peer in &mut idle {
+        peer.expect("error: server is shutting down");
+        peer.expect_end();
+    }
+    assert_eq!(server.program.wait().code, Some(0));
+}
+
+#[test]
+fn as_process_1_of_a_container_it_leaves_no_zombies() {
+    // Orphans of all ages: some end before the server is there, others after.
+    let script = "for time in 0 0 0.01 0.1 0.3; do (sleep $time &) done; exec \"$0\" --listen 127.0.0.1:0";
+    let Some(server) = start_as_process_1(script) else { return };
+    let inner = inner(&server.program);
+    let children = format!("/proc/{inner}/task/{inner}/children");
+    wait_for("all children to be collected", || fs::read_to_string(&children).unwrap().is_empty());
+    server.connect().ping();
+}
+
+#[test]
+fn a_flood_of_output_ends_with_the_process() {
+    // The system may go on for a minute to offer a client what it does not read; the process does not.
+    let mut server = ServerProgram::start(&["--grace", "30"]);
+    let slow = Stream::connect(server.address(), DEADLINE).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| drop((&slow).write_all(&b"msg:01234567890123456789\n".repeat(2_000_000))));
+        // Some of it, so that the rest waits.
+        (&slow).read_exact(&mut [0; 4096]).unwrap();
+        server.program.signal("TERM");
+        assert_eq!(server.program.wait().code, Some(0));
+        slow.shutdown(std::net::Shutdown::Both);
+    });
+}
