@@ -6,27 +6,37 @@ use localsocket::programs::cli::{Opt, Program, Section};
 pub(crate) const PROGRAM: Program = Program {
     name: "localsocket-server",
     summary: "a hub through which processes on one machine talk to each other",
-    about: "Lets processes on one machine talk to each other, line by line. In echo mode every client gets\n\
-            its own messages back, in room mode everybody gets everybody's.",
+    about: "Lets processes on one machine talk to each other, line by line. In echo mode each client gets its\n\
+            own messages back; in room mode everybody gets everybody's.",
     options: &[
         Opt::with_value("listen", "ADDRESS", "where to listen; may be repeated", "127.0.0.1:12345").or_letter('l'),
-        Opt::with_value("mode", "echo|room", "who gets a message", "echo").or_letter('m'),
-        Opt::with_value("dialect", "line|classic", "classic: for clients that send no line ends", "line"),
-        Opt::with_value("max-clients", "N", "connections at once", "1024"),
-        Opt::with_value("max-line", "BYTES", "longest line", "65536"),
-        Opt::with_value("max-backlog", "BYTES", "room mode: what may wait for one reader", "1048576"),
-        Opt::with_value("stall-timeout", "SECONDS", "room mode: how long a full reader may hold the room", "1"),
-        Opt::with_value("write-timeout", "SECONDS", "echo mode: how long a reply may wait", "30"),
+        Opt::with_value("mode", "echo|room", "who receives a message: its sender, or everybody", "echo").or_letter('m'),
+        Opt::with_value("dialect", "line|classic", "classic is for clients that send no line ends", "line"),
+        Opt::with_value("max-clients", "N", "most connections at a time", "1024"),
+        Opt::with_value("max-line", "BYTES", "longest line, without its end", "65536"),
+        Opt::with_value("max-backlog", "BYTES", "room mode: most bytes that may wait for one reader", "1048576"),
         Opt::with_value(
-            "idle-timeout",
+            "stall-timeout",
             "SECONDS",
-            "close a client from which not a byte has come for so long",
-            "never",
+            "room mode: how long a reader whose backlog is full may hold up the room",
+            "1",
         ),
-        Opt::with_value("token-file", "PATH", "clients must send this file's first line as auth:<token>", "none"),
-        Opt::with_value("unix-mode", "OCTAL", "permissions of a Unix socket", "600"),
-        Opt::flag("allow-remote", "listen beyond loopback without a token", "off"),
-        Opt::with_value("grace", "SECONDS", "how long a shutdown may take", "5"),
+        Opt::with_value(
+            "write-timeout",
+            "SECONDS",
+            "echo mode: disconnect a client that takes none of its replies for this long",
+            "30",
+        ),
+        Opt::with_value("idle-timeout", "SECONDS", "disconnect a client that has sent nothing for this long", "never"),
+        Opt::with_value(
+            "token-file",
+            "PATH",
+            "clients must first send auth:<token> with the first line of this file",
+            "none",
+        ),
+        Opt::with_value("unix-mode", "OCTAL", "permissions of the file of a Unix socket", "600"),
+        Opt::flag("allow-remote", "listen on addresses beyond loopback without a token", "off"),
+        Opt::with_value("grace", "SECONDS", "most time that a shutdown may take", "5"),
     ],
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one. The addresses are printed\n\
             on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug logs more.\n\
@@ -35,8 +45,8 @@ pub(crate) const PROGRAM: Program = Program {
     exit_codes: &[("0", "stopped by a signal"), ("1", "cannot listen, or a second signal came"), ("2", "wrong usage")],
     environment: &[
         ("RUST_LOG", "what is logged: off, error, warn, info (the default), debug or trace"),
-        ("LISTEN_FDS, LISTEN_PID", "sockets from a service manager, which take the place of --listen"),
-        ("NOTIFY_SOCKET", "is told READY=1, RELOADING=1 and STOPPING=1"),
+        ("LISTEN_FDS, LISTEN_PID", "sockets from a service manager, which are used instead of --listen"),
+        ("NOTIFY_SOCKET", "where READY=1, RELOADING=1 and STOPPING=1 are reported"),
         ("JOURNAL_STREAM", "if it names stderr, log lines have a priority for journald and no time"),
     ],
     sections: &[
@@ -47,13 +57,13 @@ pub(crate) const PROGRAM: Program = Program {
             terms: &[
                 (
                     "iam:NAME",
-                    "log in. A name holds 1 to 64 characters, none of them a control character or one of : , >. In a\n\
-                     room it belongs to one client at a time.",
+                    "log in. A name holds 1 to 64 characters, none of them a control character, an invisible one or\n\
+                     one of : , >. In a room it belongs to one client at a time.",
                 ),
-                ("msg:TEXT", "say something: to yourself in echo mode, to everybody in a room"),
-                ("to:NAME:TEXT", "say something to one client of the room"),
-                ("who, stats, help, ping", "ask for the names, the counters, the commands, a sign of life"),
-                ("auth:TOKEN", "show the token, if there is a --token-file: its first line, blanks included"),
+                ("msg:TEXT", "send a message: to yourself in echo mode, to everybody in a room"),
+                ("to:NAME:TEXT", "send a message to one client of the room"),
+                ("who, stats, help, ping", "get the names, the counters, the commands, a sign of life"),
+                ("auth:TOKEN", "authenticate, if there is a --token-file, with its first line, blanks included"),
                 ("quit", "end the connection"),
             ],
         },
@@ -68,9 +78,9 @@ pub(crate) const PROGRAM: Program = Program {
         },
         Section {
             title: "FILES",
-            text: "The file of a Unix socket has its final permissions from its first moment. A stale file of a dead\n\
-                   server is replaced, a live server's never, and no other file is touched. At exit the server\n\
-                   removes its own.",
+            text: "The file of a Unix socket has its final permissions from its first moment. The stale file of a dead\n\
+                   server is replaced, that of a live server never, and no other file is touched. At exit the server\n\
+                   removes its own file.",
             terms: &[],
         },
     ],
@@ -81,7 +91,7 @@ pub(crate) const PROGRAM: Program = Program {
         ),
         (
             "localsocket-server --listen 0.0.0.0:12345 --token-file /etc/hub.token",
-            "for other machines too, if they know the token",
+            "for other machines too, if they have the token",
         ),
     ],
     see_also: &["localsocket-client(1)", "localsocket-bench(1)"],

@@ -3,19 +3,19 @@
 _arguments -s -S \
     '-l+[where to listen; may be repeated]:ADDRESS:' \
     '--listen=[where to listen; may be repeated]:ADDRESS:' \
-    '-m+[who gets a message]:word:(echo room)' \
-    '--mode=[who gets a message]:word:(echo room)' \
-    '--dialect=[classic\: for clients that send no line ends]:word:(line classic)' \
-    '--max-clients=[connections at once]:N:' \
-    '--max-line=[longest line]:BYTES:' \
-    '--max-backlog=[room mode\: what may wait for one reader]:BYTES:' \
-    '--stall-timeout=[room mode\: how long a full reader may hold the room]:SECONDS:' \
-    '--write-timeout=[echo mode\: how long a reply may wait]:SECONDS:' \
-    '--idle-timeout=[close a client from which not a byte has come for so long]:SECONDS:' \
-    '--token-file=[clients must send this file'\''s first line as auth\:<token>]:file:_files' \
-    '--unix-mode=[permissions of a Unix socket]:OCTAL:' \
-    '--allow-remote[listen beyond loopback without a token]' \
-    '--grace=[how long a shutdown may take]:SECONDS:' \
+    '-m+[who receives a message\: its sender, or everybody]:word:(echo room)' \
+    '--mode=[who receives a message\: its sender, or everybody]:word:(echo room)' \
+    '--dialect=[classic is for clients that send no line ends]:word:(line classic)' \
+    '--max-clients=[most connections at a time]:N:' \
+    '--max-line=[longest line, without its end]:BYTES:' \
+    '--max-backlog=[room mode\: most bytes that may wait for one reader]:BYTES:' \
+    '--stall-timeout=[room mode\: how long a reader whose backlog is full may hold up the room]:SECONDS:' \
+    '--write-timeout=[echo mode\: disconnect a client that takes none of its replies for this long]:SECONDS:' \
+    '--idle-timeout=[disconnect a client that has sent nothing for this long]:SECONDS:' \
+    '--token-file=[clients must first send auth\:<token> with the first line of this file]:file:_files' \
+    '--unix-mode=[permissions of the file of a Unix socket]:OCTAL:' \
+    '--allow-remote[listen on addresses beyond loopback without a token]' \
+    '--grace=[most time that a shutdown may take]:SECONDS:' \
     '-h[print this text and exit]' \
     '--help[print this text and exit]' \
     '-V[print the version and exit]' \
