@@ -119,6 +119,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub(crate) fn over(_: crate::transport::Stream, _: ClientOptions) -> Result<Client, ClientError> {
+        Err(ClientError::Closed)
+    }
+
     /// Connects, within 5 seconds.
     ///
     /// # Errors

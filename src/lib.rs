@@ -41,7 +41,7 @@
 //! let time = CustomCommand::new("time", |_| match SystemTime::now().duration_since(UNIX_EPOCH) {
 //!     Ok(since) => format!("time: {}", since.as_secs()),
 //!     Err(_) => "error: the clock is before 1970".to_owned(),
-//! });
+//! })?;
 //! let config = Config { commands: vec![time], ..Config::default() };
 //! let server = Server::bind(&["127.0.0.1:0".parse()?], config)?;
 //! let address = server.addresses()[0].clone();
@@ -157,5 +157,8 @@ pub mod programs {
 
 pub use client::{Change, Client, ClientError, ClientOptions};
 pub use limits::Limits;
-pub use server::{Config, CustomCommand, Dialect, Mode, Request, Server, ServerError, ServerHandle, Token};
+pub use server::{
+    Config, CustomCommand, Dialect, InvalidUsage, Mode, Request, RunningServer, Server, ServerError, ServerHandle,
+    Stats, Token, UnknownWord,
+};
 pub use transport::{Address, AddressError, BindError, ConnectError, own_address};

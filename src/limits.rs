@@ -29,14 +29,26 @@ pub const READ_BUFFER_MIN: usize = 512;
 
 /// What a read buffer grows to while reads fill it (more only for a line that needs it): above this,
 /// fewer system calls no longer show.
-pub const READ_BUFFER_MAX: usize = 32 * 1024;
+pub const READ_BUFFER_MAX: usize = 64 * 1024;
 
-/// Gathered replies are written when they pass this, even if more lines wait.
-const WRITE_BATCH: usize = 32 * 1024;
+/// Gathered lines are given to those they are for when they pass this, even if more wait.
+const BATCH: usize = 64 * 1024;
 
-/// The most that goes into one write. A Unix socket shows that its peer reads only when the peer has read
-/// the whole of a write, and a slow reader must be seen to read. Less than that would cost speed.
-const SEND_MAX: usize = 16 * 1024;
+/// The most that goes into one write to a Unix socket.
+const WRITE_MAX: usize = 64 * 1024;
+
+/// The same while the reader is behind: it must be seen to read. See [`Limits::write_max`].
+pub const WRITE_BEHIND_MAX: usize = 16 * 1024;
+
+/// How many bytes of lines may wait in a room for delivery. Several batches, so that senders seldom wait.
+const ROOM_QUEUE: usize = 256 * 1024;
+
+/// How many bytes a session writes to others before it lets the room's writer go on. Some milliseconds of work.
+pub const SHARE: usize = 16 * 1024 * 1024;
+
+/// The most characters of a client's name in the log. A name has 64, which become ten times as many if all are
+/// escaped.
+pub const NAME_LOG_MAX: usize = 256;
 
 /// A session's stack. Only what is touched counts as memory; commands of an embedding program run on it.
 pub const STACK_SIZE: usize = 256 * 1024;
@@ -68,7 +80,7 @@ pub const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)
 pub const REFUSAL_TIME: Duration = Duration::from_millis(200);
 
 /// The longest time that may be asked for: a year. More is "never", and could overflow a clock.
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a server allows its clients. Nearly every field is an option of `localsocket-server`.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,16 +131,21 @@ pub const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
 pub const GRACE: RangeInclusive<Duration> = Duration::ZERO..=YEAR;
 
 impl Limits {
-    /// How many bytes of lines are gathered before they are given to those they are for. In a room they are
-    /// one piece, and a reader that has half of its backlog free must have room for it.
+    /// How many bytes of lines are gathered before they are given to those they are for. In a room, a reader
+    /// that has half of its backlog free must have room for them.
     pub(crate) fn batch(&self, room: bool) -> usize {
-        if room { WRITE_BATCH.min(self.max_backlog / 2) } else { WRITE_BATCH }
+        if room { BATCH.min(self.max_backlog / 2) } else { BATCH }
     }
 
-    /// The most that goes into one write. In a room with a small backlog, a healthy reader takes little at
-    /// a time.
-    pub(crate) fn send_max(&self, room: bool) -> usize {
-        if room { SEND_MAX.min(self.max_backlog / 8) } else { SEND_MAX }
+    /// How many bytes may wait in a room for delivery, unless one batch is longer.
+    pub(crate) fn room_queue(&self) -> usize {
+        ROOM_QUEUE.min(self.max_backlog / 2)
+    }
+
+    /// The most that goes into one write to a Unix socket. Such a socket shows that its peer reads only when the
+    /// peer has read all of a write, and in a room with a small backlog a healthy reader takes little at a time.
+    pub(crate) fn write_max(&self, room: bool) -> usize {
+        if room { WRITE_MAX.min(self.max_backlog / 8) } else { WRITE_MAX }
     }
 
     /// Checks every limit.
@@ -158,7 +175,7 @@ impl Limits {
         // A buffer doubles as it grows, so up to twice its content is held.
         let read = 2 * READ_BUFFER_MAX.max(self.max_line.saturating_add(2));
         let longest_who = self.max_clients.saturating_mul(longest_name + 2);
-        let gathered = 2 * (WRITE_BATCH + longest_line.max(longest_who));
+        let gathered = 2 * (BATCH + longest_line.max(longest_who));
         let backlog = if room { 2 * self.longest_backlog(longest_line.max(longest_who)) } else { 0 };
         let closing = backlog.saturating_add(SESSION_OVERHEAD);
         let client = closing.saturating_add(read).saturating_add(gathered);
@@ -234,9 +251,9 @@ mod tests {
     fn a_piece_fits_into_half_of_a_backlog() {
         for max_backlog in [1024, 5000, 1 << 20] {
             let limits = Limits { max_backlog, ..Limits::default() };
-            assert!(limits.batch(true) <= max_backlog / 2 && limits.send_max(true) <= max_backlog / 8);
-            assert!(limits.send_max(true) > 0);
-            assert_eq!((limits.batch(false), limits.send_max(false)), (WRITE_BATCH, SEND_MAX));
+            assert!(limits.batch(true) <= max_backlog / 2 && limits.write_max(true) <= max_backlog / 8);
+            assert!(limits.write_max(true) > 0);
+            assert_eq!((limits.batch(false), limits.write_max(false)), (BATCH, WRITE_MAX));
         }
     }
 

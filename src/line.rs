@@ -96,6 +96,11 @@ impl LineReader {
         os::find(b'\n', &self.buffer[self.start + self.scanned..self.end]).is_some()
     }
 
+    /// What has arrived of the line that is not complete yet.
+    pub(crate) fn pending(&self) -> &[u8] {
+        if self.discarding { &[] } else { &self.buffer[self.start..self.end] }
+    }
+
     /// At the end of the input: what came after the last LF, `None` if nothing did.
     pub fn last_line(&mut self) -> Option<Line<'_>> {
         if self.discarding || self.start == self.end {

@@ -1,64 +1,88 @@
 //! The server: bind, run, stop.
 //!
-//! [`Server`] owns the listeners; [`ServerHandle`] stops it from another thread. One thread accepts
-//! (`accept`), each client has one of its own (`session`) that answers through its place in the client
-//! list, and in room mode one more empties the outboxes of slow readers (`room`). A server keeps no global
-//! state, prints nothing, and logs through `log` only.
+//! [`Server`] owns the listeners; one thread accepts, each client has a thread of its own, and in room mode one
+//! more empties the outboxes of slow readers. A server keeps no global state, prints nothing, and logs through
+//! `log` only. Its files, each of which imports only those above it:
+//!
+//! - `ending`: why a connection ended
+//! - `command`, `config`: what a server is told before it starts
+//! - `counters`, `stats`: what it has done
+//! - `stop`: since when it stops, and every timeout that follows from that
+//! - `clock`: time in which the process ran
+//! - `outbox`: what waits to be written to one client
+//! - `member`: one connected client, as the threads of the others see it
+//! - `client_list`: which clients are connected, under which names
+//! - `questions`: the open questions of a room
+//! - `room`: one order of lines for everybody, at the pace of the slowest healthy reader
+//! - `hub`: what all sessions share
+//! - `speaker`: what one client says
+//! - `handlers`: what each command does
+//! - `session`: one client's life, from its first byte to the reason it ended
+//! - `workers`: a pool of threads for jobs
+//! - `throttle`: log lines that may come often
+//! - `accept`: takes connections and hands each to a thread
+//! - `running`: what a program holds of a server that runs
 
 mod accept;
-mod classic;
 mod client_list;
+mod clock;
+mod command;
 mod config;
+mod counters;
 mod ending;
 mod handlers;
 mod hub;
+mod lock;
+mod member;
 mod outbox;
+mod questions;
 mod room;
+mod running;
 mod session;
+mod speaker;
+mod stats;
+mod stop;
+mod throttle;
 mod workers;
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use log::{info, warn};
 
-pub use config::{Config, CustomCommand, Dialect, Mode, Request, ServerError, Token};
+pub use command::{CustomCommand, InvalidUsage, Request};
+pub use config::{Config, Dialect, Mode, ServerError, Token, UnknownWord};
 use hub::Hub;
+use lock::lock;
+pub use running::{RunningServer, ServerHandle};
+pub use stats::Stats;
+use workers::Workers;
 
 use crate::limits::{STACK_SIZE, STOP_PATIENCE, Seconds};
 use crate::service_manager::InheritedSocket;
 use crate::transport::{self, Address, Listener};
 
-/// Locks, also after a thread has panicked while it held the lock: each change under a lock is complete
-/// in itself, and the others must go on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A server that is bound and not yet running. Connections wait until [`Server::run`].
+/// A server that is bound and not yet running. Connections wait until it runs.
 ///
 /// ```
-/// use std::thread;
 /// use localsocket::{Config, Server};
 ///
-/// let server = Server::bind(&["127.0.0.1:0".parse()?], Config::default())?;
+/// let server = Server::bind(&["127.0.0.1:0".parse()?], Config::default())?.start()?;
 /// println!("listening on {}", server.addresses()[0]);
-/// let handle = server.handle();
-/// let running = thread::spawn(move || server.run());
 /// // Clients come and go.
-/// handle.stop();
-/// running.join().expect("a server does not panic")?;
+/// server.stop()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "a server serves nobody until it runs"]
 pub struct Server {
     hub: Arc<Hub>,
     listeners: Vec<Listener>,
     addresses: Vec<Address>,
-    /// Readable once the server is to stop.
+    /// Readable when the accept loop is to look at more than its listeners.
     wake: UnixStream,
 }
 
@@ -74,13 +98,25 @@ impl Server {
         Server::new(listeners, config)
     }
 
-    /// Takes sockets that a service manager listens on.
+    /// Takes sockets that listen already: those of a program, or of a service manager.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use localsocket::{Config, Server};
+    ///
+    /// let own = TcpListener::bind("127.0.0.1:0")?;
+    /// let server = Server::from_listeners([own], Config::default())?.start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ServerError`] if the configuration makes no sense, or the system refuses something.
-    pub fn from_inherited(sockets: Vec<InheritedSocket>, config: Config) -> Result<Server, ServerError> {
-        let listeners = sockets.into_iter().map(|socket| Listener::from_inherited(socket).map_err(ServerError::System));
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+    pub fn from_listeners<L: Into<InheritedSocket>>(
+        sockets: impl IntoIterator<Item = L>,
+        config: Config,
+    ) -> Result<Server, ServerError> {
+        let listen = |socket: L| Listener::from_inherited(socket.into()).map_err(ServerError::System);
+        let listeners = sockets.into_iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         Server::new(listeners, config)
     }
 
@@ -89,6 +125,7 @@ impl Server {
         // What was bound counts: a host name may have come to stand for something else meanwhile.
         config.check(&addresses)?;
         let (waker, wake) = UnixStream::pair().map_err(ServerError::System)?;
+        wake.set_nonblocking(true).map_err(ServerError::System)?;
         let hub = Hub::new(config, waker).map_err(ServerError::System)?;
         Ok(Server { hub: Arc::new(hub), listeners, addresses, wake })
     }
@@ -98,13 +135,23 @@ impl Server {
         &self.addresses
     }
 
-    /// What stops the server from another thread.
+    /// A handle that looks at the server and stops it from another thread.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle { hub: Arc::clone(&self.hub) }
     }
 
-    /// Serves until it is stopped. Returns when all clients are gone, or have been cut off because the
-    /// grace was over.
+    /// Serves in a thread of its own.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(self) -> io::Result<RunningServer> {
+        let (handle, addresses) = (self.handle(), self.addresses.clone());
+        let thread = thread::Builder::new().name("server".to_owned()).spawn(|| self.run())?;
+        Ok(RunningServer { handle, addresses, thread: Some(thread) })
+    }
+
+    /// Serves until it is stopped. Returns when all clients are gone, or have been cut off because the grace
+    /// period was over.
     ///
     /// # Errors
     /// The system has no thread for the room's writer.
@@ -115,13 +162,15 @@ impl Server {
             Some(_) => Some(start_room_writer(&hub)?),
             None => None,
         };
-        accept::run(&hub, &listeners, &wake);
+        let sessions = Arc::clone(&hub);
+        let workers = Workers::new(move |place| session::run(&sessions, &place));
+        accept::run(&hub, &workers, &listeners, &wake);
         drop(listeners);
         hub.list.close();
-        hub.workers.stop();
-        let grace = hub.config.limits.grace;
-        if !hub.list.wait_until_empty(Instant::now() + grace) {
-            warn!("cutting off {} clients that did not end within {} seconds", hub.list.len(), Seconds(grace));
+        drop(workers);
+        if !hub.list.wait_until_empty(hub.stop.deadline()) {
+            let grace = Seconds(hub.config.limits.grace);
+            warn!("cutting off {} clients that did not end within {grace} seconds", hub.list.len());
             hub.cut_all();
             hub.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
         }
@@ -138,7 +187,7 @@ fn start_room_writer(hub: &Arc<Hub>) -> io::Result<JoinHandle<()>> {
     let hub = Arc::clone(hub);
     thread::Builder::new().name("room-writer".to_owned()).stack_size(STACK_SIZE).spawn(move || {
         if let Some(room) = &hub.room {
-            room.write_what_waits(|| hub.stall_timeout());
+            room.write_what_waits();
         }
     })
 }
@@ -168,30 +217,5 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
             Some(own) => info!("listening on {address}; this machine is {own}"),
             None => info!("listening on {address}"),
         }
-    }
-}
-
-/// Stops a server, from any thread, and sees how many clients it has.
-#[derive(Debug, Clone)]
-pub struct ServerHandle {
-    hub: Arc<Hub>,
-}
-
-impl ServerHandle {
-    /// Lets the server accept no more, answer what has arrived, and end. Returns at once; [`Server::run`]
-    /// returns when it is done.
-    pub fn stop(&self) {
-        self.hub.stop();
-    }
-
-    /// Replaces the token that clients have to show. Clients that have authenticated stay so. A server that was
-    /// started without a token goes on without one.
-    pub fn set_token(&self, token: Token) {
-        self.hub.set_token(token);
-    }
-
-    /// How many clients are connected.
-    pub fn clients(&self) -> usize {
-        self.hub.list.len()
     }
 }

@@ -26,6 +26,18 @@ pub enum InheritedSocket {
     Unix(UnixListener),
 }
 
+impl From<TcpListener> for InheritedSocket {
+    fn from(socket: TcpListener) -> InheritedSocket {
+        InheritedSocket::Tcp(socket)
+    }
+}
+
+impl From<UnixListener> for InheritedSocket {
+    fn from(socket: UnixListener) -> InheritedSocket {
+        InheritedSocket::Unix(socket)
+    }
+}
+
 /// Takes the sockets that a service manager passed by the protocol of `sd_listen_fds(3)`: `LISTEN_FDS` is their
 /// number, from descriptor 3 on, `LISTEN_PID` the process that they are for. `None` if there are none.
 ///

@@ -68,6 +68,14 @@ impl Stream {
         }
     }
 
+    /// Two connections with each other, within the process.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn pair() -> io::Result<(Stream, Stream)> {
+        UnixStream::pair().map(|(one, other)| (Stream::Unix(one), Stream::Unix(other)))
+    }
+
     /// Lets a read wait so long at most; `None` is for ever. A time of 0 counts as the shortest there is.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ fn stats_tell_what_has_happened() {
         peer.ping();
         let stats = peer.ask("stats");
         let wanted = "stats: mode=echo uptime=0 clients=1 accepted=1 refused=0 evicted=0 \
-                      lines-in=2 lines-out=1 bytes-in=11 bytes-out=6";
+                      lines-in=2 lines-out=1 bytes-in=11 bytes-out=6 asked=0";
         assert_eq!(stats, wanted);
     });
 }
@@ -193,9 +193,9 @@ fn an_endless_line_does_not_grow_the_server() {
 #[test]
 fn an_embedded_command_is_run_and_shown_in_help() {
     use localsocket::CustomCommand;
-    let whoami = CustomCommand::new("whoami", |request| request.name.unwrap_or("nobody").to_owned());
-    let reverse = CustomCommand::new("reverse:<text>", |request| request.argument.chars().rev().collect());
-    let lines = CustomCommand::new("lines", |_| "one\r\ntwo".to_owned());
+    let whoami = CustomCommand::new("whoami", |request| request.name.unwrap_or("nobody").to_owned()).unwrap();
+    let reverse = CustomCommand::new("reverse:<text>", |request| request.argument.chars().rev().collect()).unwrap();
+    let lines = CustomCommand::new("lines", |_| "one\r\ntwo".to_owned()).unwrap();
     let config = Config { commands: vec![whoami, reverse, lines], ..Config::default() };
     let server = TestServer::start(config);
     let mut peer = Peer::connect(&server.tcp);

@@ -29,8 +29,18 @@ fn quit_and_a_closed_connection_are_told_apart() {
         peer.expect_end();
         assert!(server.program.logged("client 2 (").contains(": peer closed; 1 lines (8 bytes) in"));
 
+        let mut silent = Peer::connect(address);
+        silent.send("\n");
+        drop(silent);
+        assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines (1 bytes)"));
+
+        // A connection that came and went without a byte is a probe, and not worth a line.
         drop(Peer::connect(address));
-        assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines"));
+        let mut peer = Peer::connect(address);
+        peer.ping();
+        peer.send("quit\n");
+        server.program.logged("client 5 (");
+        assert!(!server.program.stderr().contains("client 4 ("), "{}", server.program.stderr());
     });
 }
 

@@ -86,7 +86,8 @@ fn without_memory_for_threads_newcomers_are_turned_away() {
 
 #[test]
 fn a_panic_costs_one_session() {
-    let config = Config { commands: vec![CustomCommand::new("panic", |_| panic!("on purpose"))], ..Config::default() };
+    let config =
+        Config { commands: vec![CustomCommand::new("panic", |_| panic!("on purpose")).unwrap()], ..Config::default() };
     on_each_transport(&config, |server, address| {
         let mut other = Peer::named(address, "bob");
         let mut peer = Peer::named(address, "ada");

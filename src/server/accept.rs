@@ -1,18 +1,20 @@
-//! Takes connections and starts a thread for each.
+//! Takes connections and hands each to a thread.
 //!
-//! The loop sleeps in the kernel until a connection or the stop comes, and ends only when the server
-//! stops. Any error is counted, logged at most once a second and waited out with growing pauses, during
-//! which those inside are served; when the cause is gone, it goes on by itself.
+//! The loop sleeps in the kernel until a connection or the stop comes, and ends only when the server stops. Any
+//! error is counted, logged at most once a second and waited out, during which connected clients are served.
+//! The pauses double, and are short again as soon as a connection was accepted or a session has ended: what was
+//! wanting may be there again.
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use log::warn;
-
-use super::hub::{Counters, Hub};
+use super::client_list::Place;
+use super::hub::Hub;
+use super::throttle::Throttle;
+use super::workers::Workers;
 use crate::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
 use crate::os::{self, Wait};
 use crate::protocol::Refusal;
@@ -28,31 +30,41 @@ const HEADROOM_CLIENTS: usize = 16;
 /// How many connections are taken from one listener before the others are looked at.
 const IN_A_ROW: i32 = 64;
 
-/// Accepts until a byte comes through `wake`.
-pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
+/// Accepts until the server stops. A byte through `wake` says that it does, or that a connection from within
+/// the process is there.
+pub(super) fn run(hub: &Hub, workers: &Workers<Place>, listeners: &[Listener], wake: &UnixStream) {
+    let mut door = Door { hub, workers, headroom: Headroom::default(), refusals: Throttle::default() };
     let mut waits = vec![Wait::readable(wake.as_fd())];
     waits.extend(listeners.iter().map(|listener| Wait::readable(listener.as_fd())));
-    let mut pause = Duration::ZERO;
+    let mut pauses = AcceptPauses::default();
     let mut failures = Throttle::default();
-    let mut refusals = Throttle::default();
-    let mut headroom = Headroom::default();
     loop {
-        let quiet = Some(failures.report().min(refusals.report())).filter(|time| *time < Duration::MAX);
-        if pause.is_zero() {
-            os::poll(&mut waits, quiet);
-        } else {
-            os::poll(&mut waits[..1], Some(pause));
-            os::poll(&mut waits, Some(Duration::ZERO));
+        let quiet = [failures.report(), door.refusals.report()].into_iter().flatten().min();
+        match pauses.current() {
+            None => os::poll(&mut waits, quiet),
+            Some(pause) => {
+                os::poll(&mut waits[..1], Some(pause));
+                os::poll(&mut waits, Some(Duration::ZERO));
+            }
         }
-        let stopping = waits[0].is_ready();
+        if waits[0].is_ready() {
+            let _ = os::receive_now(wake.as_fd(), &mut [0; 64]);
+        }
+        let stopping = hub.is_stopping();
         // When the server stops, a last round: the kernel has let these in already, and their lines may
         // have arrived.
         let in_a_row = if stopping { LISTEN_BACKLOG } else { IN_A_ROW };
-        let mut failed = false;
-        for (listener, _) in listeners.iter().zip(&waits[1..]).filter(|(_, wait)| wait.is_ready()) {
+        for stream in hub.arrivals() {
+            door.let_in(stream, "this process".to_owned());
+        }
+        let (mut accepted, mut failed) = (false, false);
+        for (listener, _) in listeners.iter().zip(&waits[1..]).filter(|(_, wait)| stopping || wait.is_ready()) {
             for _ in 0..in_a_row {
                 match listener.accept() {
-                    Ok((stream, peer)) => start_session(hub, stream, peer, &mut headroom, &mut refusals),
+                    Ok((stream, peer)) => {
+                        accepted = true;
+                        door.let_in(stream, peer);
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => {
                         failed = true;
@@ -65,39 +77,82 @@ pub(super) fn run(hub: &Arc<Hub>, listeners: &[Listener], wake: &UnixStream) {
         if stopping {
             return;
         }
-        pause = match failed {
-            true => (2 * pause).clamp(*ACCEPT_PAUSE.start(), *ACCEPT_PAUSE.end()),
-            false => Duration::ZERO,
+        pauses.note(failed, accepted, hub.list.ended());
+    }
+}
+
+/// How long to wait after an accept error.
+#[derive(Debug, Default)]
+struct AcceptPauses {
+    pause: Option<Duration>,
+    /// How many sessions had ended at the last failure.
+    ended: u64,
+}
+
+impl AcceptPauses {
+    /// The pause that is to be made now.
+    fn current(&self) -> Option<Duration> {
+        self.pause
+    }
+
+    /// Notes what came of a round: whether accepting failed, whether anything was accepted, and how many
+    /// sessions have ended so far.
+    fn note(&mut self, failed: bool, accepted: bool, ended: u64) {
+        let hope = accepted || ended != self.ended;
+        self.ended = ended;
+        self.pause = match self.pause {
+            _ if !failed => None,
+            Some(pause) if !hope => Some((2 * pause).min(*ACCEPT_PAUSE.end())),
+            _ => Some(*ACCEPT_PAUSE.start()),
         };
     }
 }
 
-fn start_session(hub: &Arc<Hub>, stream: Stream, peer: String, headroom: &mut Headroom, refusals: &mut Throttle) {
-    let mut refuse = |why: &str| {
-        Counters::add(&hub.counters.refused, 1);
-        refusals.note(format!("refused a client: {why}"));
-    };
-    if !headroom.is_there(hub.workers.threads()) {
-        refuse("there is no memory for more threads");
-        return turn_away(&stream, hub);
+/// Where connections come in.
+struct Door<'s> {
+    hub: &'s Hub,
+    workers: &'s Workers<Place>,
+    headroom: Headroom,
+    refusals: Throttle,
+}
+
+impl Door<'_> {
+    fn let_in(&mut self, stream: Stream, peer: String) {
+        if !self.headroom.is_there(self.workers.threads(), os::has_address_space) {
+            self.refuse("there is no memory for more threads");
+            return self.turn_away(&stream);
+        }
+        let place = match self.hub.list.admit(stream, peer, !self.hub.wants_token()) {
+            Ok(place) => place,
+            Err(stream) => {
+                self.refuse("the server is full, and as many connections as it may have are closing");
+                return self.turn_away(&stream);
+            }
+        };
+        let member = Arc::clone(&place.member);
+        let full = member.end_reason().is_some();
+        match self.workers.start(place) {
+            Ok(()) if full => self.refusals.note("refused a client: the server is full".to_owned()),
+            Ok(()) => {}
+            Err(error) => {
+                self.refuse(&format!("cannot start a thread: {error}"));
+                self.turn_away(member.outbox.stream());
+            }
+        }
     }
-    let place = match hub.list.admit(stream, peer, !hub.wants_token()) {
-        Ok(place) => place,
-        Err(stream) => {
-            refuse("the server is full, and is telling so to as many clients as it may have");
-            return turn_away(&stream, hub);
-        }
-    };
-    let client = Arc::clone(&place.client);
-    let full = client.end_reason().is_some();
-    let session = hub.workers.start(hub, place);
-    match session {
-        Ok(()) if full => refusals.note("refused a client: the server is full".to_owned()),
-        Ok(()) => {}
-        Err(error) => {
-            refuse(&format!("cannot start a thread: {error}"));
-            turn_away(client.outbox.stream(), hub);
-        }
+
+    fn refuse(&mut self, why: &str) {
+        self.hub.counters.refused.add(1);
+        self.refusals.note(format!("refused a client: {why}"));
+    }
+
+    /// Tells a client that it cannot come in, without waiting for anything.
+    fn turn_away(&self, stream: &Stream) {
+        let mut words = Vec::new();
+        Refusal::ServerFull(self.hub.list.len()).write_to(&mut words);
+        let _ = os::send_now(stream.as_fd(), &words);
+        stream.shutdown(std::net::Shutdown::Write);
+        let _ = os::receive_now(stream.as_fd(), &mut [0; 4096]);
     }
 }
 
@@ -112,12 +167,12 @@ struct Headroom {
 }
 
 impl Headroom {
-    fn is_there(&mut self, threads: usize) -> bool {
+    fn is_there(&mut self, threads: usize, has_address_space: impl FnOnce(usize) -> bool) -> bool {
         if threads + HEADROOM_CLIENTS <= self.most {
             return true;
         }
         if self.credit == 0 {
-            if !os::has_address_space(HEADROOM) {
+            if !has_address_space(HEADROOM) {
                 return false;
             }
             self.credit = HEADROOM_CLIENTS;
@@ -128,47 +183,43 @@ impl Headroom {
     }
 }
 
-/// Tells a client that it cannot come in, without waiting for anything.
-fn turn_away(stream: &Stream, hub: &Hub) {
-    let mut words = Vec::new();
-    Refusal::ServerFull(hub.list.len()).write_to(&mut words);
-    let _ = os::send_now(stream.as_fd(), &words);
-    stream.shutdown(std::net::Shutdown::Write);
-    let _ = os::receive_now(stream.as_fd(), &mut [0; 4096]);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A log line that may come often: written at most once a second, with how often it would have been.
-#[derive(Debug, Default)]
-struct Throttle {
-    count: u64,
-    text: String,
-    written: Option<Instant>,
-}
-
-impl Throttle {
-    const INTERVAL: Duration = Duration::from_secs(1);
-
-    fn note(&mut self, text: String) {
-        self.count += 1;
-        self.text = text;
-        self.report();
+    #[test]
+    fn pauses_double_until_something_gives_hope() {
+        let mut pauses = AcceptPauses::default();
+        let milliseconds = Duration::from_millis;
+        for (failed, accepted, ended, wanted) in [
+            (false, true, 0, None),
+            (true, false, 0, Some(10)),
+            (true, false, 0, Some(20)),
+            (true, false, 0, Some(40)),
+            (true, false, 1, Some(10)),
+            (true, false, 1, Some(20)),
+            (true, true, 1, Some(10)),
+            (false, false, 1, None),
+            (true, false, 1, Some(10)),
+        ] {
+            pauses.note(failed, accepted, ended);
+            assert_eq!(pauses.current(), wanted.map(milliseconds), "{failed} {accepted} {ended}");
+        }
+        for _ in 0..20 {
+            pauses.note(true, false, 1);
+        }
+        assert_eq!(pauses.current(), Some(*ACCEPT_PAUSE.end()));
     }
 
-    /// Writes what there is to write, if it is time. Returns when to come back, `MAX` if there is nothing.
-    fn report(&mut self) -> Duration {
-        if self.count == 0 {
-            return Duration::MAX;
+    #[test]
+    fn address_space_is_asked_for_once_for_several_clients() {
+        let mut headroom = Headroom::default();
+        assert!(headroom.is_there(0, |_| true));
+        for threads in 1..HEADROOM_CLIENTS {
+            assert!(headroom.is_there(threads, |_| panic!("asked too early")));
         }
-        let since = self.written.map_or(Self::INTERVAL, |written| written.elapsed());
-        if since < Self::INTERVAL {
-            return Self::INTERVAL - since;
-        }
-        match self.count {
-            1 => warn!("{}", self.text),
-            count => warn!("{} ({count} times since the last such line)", self.text),
-        }
-        self.written = Some(Instant::now());
-        self.count = 0;
-        Duration::MAX
+        assert!(!headroom.is_there(HEADROOM_CLIENTS, |_| false));
+        // Stacks of threads that have ended are used again.
+        assert!(headroom.is_there(0, |_| panic!("asked though there is room")));
     }
 }

@@ -1,69 +1,24 @@
-//! Who is connected.
+//! Which clients are connected, and under which names.
 //!
-//! A client has a [`Place`] in the list; however its session ends, a panic included, the place is given
-//! back when it is dropped. A place is left before the last words are said, so that a connection that is
-//! only closing counts no longer; until the drop it can still be told to hurry. The lock is held for
-//! look-ups only: nobody writes, waits or logs under it, and of the other locks none is taken under it.
+//! A client has a [`Place`] in the list; however its session ends, a panic included, the place is given back
+//! when it is dropped. A session that only says its last words and closes has left its place already and counts
+//! no longer, but can still be told to hurry. In a room, its name stays taken until the room has delivered its
+//! leave. The lock is held for look-ups only: nobody writes, waits or logs under it, and no other lock is taken
+//! under it.
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::counters::Counters;
 use super::ending::EndReason;
 use super::lock;
+use super::member::Member;
 use super::outbox::Outbox;
 use crate::limits::CLOSING_MIN;
-use crate::os;
 use crate::transport::Stream;
-
-/// A connected client, as the threads of all others see it.
-#[derive(Debug)]
-pub(super) struct Client {
-    pub(super) id: u64,
-    /// Where it comes from.
-    pub(super) peer: String,
-    pub(super) outbox: Outbox,
-    /// Whether it hears the room: at once, or after it has authenticated.
-    hears: AtomicBool,
-    /// Reading was shut down to wake the session: the end of its input is not the peer's doing.
-    woken: AtomicBool,
-    /// Its connection, which was only closing, was cut to make room for a newcomer.
-    hurried: AtomicBool,
-    end: OnceLock<EndReason>,
-}
-
-impl Client {
-    /// Ends the client for a reason, unless it has one already. Wakes its thread, which sees the end of
-    /// its input once it has read what has arrived. Tells whether this was the first reason.
-    pub(super) fn end(&self, reason: EndReason) -> bool {
-        let first = self.end.set(reason).is_ok();
-        self.stop_reading();
-        first
-    }
-
-    fn stop_reading(&self) {
-        self.woken.store(true, Ordering::SeqCst);
-        self.outbox.stream().shutdown(Shutdown::Read);
-    }
-
-    /// Whether the peer has closed its half, so that nothing more is under way.
-    pub(super) fn has_ended(&self) -> bool {
-        os::has_ended(self.outbox.stream().as_fd()) && !self.woken.load(Ordering::SeqCst)
-    }
-
-    /// Whether it hears the room.
-    pub(super) fn hears(&self) -> bool {
-        self.hears.load(Ordering::Relaxed)
-    }
-
-    /// Why it ends, if it does.
-    pub(super) fn end_reason(&self) -> Option<EndReason> {
-        self.end.get().copied()
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct ClientList {
@@ -73,22 +28,28 @@ pub(super) struct ClientList {
     /// Notified when nobody is talking any more, if somebody waits for that.
     silence: Condvar,
     max_clients: usize,
-    send_max: usize,
+    /// See [`Outbox::new`].
+    write_max: usize,
+    counters: Arc<Counters>,
+    /// How many sessions have ended.
+    ended: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     last_id: u64,
-    clients: BTreeMap<u64, Entry>,
-    /// Who bears a name: in a room one client at most.
+    entries: BTreeMap<u64, Entry>,
+    /// How many of the entries are clients that have not left.
+    connected: usize,
+    /// Which clients have a name: in a room one at most.
     names: BTreeMap<Arc<str>, Vec<u64>>,
-    /// The clients once more, for those who go through all of them; made anew after a change.
-    everyone: Option<Arc<[Arc<Client>]>>,
+    /// The clients that hear the room, for those that go through all of them; made anew after a change.
+    listeners: Option<Arc<[Arc<Member>]>>,
     /// Sessions whose clients have left the list, and that close their connections.
-    closing: BTreeMap<u64, Arc<Client>>,
-    /// Clients in the list that may still have something to say to the room, and one for those to come.
+    closing: BTreeMap<u64, Closing>,
+    /// Clients that may still have something to say to the room, and one for those that may still connect.
     talking: usize,
-    /// Sessions that wait until nobody has.
+    /// Sessions that wait until nobody is talking.
     listening: usize,
     /// Somebody waits until all is over.
     awaited: bool,
@@ -96,67 +57,101 @@ struct State {
 
 #[derive(Debug)]
 struct Entry {
-    client: Arc<Client>,
+    member: Arc<Member>,
     name: Option<Arc<str>>,
+    /// The room was told that it has joined.
+    announced: bool,
+    deaf: bool,
+    /// Has nothing more to say to the room.
     silent: bool,
+    /// Its session has left; the entry waits for the room to deliver that.
+    left: bool,
 }
 
-/// The name is borne by another client.
 #[derive(Debug)]
+struct Closing {
+    member: Arc<Member>,
+    /// Its connection was cut to make room for a newcomer.
+    hurried: bool,
+}
+
+/// The name belongs to another client.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct NameTaken;
 
+/// What a client was called before, and whether everyone is to hear about its new name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Renamed {
+    pub(super) old: Option<Arc<str>>,
+    pub(super) announce: bool,
+}
+
+/// What a client that has left was called, and whether everyone is to hear about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Departed {
+    pub(super) name: Arc<str>,
+    pub(super) announce: bool,
+}
+
 impl ClientList {
-    pub(super) fn new(max_clients: usize, send_max: usize) -> Arc<ClientList> {
+    pub(super) fn new(max_clients: usize, write_max: usize, counters: Arc<Counters>) -> Arc<ClientList> {
         let (state, over, silence) = (State { talking: 1, ..State::default() }, Condvar::new(), Condvar::new());
-        Arc::new(ClientList { state: Mutex::new(state), over, silence, max_clients, send_max })
+        let (state, ended) = (Mutex::new(state), AtomicU64::new(0));
+        Arc::new(ClientList { state, over, silence, max_clients, write_max, counters, ended })
     }
 
     /// Gives a connection a place. If the list is full, the client ends as soon as its session starts, and
-    /// counts for nothing but the time it takes to tell it. `Err` gives the stream back: even of those
-    /// there are too many.
+    /// counts only while it is told. `Err` gives the stream back: there are too many even of those.
     pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, hears: bool) -> Result<Place, Stream> {
         let mut state = lock(&self.state);
         // A flood of clients that are refused, or quit and stay, is bounded too: newcomers take their places.
         if state.closing.len() >= self.max_clients.max(CLOSING_MIN) {
-            let mut closing = state.closing.values();
-            let Some(client) = closing.find(|client| !client.hurried.swap(true, Ordering::Relaxed)) else {
-                return Err(stream);
-            };
-            client.outbox.stream().shutdown(Shutdown::Both);
+            let mut closing = state.closing.values_mut();
+            let Some(one) = closing.find(|one| !one.hurried) else { return Err(stream) };
+            one.hurried = true;
+            one.member.cut();
         }
         state.last_id += 1;
         let id = state.last_id;
-        let client = Client {
-            id,
-            peer,
-            outbox: Outbox::new(stream, self.send_max),
-            hears: hears.into(),
-            woken: AtomicBool::new(false),
-            hurried: AtomicBool::new(false),
-            end: OnceLock::new(),
-        };
-        let client = Arc::new(client);
-        if state.clients.len() < self.max_clients {
-            state.clients.insert(id, Entry { client: Arc::clone(&client), name: None, silent: !hears });
+        let outbox = Outbox::new(stream, self.write_max, Arc::clone(&self.counters));
+        let member = Arc::new(Member::new(id, peer, outbox, hears));
+        if state.connected < self.max_clients {
+            let (silent, member) = (!hears, Arc::clone(&member));
+            state.entries.insert(id, Entry { member, name: None, announced: false, deaf: false, silent, left: false });
+            state.connected += 1;
             state.talking += usize::from(hears);
-            state.everyone = None;
+            state.listeners = None;
         } else {
-            let _ = client.end.set(EndReason::ServerFull);
-            state.closing.insert(id, Arc::clone(&client));
+            member.refuse();
+            state.closing.insert(id, Closing { member: Arc::clone(&member), hurried: false });
         }
         drop(state);
-        Ok(Place { list: Arc::clone(self), client })
+        Ok(Place { list: Arc::clone(self), member })
     }
 
-    /// Lets a client hear the room from now on, and talk to it.
-    pub(super) fn let_hear(&self, client: &Client) {
+    /// Lets an authenticated client talk to the room from now on.
+    pub(super) fn let_talk(&self, member: &Member) {
         let mut state = lock(&self.state);
-        if let Some(entry) = state.clients.get_mut(&client.id)
+        if let Some(entry) = state.entries.get_mut(&member.id)
             && std::mem::replace(&mut entry.silent, false)
         {
             state.talking += 1;
         }
-        client.hears.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a client hears the room's lines from now on.
+    pub(super) fn set_hears(&self, member: &Member, hears: bool) {
+        let mut state = lock(&self.state);
+        member.set_hears(hears);
+        state.listeners = None;
+    }
+
+    /// Notes that a client wants to hear only what is for it alone.
+    pub(super) fn set_deaf(&self, member: &Member) {
+        if let Some(entry) = lock(&self.state).entries.get_mut(&member.id) {
+            entry.deaf = true;
+        }
+        self.set_hears(member, false);
     }
 
     /// Notes that nobody else comes in.
@@ -168,25 +163,42 @@ impl ClientList {
 
     /// How many clients there are.
     pub(super) fn len(&self) -> usize {
-        lock(&self.state).clients.len()
+        lock(&self.state).connected
     }
 
-    /// All clients that hear the room or may come to.
-    pub(super) fn everyone(&self) -> Arc<[Arc<Client>]> {
+    /// How many sessions have ended so far.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// All clients that hear the room.
+    pub(super) fn listeners(&self) -> Arc<[Arc<Member>]> {
         let mut state = lock(&self.state);
-        if let Some(everyone) = &state.everyone {
-            return Arc::clone(everyone);
+        if let Some(listeners) = &state.listeners {
+            return Arc::clone(listeners);
         }
-        let everyone: Arc<[Arc<Client>]> = state.clients.values().map(|entry| Arc::clone(&entry.client)).collect();
-        state.everyone = Some(Arc::clone(&everyone));
-        everyone
+        let hearing = state.entries.values().map(|entry| &entry.member).filter(|member| member.hears());
+        let listeners: Arc<[Arc<Member>]> = hearing.map(Arc::clone).collect();
+        state.listeners = Some(Arc::clone(&listeners));
+        listeners
     }
 
-    /// The client that bears a name, the first if there are several.
-    pub(super) fn find(&self, name: &str) -> Option<Arc<Client>> {
+    /// The client with a name, the first if there are several. One that has left is not found.
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Member>> {
         let state = lock(&self.state);
-        let id = state.names.get(name)?.first()?;
-        state.clients.get(id).map(|entry| Arc::clone(&entry.client))
+        let entry = state.entries.get(state.names.get(name)?.first()?)?;
+        let is_here = !entry.left && entry.member.end_reason().is_none();
+        is_here.then(|| Arc::clone(&entry.member))
+    }
+
+    /// The client with a number. One that has left is not found.
+    pub(super) fn get(&self, id: u64) -> Option<Arc<Member>> {
+        lock(&self.state).entries.get(&id).filter(|entry| !entry.left).map(|entry| Arc::clone(&entry.member))
+    }
+
+    /// What a client is called.
+    pub(super) fn name_of(&self, member: &Member) -> Option<Arc<str>> {
+        lock(&self.state).entries.get(&member.id)?.name.clone()
     }
 
     /// Appends all names, sorted, with `, ` between them.
@@ -202,40 +214,55 @@ impl ClientList {
         }
     }
 
-    /// Gives a client a name and returns the one it had. With `unique`, nobody else may bear it.
-    pub(super) fn rename(&self, client: &Client, name: Arc<str>, unique: bool) -> Result<Option<Arc<str>>, NameTaken> {
+    /// All names, sorted; a name that several clients have is there as often.
+    pub(super) fn names(&self) -> Vec<String> {
+        let state = lock(&self.state);
+        state.names.iter().flat_map(|(name, clients)| clients.iter().map(|_| name.to_string())).collect()
+    }
+
+    /// Gives a client a name. With `unique`, no other client may have it.
+    pub(super) fn rename(&self, member: &Member, name: Arc<str>, unique: bool) -> Result<Renamed, NameTaken> {
         let mut state = lock(&self.state);
-        let taken = state.names.get(&name).is_some_and(|ids| ids.iter().any(|id| *id != client.id));
+        let taken = state.names.get(&name).is_some_and(|ids| ids.iter().any(|id| *id != member.id));
         if unique && taken {
             return Err(NameTaken);
         }
-        let Some(entry) = state.clients.get_mut(&client.id) else { return Ok(None) };
+        let Some(entry) = state.entries.get_mut(&member.id) else { return Ok(Renamed { old: None, announce: false }) };
         let old = entry.name.replace(Arc::clone(&name));
+        entry.announced |= old.is_none() && !entry.deaf;
+        let announce = entry.announced;
         if let Some(old) = &old {
-            state.forget_name(old, client.id);
+            state.forget_name(old, member.id);
         }
-        state.names.entry(name).or_default().push(client.id);
-        Ok(old)
+        state.names.entry(name).or_default().push(member.id);
+        Ok(Renamed { old, announce })
     }
 
-    /// Gives every session the end of its input once it has read what has arrived. Some have it already.
+    /// Takes a client off the list that has left. Returns its name, if it had one.
+    pub(super) fn remove(&self, member: &Member) -> Option<Departed> {
+        let entry = lock(&self.state).remove(member.id)?;
+        let announce = entry.announced;
+        entry.name.map(|name| Departed { name, announce })
+    }
+
+    /// Lets every session see the end of its input behind what has arrived. Some see it already.
     pub(super) fn stop_reading(&self) {
-        self.connections().iter().filter(|client| !client.has_ended()).for_each(|client| client.stop_reading());
+        self.connections().iter().filter(|member| !member.has_ended()).for_each(|member| member.stop_reading());
     }
 
     /// Ends every client, and cuts every connection.
     pub(super) fn cut_all(&self, reason: EndReason) {
-        for client in self.connections() {
-            client.end(reason);
-            client.outbox.stream().shutdown(Shutdown::Both);
+        for member in self.connections() {
+            member.end(reason);
+            member.outbox.stream().shutdown(Shutdown::Both);
         }
     }
 
-    /// Waits until nobody in the list has anything more to say to the room, this client included, but not
-    /// beyond `deadline`.
-    pub(super) fn wait_for_silence(&self, client: &Client, deadline: Instant) {
+    /// Waits until no client has anything more to say to the room, this one included, but not beyond
+    /// `deadline`.
+    pub(super) fn wait_for_silence(&self, member: &Member, deadline: Instant) {
         let mut state = lock(&self.state);
-        if let Some(entry) = state.clients.get_mut(&client.id) {
+        if let Some(entry) = state.entries.get_mut(&member.id) {
             state.talking -= usize::from(!std::mem::replace(&mut entry.silent, true));
         }
         self.note_silence(&state);
@@ -257,16 +284,17 @@ impl ClientList {
         }
     }
 
-    fn connections(&self) -> Vec<Arc<Client>> {
+    fn connections(&self) -> Vec<Arc<Member>> {
         let state = lock(&self.state);
-        state.clients.values().map(|entry| &entry.client).chain(state.closing.values()).map(Arc::clone).collect()
+        let closing = state.closing.values().map(|closing| &closing.member);
+        state.entries.values().map(|entry| &entry.member).chain(closing).map(Arc::clone).collect()
     }
 
-    /// Waits until all sessions are over; tells whether they were at `deadline`.
+    /// Waits until all sessions are over. Returns whether they were at `deadline`.
     pub(super) fn wait_until_empty(&self, deadline: Instant) -> bool {
         let mut state = lock(&self.state);
         state.awaited = true;
-        while !state.clients.is_empty() || !state.closing.is_empty() {
+        while !state.entries.is_empty() || !state.closing.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -287,10 +315,20 @@ impl State {
         }
     }
 
+    /// Notes that a client's session has left. Returns its entry.
+    fn leave(&mut self, id: u64) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(&id)?;
+        if !std::mem::replace(&mut entry.left, true) {
+            self.connected -= 1;
+            self.talking -= usize::from(!std::mem::replace(&mut entry.silent, true));
+        }
+        Some(entry)
+    }
+
     fn remove(&mut self, id: u64) -> Option<Entry> {
-        let entry = self.clients.remove(&id)?;
-        self.talking -= usize::from(!entry.silent);
-        self.everyone = None;
+        self.leave(id)?;
+        let entry = self.entries.remove(&id)?;
+        self.listeners = None;
         if let Some(name) = &entry.name {
             self.forget_name(name, id);
         }
@@ -302,30 +340,130 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Place {
     list: Arc<ClientList>,
-    pub(super) client: Arc<Client>,
+    pub(super) member: Arc<Member>,
 }
 
 impl Place {
-    /// Takes the client off the list, while its connection is still being closed. Returns its name.
-    pub(super) fn leave(&self) -> Option<Arc<str>> {
+    /// Frees the client's place, while its connection is still being closed. The entry stays until it is
+    /// [removed](ClientList::remove).
+    pub(super) fn leave(&self) {
         let mut state = lock(&self.list.state);
-        let entry = state.remove(self.client.id)?;
-        state.closing.insert(self.client.id, entry.client);
+        let id = self.member.id;
+        if state.leave(id).is_some() {
+            state.closing.insert(id, Closing { member: Arc::clone(&self.member), hurried: false });
+        }
         self.list.note_silence(&state);
-        entry.name
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = lock(&self.list.state);
-        state.remove(self.client.id);
-        state.closing.remove(&self.client.id);
+        let id = self.member.id;
+        // An entry that has left goes when the room has delivered that.
+        if state.entries.get(&id).is_some_and(|entry| !entry.left) {
+            state.remove(id);
+        }
+        state.closing.remove(&id);
         self.list.note_silence(&state);
         let awaited = state.awaited;
         drop(state);
+        self.list.ended.fetch_add(1, Ordering::Relaxed);
         if awaited {
             self.list.over.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn list(max_clients: usize) -> Arc<ClientList> {
+        ClientList::new(max_clients, 1 << 16, Arc::default())
+    }
+
+    fn admit(list: &Arc<ClientList>, hears: bool) -> Place {
+        let (own, peer) = Stream::pair().unwrap();
+        // Nobody reads, but the connection must not be broken.
+        std::mem::forget(peer);
+        list.admit(own, "test".to_owned(), hears).unwrap()
+    }
+
+    fn name(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    #[test]
+    fn a_full_list_refuses_and_places_are_free_again_as_soon_as_they_are_left() {
+        let list = list(1);
+        let first = admit(&list, true);
+        let refused = admit(&list, true);
+        assert_eq!(refused.member.end_reason(), Some(EndReason::ServerFull));
+        assert_eq!(list.len(), 1);
+        first.leave();
+        assert_eq!(list.len(), 0);
+        assert_eq!(admit(&list, true).member.end_reason(), None);
+        assert_eq!(list.ended(), 1);
+    }
+
+    #[test]
+    fn a_name_is_free_when_its_leave_is_delivered_and_not_before() {
+        let list = list(9);
+        let (ada, bob) = (admit(&list, true), admit(&list, true));
+        assert_eq!(list.rename(&ada.member, name("ada"), true), Ok(Renamed { old: None, announce: true }));
+        assert_eq!(list.rename(&bob.member, name("ada"), true), Err(NameTaken));
+        assert_eq!(list.rename(&ada.member, name("ada"), true), Ok(Renamed { old: Some(name("ada")), announce: true }));
+        assert!(list.find("ada").is_some());
+        ada.leave();
+        drop(ada.member.clone());
+        assert!(list.find("ada").is_none(), "a client that has left cannot be written to");
+        assert_eq!(list.rename(&bob.member, name("ada"), true), Err(NameTaken));
+        assert_eq!(list.remove(&ada.member), Some(Departed { name: name("ada"), announce: true }));
+        assert_eq!(list.rename(&bob.member, name("ada"), true), Ok(Renamed { old: None, announce: true }));
+        assert_eq!(list.names(), ["ada"]);
+    }
+
+    #[test]
+    fn a_deaf_client_is_announced_only_if_it_had_joined_before() {
+        let list = list(9);
+        let (before, after) = (admit(&list, true), admit(&list, true));
+        let rename = |place: &Place, to| list.rename(&place.member, name(to), true).map(|renamed| renamed.announce);
+        assert_eq!(rename(&before, "before"), Ok(true));
+        list.set_deaf(&before.member);
+        list.set_deaf(&after.member);
+        assert_eq!(rename(&after, "after"), Ok(false));
+        assert_eq!((rename(&before, "b"), rename(&after, "a")), (Ok(true), Ok(false)));
+        assert_eq!(list.listeners().len(), 0);
+        assert!(list.remove(&before.member).is_some_and(|departed| departed.announce));
+        assert!(list.remove(&after.member).is_some_and(|departed| !departed.announce));
+    }
+
+    #[test]
+    fn listeners_are_those_that_hear_the_room() {
+        let list = list(9);
+        let (hears, waits) = (admit(&list, true), admit(&list, false));
+        assert_eq!(list.listeners().len(), 1);
+        list.set_hears(&waits.member, true);
+        assert_eq!(list.listeners().len(), 2);
+        drop(hears);
+        assert_eq!(list.listeners().len(), 1);
+    }
+
+    #[test]
+    fn silence_comes_when_the_last_talker_has_no_more_to_say() {
+        let list = list(9);
+        let (one, other, waits) = (admit(&list, true), admit(&list, true), admit(&list, false));
+        list.close();
+        let soon = || Instant::now() + Duration::from_millis(1);
+        list.wait_for_silence(&one.member, soon());
+        assert_eq!(lock(&list.state).talking, 1);
+        list.let_talk(&waits.member);
+        other.leave();
+        drop(waits);
+        list.wait_for_silence(&one.member, Instant::now() + Duration::from_secs(3600));
+        assert_eq!(lock(&list.state).talking, 0);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::str::FromStr;
 
+use super::command::CustomCommand;
 use crate::limits::{LimitError, Limits};
 use crate::protocol::BUILT_IN;
 use crate::transport::{Address, BindError};
@@ -27,6 +28,18 @@ impl fmt::Display for Mode {
     }
 }
 
+impl FromStr for Mode {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Mode, UnknownWord> {
+        match text {
+            "echo" => Ok(Mode::Echo),
+            "room" => Ok(Mode::Room),
+            _ => Err(UnknownWord { allowed: "echo, room" }),
+        }
+    }
+}
+
 /// How commands are cut out of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
@@ -36,6 +49,41 @@ pub enum Dialect {
     /// One read, one command, for clients that send no line ends. In echo mode only.
     Classic,
 }
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialect::Line => "line",
+            Dialect::Classic => "classic",
+        })
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Dialect, UnknownWord> {
+        match text {
+            "line" => Ok(Dialect::Line),
+            "classic" => Ok(Dialect::Classic),
+            _ => Err(UnknownWord { allowed: "line, classic" }),
+        }
+    }
+}
+
+/// A word that is none of a few. `Display` names these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownWord {
+    allowed: &'static str,
+}
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown word; allowed: {}", self.allowed)
+    }
+}
+
+impl std::error::Error for UnknownWord {}
 
 /// What clients have to show as `auth:<token>`. Never printed, and compared in constant time.
 #[derive(Clone)]
@@ -62,68 +110,6 @@ impl From<String> for Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
-    }
-}
-
-/// A command that an embedding program adds to the built-in ones.
-///
-/// ```
-/// use localsocket::{Config, CustomCommand};
-///
-/// let add = CustomCommand::new("count:<text>", |request| request.argument.chars().count().to_string());
-/// let config = Config { commands: vec![add], ..Config::default() };
-/// ```
-#[derive(Clone)]
-pub struct CustomCommand {
-    usage: String,
-    run: Arc<dyn Fn(&Request<'_>) -> String + Send + Sync>,
-}
-
-/// A line that is one of the added commands.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Request<'a> {
-    /// Who sent it, if that client has logged in.
-    pub name: Option<&'a str>,
-    /// What follows the colon, empty for a command that takes no argument.
-    pub argument: &'a str,
-}
-
-impl CustomCommand {
-    /// `usage` is what `help` shows: the name, one word that no other command has, and if the command takes
-    /// an argument, a colon and what stands for it. `run` gives the reply, one line; it runs on the thread of the client that asks. If
-    /// it panics, that client is told and its connection ends.
-    pub fn new(usage: &str, run: impl Fn(&Request<'_>) -> String + Send + Sync + 'static) -> CustomCommand {
-        CustomCommand { usage: usage.to_owned(), run: Arc::new(run) }
-    }
-
-    pub(super) fn usage(&self) -> &str {
-        &self.usage
-    }
-
-    /// The reply, if the line is this command.
-    pub(super) fn run(&self, line: &str, name: Option<&str>) -> Option<String> {
-        let split = |text: &'_ str| text.find(':').unwrap_or(text.len());
-        let (asked, rest) = line.split_at(split(line));
-        let (own, own_rest) = self.usage.split_at(split(&self.usage));
-        let fits = asked == own && rest.is_empty() == own_rest.is_empty();
-        fits.then(|| (self.run)(&Request { name, argument: rest.get(1..).unwrap_or_default() }))
-    }
-
-    fn name(&self) -> &str {
-        self.usage.split(':').next().unwrap_or_default()
-    }
-
-    /// Whether a line can call it, and `help` show it.
-    fn is_possible(&self) -> bool {
-        let name = self.name();
-        !name.is_empty() && !name.contains(char::is_whitespace) && !self.usage.contains(char::is_control)
-    }
-}
-
-impl fmt::Debug for CustomCommand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CustomCommand").field(&self.usage).finish()
     }
 }
 
@@ -161,6 +147,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The reply to `help`, without its line end.
+    pub(super) fn help(&self) -> String {
+        let built_in = BUILT_IN.iter().filter(|command| command.name != "auth" || self.token.is_some());
+        let added = self.commands.iter().map(CustomCommand::usage);
+        let all: Vec<&str> = built_in.map(|command| command.usage).chain(added).collect();
+        format!("help: {}", all.join(", "))
+    }
+
     pub(super) fn check(&self, addresses: &[Address]) -> Result<(), ServerError> {
         self.limits.check().map_err(ServerError::Limit)?;
         if self.dialect == Dialect::Classic && self.mode == Mode::Room {
@@ -169,15 +163,10 @@ impl Config {
         if self.dialect == Dialect::Classic && self.token.is_some() {
             return Err(ServerError::Contradiction("clients of the classic dialect cannot send a token"));
         }
-        let mut names: Vec<&str> = BUILT_IN.iter().map(|command| command.name).collect();
-        for command in &self.commands {
-            if !command.is_possible() {
-                return Err(ServerError::Contradiction("an added command has no name of one word, or not one line"));
-            }
-            if names.contains(&command.name()) {
-                return Err(ServerError::Contradiction("an added command has the name of another"));
-            }
-            names.push(command.name());
+        let mut names: Vec<&str> = self.commands.iter().map(CustomCommand::name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(ServerError::Contradiction("two added commands have the same name"));
         }
         if addresses.is_empty() {
             return Err(ServerError::Contradiction("there is no address to listen on"));
@@ -191,6 +180,7 @@ impl Config {
 
 /// A server cannot be started.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ServerError {
     /// A limit is out of its range.
     Limit(LimitError),
@@ -211,9 +201,8 @@ impl fmt::Display for ServerError {
             ServerError::Contradiction(what) => f.write_str(what),
             ServerError::Remote(address) => write!(
                 f,
-                "{address} can be reached from other machines: give a token (--token-file PATH), which clients must \
-                 show, or permission to go without (--allow-remote) if the network keeps strangers out, as in a \
-                 container of its own"
+                "{address} can be reached from other machines: set a token, which clients must show, or allow_remote \
+                 if the network itself keeps strangers out"
             ),
             ServerError::Bind(error) => error.fmt(f),
             ServerError::System(error) => error.fmt(f),
@@ -247,24 +236,36 @@ mod tests {
     }
 
     #[test]
-    fn added_commands_have_names_of_their_own() {
-        let check = |usages: &[&str]| {
-            let commands = usages.iter().map(|usage| CustomCommand::new(usage, |_| String::new())).collect();
-            Config { commands, ..Config::default() }.check(&[Address::default()])
+    fn added_commands_have_names_of_their_own_and_are_in_the_help() {
+        let config = |usages: &[&str]| {
+            let commands = usages.iter().map(|usage| CustomCommand::new(usage, |_| String::new()).unwrap()).collect();
+            Config { commands, ..Config::default() }
         };
-        assert!(check(&["time", "count:<text of many words>"]).is_ok());
-        let refused: [&[&str]; 8] =
-            [&[""], &[":<x>"], &["quit"], &["msg:<x>"], &["a b"], &["a\r\nb"], &["a:\n"], &["a", "a:<x>"]];
-        for usages in refused {
-            assert!(matches!(check(usages), Err(ServerError::Contradiction(_))), "{usages:?}");
+        let (fits, twice) = (config(&["time", "count:<text>"]), config(&["a", "b", "a:<x>"]));
+        assert!(fits.check(&[Address::default()]).is_ok());
+        assert!(matches!(twice.check(&[Address::default()]), Err(ServerError::Contradiction(_))));
+        let help = fits.help();
+        assert!(help.starts_with("help: iam:<name>, ") && help.ends_with(", quit, time, count:<text>"), "{help}");
+        assert!(!help.contains("auth"));
+        assert!(Config { token: Some("t".to_owned().into()), ..fits }.help().contains(", auth:<token>, "));
+    }
+
+    #[test]
+    fn modes_and_dialects_are_read_as_they_are_written() {
+        for mode in [Mode::Echo, Mode::Room] {
+            assert_eq!(mode.to_string().parse(), Ok(mode));
         }
+        for dialect in [Dialect::Line, Dialect::Classic] {
+            assert_eq!(dialect.to_string().parse(), Ok(dialect));
+        }
+        assert_eq!("Room".parse::<Mode>().unwrap_err().to_string(), "unknown word; allowed: echo, room");
     }
 
     #[test]
     fn beyond_loopback_only_with_a_token_or_on_request() {
         let remote = ["0.0.0.0:0".parse().unwrap()];
         let error = Config::default().check(&remote).unwrap_err().to_string();
-        assert!(error.contains("--token-file") && error.contains("--allow-remote"), "{error}");
+        assert!(error.contains("token") && error.contains("allow_remote"), "{error}");
         assert!(Config { token: Some("t".to_owned().into()), ..Config::default() }.check(&remote).is_ok());
         assert!(Config { allow_remote: true, ..Config::default() }.check(&remote).is_ok());
     }

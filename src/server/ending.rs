@@ -16,6 +16,7 @@ pub(super) enum EndReason {
     WrongToken,
     NotAuthenticated,
     LooksLikeHttp,
+    LooksLikeTls,
     ShuttingDown,
     NetworkError,
     Panicked,
@@ -34,6 +35,7 @@ impl EndReason {
                 Some(Refusal::AuthenticationTimeout(limits.authentication_timeout.as_secs_f64()))
             }
             EndReason::LooksLikeHttp => Some(Refusal::Http),
+            EndReason::LooksLikeTls => Some(Refusal::Tls),
             EndReason::ShuttingDown => Some(Refusal::ShuttingDown),
             EndReason::Panicked => Some(Refusal::Internal),
         }
@@ -51,6 +53,7 @@ impl fmt::Display for EndReason {
             EndReason::WrongToken => "wrong token",
             EndReason::NotAuthenticated => "not authenticated in time",
             EndReason::LooksLikeHttp => "looks like HTTP",
+            EndReason::LooksLikeTls => "looks like TLS",
             EndReason::ShuttingDown => "shutting down",
             EndReason::NetworkError => "network error",
             EndReason::Panicked => "panicked",

@@ -1,115 +1,151 @@
 //! What each command does: one function for each, and the commands of an embedding program.
 //!
-//! A handler says its replies into the session and returns; `Err` is how the session ends. Handlers know
-//! no sockets and no locks; who hears what is the session's matter.
-
-use std::sync::Arc;
+//! A handler lets the [`Speaker`] say something and returns; `Err` is how the session ends. Handlers know no
+//! sockets and no locks.
 
 use log::{Level, log_enabled, trace};
 
-use super::config::{Config, CustomCommand};
 use super::ending::EndReason;
-use super::session::{Outcome, Session};
-use crate::protocol::{self, BUILT_IN, BuiltIn, Command, Event, Refusal};
-
-pub(super) fn help_text(config: &Config) -> String {
-    let exists = |command: &BuiltIn| command.name != "auth" || config.token.is_some();
-    let built_in = BUILT_IN.iter().filter(|command| exists(command)).map(|command| command.usage);
-    let all: Vec<&str> = built_in.chain(config.commands.iter().map(CustomCommand::usage)).collect();
-    format!("help: {}", all.join(", "))
-}
+use super::room::Kind;
+use super::speaker::{Outcome, Speaker, question_id};
+use crate::protocol::{self, Command, Event, Refusal};
 
 /// Does what a line asks for.
-pub(super) fn run(session: &mut Session<'_>, line: &str) -> Outcome {
-    // Who owes the token may have mistyped the command for it.
-    if log_enabled!(Level::Trace) && session.authenticated && !line.starts_with("auth:") {
-        trace!("client {}: {}", session.client.id, line.escape_debug());
+pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
+    // A client that has not authenticated may have mistyped the command for it.
+    if log_enabled!(Level::Trace) && speaker.authenticated && !line.starts_with("auth:") {
+        trace!("client {}: {}", speaker.member.id, line.escape_debug());
     }
     let command = Command::parse(line);
-    if !session.authenticated && !matches!(command, Command::Ping | Command::Help | Command::Quit | Command::Auth(_)) {
-        return session.refuse(Refusal::AuthenticateFirst);
+    if !speaker.authenticated && !matches!(command, Command::Ping | Command::Help | Command::Quit | Command::Auth(_)) {
+        speaker.refuse(Refusal::AuthenticateFirst);
+        return Ok(());
     }
     match command {
-        Command::Msg(text) => msg(session, text),
-        Command::Iam(name) => iam(session, name),
-        Command::To { name, text } => to(session, name, text),
-        Command::Ask { .. } => room_only(session, "ask"),
-        Command::Answer { .. } => room_only(session, "answer"),
-        Command::Part { .. } => room_only(session, "part"),
-        Command::Refuse { .. } => room_only(session, "refuse"),
-        Command::Deaf => room_only(session, "deaf"),
-        Command::Who => who(session),
-        Command::Ping => session.reply(Event::Other("pong")),
-        Command::Stats => stats(session),
-        Command::Help => session.reply(Event::Other(&session.hub.help)),
-        Command::Auth(token) => auth(session, token, line),
-        Command::Quit => Err(EndReason::Quit),
-        Command::Unknown(line) => custom(session, line),
+        Command::Msg(text) => msg(speaker, text),
+        Command::Iam(name) => return iam(speaker, name),
+        Command::To { name, text } => to(speaker, name, text),
+        Command::Ask { name, id, text } => ask(speaker, name, id, text),
+        Command::Answer { asker, id, text } => {
+            answer(speaker, "answer", [asker, id, text], |name, id, text| Event::Answer { name, id, text });
+        }
+        Command::Refuse { asker, id, text } => {
+            answer(speaker, "refuse", [asker, id, text], |name, id, text| Event::Refused { name, id, text });
+        }
+        Command::Part { asker, id, text } => {
+            answer(speaker, "part", [asker, id, text], |name, id, text| Event::Part { name, id, text });
+        }
+        Command::Deaf => deaf(speaker),
+        Command::Who => who(speaker),
+        Command::Ping => speaker.reply(Event::Other("pong")),
+        Command::Stats => return stats(speaker),
+        Command::Help => speaker.reply(Event::Other(&speaker.hub.help)),
+        Command::Auth(token) => return auth(speaker, token, line),
+        Command::Quit => return Err(EndReason::Quit),
+        _ => custom(speaker, line),
     }
-}
-
-#[inline]
-fn msg(session: &mut Session<'_>, text: &str) -> Outcome {
-    if session.hub.room.is_none() {
-        return session.reply(Event::Other(text));
-    }
-    session.say(text)
-}
-
-fn iam(session: &mut Session<'_>, name: &str) -> Outcome {
-    match protocol::check_name(name) {
-        Ok(name) => session.log_in(Arc::from(name)),
-        Err(refusal) => session.refuse(refusal),
-    }
-}
-
-fn to(session: &mut Session<'_>, name: &str, text: &str) -> Outcome {
-    let name = name.trim();
-    if session.hub.room.is_none() {
-        return session.refuse(Refusal::RoomOnly("to"));
-    }
-    let Some(sender) = session.name.clone() else { return session.refuse(Refusal::NoName) };
-    match session.hub.list.find(name) {
-        Some(receiver) => session.say_to(&receiver, Event::Direct { sender: &sender, name, text }),
-        None => session.refuse(Refusal::Nobody(name)),
-    }
-}
-
-/// Stands for what rooms do not do yet.
-fn room_only(session: &mut Session<'_>, command: &str) -> Outcome {
-    let in_room = session.hub.room.is_some();
-    session.refuse(if in_room { Refusal::UnknownCommand } else { Refusal::RoomOnly(command) })
-}
-
-fn who(session: &mut Session<'_>) -> Outcome {
-    let hub = session.hub;
-    let out = session.gather_for(false)?;
-    out.extend_from_slice(b"who: ");
-    hub.list.write_names(out);
-    out.extend_from_slice(b"\r\n");
     Ok(())
 }
 
-fn stats(session: &mut Session<'_>) -> Outcome {
-    session.count();
-    session.flush()?;
-    session.reply(Event::Other(&session.hub.stats()))
-}
-
-fn auth(session: &mut Session<'_>, token: &str, line: &str) -> Outcome {
-    match session.hub.is_token(token) {
-        None => custom(session, line),
-        Some(true) => session.authenticate(),
-        Some(false) => Err(EndReason::WrongToken),
+#[inline]
+fn msg(speaker: &mut Speaker<'_>, text: &str) {
+    if speaker.hub.room.is_none() {
+        return speaker.reply(Event::Other(text));
+    }
+    match speaker.name.clone() {
+        Some(name) => speaker.say(Event::Message { name: &name, text }),
+        None => speaker.refuse(Refusal::NoName),
     }
 }
 
-fn custom(session: &mut Session<'_>, line: &str) -> Outcome {
-    let hub = session.hub;
-    let reply = hub.config.commands.iter().find_map(|command| command.run(line, session.name.as_deref()));
+fn iam(speaker: &mut Speaker<'_>, name: &str) -> Outcome {
+    match protocol::check_name(name) {
+        Ok(name) => speaker.log_in(name),
+        Err(refusal) => {
+            speaker.refuse(refusal);
+            Ok(())
+        }
+    }
+}
+
+fn to(speaker: &mut Speaker<'_>, name: &str, text: &str) {
+    if speaker.hub.room.is_none() {
+        return speaker.refuse(Refusal::RoomOnly("to"));
+    }
+    let name = name.trim();
+    match speaker.name.clone() {
+        Some(sender) => speaker.say_to(Kind::Direct, name, Event::Direct { sender: &sender, name, text }),
+        None => speaker.refuse(Refusal::NoName),
+    }
+}
+
+fn ask(speaker: &mut Speaker<'_>, name: &str, id: &str, text: &str) {
+    if speaker.hub.room.is_none() {
+        return speaker.refuse(Refusal::RoomOnly("ask"));
+    }
+    let Some(asker) = speaker.name.clone() else { return speaker.refuse(Refusal::NoName) };
+    match question_id(id) {
+        Some(number) => speaker.say_to(Kind::Ask(number), name.trim(), Event::Question { asker: &asker, id, text }),
+        None => speaker.refuse(Refusal::InvalidQuestionId),
+    }
+}
+
+fn answer(
+    speaker: &mut Speaker<'_>,
+    command: &'static str,
+    [asker, id, text]: [&str; 3],
+    event: for<'a> fn(&'a str, &'a str, &'a str) -> Event<'a>,
+) {
+    if speaker.hub.room.is_none() {
+        return speaker.refuse(Refusal::RoomOnly(command));
+    }
+    // A client without a name was asked nothing, and no question has an invalid id.
+    match (speaker.name.clone(), question_id(id)) {
+        (Some(name), Some(number)) => {
+            let kind = if command == "part" { Kind::Part(number) } else { Kind::Answer(number) };
+            speaker.say_to(kind, asker, event(&name, id, text));
+        }
+        _ => speaker.refuse(Refusal::NoOpenQuestion { id, asker }),
+    }
+}
+
+fn deaf(speaker: &mut Speaker<'_>) {
+    match speaker.hub.room {
+        None => speaker.refuse(Refusal::RoomOnly("deaf")),
+        Some(_) => speaker.become_deaf(),
+    }
+}
+
+fn who(speaker: &mut Speaker<'_>) {
+    let hub = speaker.hub;
+    let out = speaker.own_line();
+    out.extend_from_slice(b"who: ");
+    hub.list.write_names(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn stats(speaker: &mut Speaker<'_>) -> Outcome {
+    speaker.count();
+    speaker.flush()?;
+    speaker.reply(Event::Other(&format!("stats: {}", speaker.hub.stats())));
+    Ok(())
+}
+
+fn auth(speaker: &mut Speaker<'_>, token: &str, line: &str) -> Outcome {
+    match speaker.hub.is_token(token) {
+        None => custom(speaker, line),
+        Some(true) => return speaker.authenticate(),
+        Some(false) => return Err(EndReason::WrongToken),
+    }
+    Ok(())
+}
+
+fn custom(speaker: &mut Speaker<'_>, line: &str) {
+    let hub = speaker.hub;
+    let reply = hub.config.commands.iter().find_map(|command| command.run(line, speaker.name.as_deref()));
     match reply {
         // A line end within the reply would make it several.
-        Some(reply) => session.reply(Event::Other(&reply.replace(['\r', '\n'], " "))),
-        None => session.refuse(Refusal::UnknownCommand),
+        Some(reply) => speaker.reply(Event::Other(&reply.replace(['\r', '\n'], " "))),
+        None => speaker.refuse(Refusal::UnknownCommand),
     }
 }

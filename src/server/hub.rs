@@ -1,20 +1,21 @@
-//! What all sessions of one server share. Its only lock is that of the token: no other is taken under it.
+//! What all sessions of one server share. Knows neither handlers nor workers. Its only locks are those of the
+//! token and of the in-process connections: no other lock is taken under them.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use super::client_list::ClientList;
-use super::config::{Config, Mode, Token};
+use super::config::Token;
+use super::config::{Config, Mode};
+use super::counters::Counters;
 use super::ending::EndReason;
-use super::handlers;
 use super::lock;
-use super::outbox::Sent;
 use super::room::Room;
-use super::workers::Workers;
-use crate::limits::STOP_PATIENCE;
+use super::stats::Stats;
+use super::stop::Stop;
+use crate::transport::Stream;
 
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -25,40 +26,17 @@ pub(super) struct Hub {
     pub(super) list: Arc<ClientList>,
     /// In room mode only.
     pub(super) room: Option<Room>,
-    /// So many bytes are gathered before they are given to those they are for.
-    pub(super) batch: usize,
-    /// The answer to `help`.
+    pub(super) counters: Arc<Counters>,
+    pub(super) stop: Arc<Stop>,
+    /// The reply to `help`, without its line end.
     pub(super) help: String,
-    pub(super) workers: Workers,
-    pub(super) counters: Counters,
+    /// This many bytes are gathered before they are given to those they are for.
+    pub(super) batch: usize,
     pub(super) started: Instant,
-    /// Since when it stops.
-    stopping: OnceLock<Instant>,
-    /// A byte into it ends the accept loop.
+    /// Connections from within the process that wait to be accepted.
+    arrivals: Mutex<Vec<Stream>>,
+    /// A byte into it wakes the accept loop.
     waker: UnixStream,
-}
-
-/// What `stats` tells, besides the list and the room.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) accepted: AtomicU64,
-    pub(super) refused: AtomicU64,
-    pub(super) evicted: AtomicU64,
-    pub(super) lines_in: AtomicU64,
-    pub(super) lines_out: AtomicU64,
-    pub(super) bytes_in: AtomicU64,
-    pub(super) bytes_out: AtomicU64,
-}
-
-impl Counters {
-    pub(super) fn add(counter: &AtomicU64, count: u64) {
-        counter.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(super) fn add_sent(&self, sent: Sent) {
-        Counters::add(&self.lines_out, sent.lines);
-        Counters::add(&self.bytes_out, sent.bytes);
-    }
 }
 
 impl Hub {
@@ -66,26 +44,25 @@ impl Hub {
         waker.set_nonblocking(true)?;
         let limits = &config.limits;
         let is_room = config.mode == Mode::Room;
-        let list = ClientList::new(limits.max_clients, limits.send_max(is_room));
-        let batch = limits.batch(is_room);
+        let (counters, stop) = (Arc::<Counters>::default(), Arc::new(Stop::new(limits)));
+        let list = ClientList::new(limits.max_clients, limits.write_max(is_room), Arc::clone(&counters));
         let room = match config.mode {
             Mode::Echo => None,
-            Mode::Room => Some(Room::new(Arc::clone(&list), limits.max_backlog, batch)?),
+            Mode::Room => Some(Room::new(Arc::clone(&list), Arc::clone(&counters), Arc::clone(&stop), limits)?),
         };
-        let help = handlers::help_text(&config);
-        let (counters, stopping) = (Counters::default(), OnceLock::new());
+        let (help, batch) = (config.help(), limits.batch(is_room));
         Ok(Hub {
             token: config.token.take().map(Mutex::new),
-            config,
             list,
             room,
-            batch,
-            help,
-            workers: Workers::default(),
             counters,
+            stop,
+            help,
+            batch,
             started: Instant::now(),
-            stopping,
+            arrivals: Mutex::default(),
             waker,
+            config,
         })
     }
 
@@ -107,18 +84,17 @@ impl Hub {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.get().is_some()
+        self.stop.has_begun()
     }
 
     /// Ends the accept loop, and lets every session answer what has arrived and end.
     pub(super) fn stop(&self) {
-        let _ = self.stopping.set(Instant::now());
+        self.stop.begin();
         self.list.stop_reading();
         if let Some(room) = &self.room {
             room.wake();
         }
-        // It fails only when it is full of such bytes already.
-        let _ = (&self.waker).write(&[0]);
+        self.wake();
     }
 
     /// Ends every session at once.
@@ -129,47 +105,37 @@ impl Hub {
         }
     }
 
-    /// How long a reader may take nothing at all: `usually`, but less once the server stops.
-    pub(super) fn patience(&self, usually: Duration) -> Duration {
-        match self.stopping.get() {
-            None => usually,
-            Some(since) if since.elapsed() < *STOP_PATIENCE.end() => usually.min(*STOP_PATIENCE.end()),
-            Some(_) => usually.min(*STOP_PATIENCE.start()),
-        }
+    /// Lets the accept loop take a connection from within the process.
+    pub(super) fn arrive(&self, stream: Stream) {
+        lock(&self.arrivals).push(stream);
+        self.wake();
     }
 
-    /// How long a full reader may hold the room, and why it ends if it does for longer.
-    pub(super) fn stall_timeout(&self) -> (Duration, EndReason) {
-        let usually = self.config.limits.stall_timeout;
-        match self.is_stopping() {
-            false => (usually, EndReason::TooSlow),
-            true => (usually.min(*STOP_PATIENCE.end()), EndReason::ShuttingDown),
-        }
+    /// The connections from within the process that have not been accepted yet.
+    pub(super) fn arrivals(&self) -> Vec<Stream> {
+        std::mem::take(&mut *lock(&self.arrivals))
     }
 
-    /// Until when a stopping room lets its clients say what they have: half of the grace, so that the other
-    /// half is left for the last words.
-    pub(super) fn time_to_talk(&self) -> Instant {
-        self.stopping.get().copied().unwrap_or_else(Instant::now) + self.config.limits.grace / 2
+    /// Wakes the accept loop.
+    pub(super) fn wake(&self) {
+        // It fails only when it is full of such bytes already.
+        let _ = (&self.waker).write(&[0]);
     }
 
-    /// The answer to `stats`, without its line end.
-    pub(super) fn stats(&self) -> String {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    pub(super) fn stats(&self) -> Stats {
         let counters = &self.counters;
-        format!(
-            "stats: mode={} uptime={} clients={} accepted={} refused={} evicted={} \
-             lines-in={} lines-out={} bytes-in={} bytes-out={}",
-            self.config.mode,
-            self.started.elapsed().as_secs(),
-            self.list.len(),
-            count(&counters.accepted),
-            count(&counters.refused),
-            count(&counters.evicted) + self.room.as_ref().map_or(0, Room::evicted),
-            count(&counters.lines_in),
-            count(&counters.lines_out),
-            count(&counters.bytes_in),
-            count(&counters.bytes_out),
-        )
+        Stats {
+            mode: self.config.mode,
+            uptime: self.started.elapsed(),
+            clients: self.list.len(),
+            accepted: counters.accepted.get(),
+            refused: counters.refused.get(),
+            evicted: counters.evicted.get(),
+            lines_in: counters.lines_in.get(),
+            lines_out: counters.lines_out.get(),
+            bytes_in: counters.bytes_in.get(),
+            bytes_out: counters.bytes_out.get(),
+            asked: counters.asked.get(),
+        }
     }
 }

@@ -1,28 +1,34 @@
 //! What waits to be written to one client.
 //!
-//! Bytes go to the socket at once as far as it takes them; only the rest waits here, in order. Nothing
-//! here blocks but [`Outbox::drain`], which a client's own thread calls. How much may wait is decided by
-//! the callers (session and room). The lock is the innermost of all: no other is taken under it, and the
-//! sends under it never wait.
+//! Bytes go to the socket at once as far as it takes them; the rest waits here, in order. Only
+//! [`Outbox::drain`], which a client's own thread calls, ever blocks. How much may wait is up to the callers
+//! (speaker and room). The lock is the innermost of all: no other is taken under it, and the sends under it
+//! never wait.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use super::clock::Clock;
+use super::counters::{Counters, Traffic};
 use super::lock;
-use crate::limits::WRITE_TICK;
+use crate::limits::{WRITE_BEHIND_MAX, WRITE_TICK};
 use crate::os::{self, Wait};
 use crate::transport::Stream;
 
-/// Above this an empty buffer is given back.
+/// An empty buffer with more capacity than this is given back.
 const KEPT: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
     stream: Stream,
-    /// So much goes into one write at most.
-    send_max: usize,
+    /// The most that goes into one write.
+    write_max: usize,
+    /// The same while the peer is behind. A Unix socket shows that its peer reads only when the peer has read
+    /// all of a write, and a slow reader must be seen to read.
+    write_behind: usize,
+    counters: Arc<Counters>,
     waiting: Mutex<Waiting>,
 }
 
@@ -31,59 +37,59 @@ struct Waiting {
     /// What comes before `start` is sent already.
     bytes: Vec<u8>,
     start: usize,
+    /// Whether the socket has not taken all of the last write.
+    behind: bool,
     /// Whether the last byte that the socket took was not the end of a line.
     mid_line: bool,
-    /// Bytes and lines that were ever put in.
-    total: Sent,
-}
-
-/// Bytes and lines on their way to clients.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Sent {
-    pub(super) lines: u64,
-    pub(super) bytes: u64,
-}
-
-impl std::ops::Add for Sent {
-    type Output = Sent;
-
-    fn add(self, other: Sent) -> Sent {
-        Sent { lines: self.lines + other.lines, bytes: self.bytes + other.bytes }
-    }
+    /// What the socket has ever taken.
+    taken: Traffic,
 }
 
 /// Why an outbox cannot be emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DrainError {
-    /// The peer took nothing for as long as it may.
+    /// The peer took no byte for as long as it may.
     TooSlow,
     /// The connection is broken.
     Broken,
 }
 
 impl Outbox {
-    pub(super) fn new(stream: Stream, send_max: usize) -> Outbox {
-        Outbox { stream, send_max, waiting: Mutex::default() }
+    /// `write_max` is the most that goes into one write to a Unix socket.
+    pub(super) fn new(stream: Stream, write_max: usize, counters: Arc<Counters>) -> Outbox {
+        let (write_max, write_behind) = match stream {
+            Stream::Unix(_) => (write_max, write_max.min(WRITE_BEHIND_MAX)),
+            Stream::Tcp(_) => (usize::MAX, usize::MAX),
+        };
+        Outbox { stream, write_max, write_behind, counters, waiting: Mutex::default() }
     }
 
     pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }
 
-    /// Sends `bytes`, which hold so many lines, behind what waits already. Returns how many bytes wait now.
+    /// Sends `bytes`, which hold `lines` lines, behind what waits already. Returns how many bytes wait now.
     pub(super) fn push(&self, bytes: &[u8], lines: u64) -> io::Result<usize> {
         let mut waiting = lock(&self.waiting);
-        waiting.total.bytes += bytes.len() as u64;
-        waiting.total.lines += lines;
-        waiting.send(self)?;
-        let sent = if waiting.is_empty() { waiting.send_from(bytes, self)? } else { 0 };
+        waiting.send_waiting(self)?;
+        let sent = if waiting.is_empty() { waiting.send(bytes, Some(lines), self)? } else { 0 };
         waiting.bytes.extend_from_slice(&bytes[sent..]);
         Ok(waiting.len())
     }
 
+    /// Puts bytes behind what waits already, without sending: more is to come, and [`Outbox::flush`] then.
+    pub(super) fn hold(&self, pieces: &[&[u8]]) {
+        let mut waiting = lock(&self.waiting);
+        for piece in pieces {
+            waiting.bytes.extend_from_slice(piece);
+        }
+    }
+
     /// Sends what waits, as far as the socket takes it. Returns how many bytes wait now.
     pub(super) fn flush(&self) -> io::Result<usize> {
-        self.push(&[], 0)
+        let mut waiting = lock(&self.waiting);
+        waiting.send_waiting(self)?;
+        Ok(waiting.len())
     }
 
     /// How many bytes wait.
@@ -91,47 +97,48 @@ impl Outbox {
         lock(&self.waiting).len()
     }
 
-    /// All that was ever sent or put in wait.
-    pub(super) fn total(&self) -> Sent {
-        lock(&self.waiting).total
+    /// What the socket has ever taken.
+    pub(super) fn taken(&self) -> Traffic {
+        lock(&self.waiting).taken
     }
 
     /// How far the peer has read, as far as can be seen from here: a number that changes as long as it
-    /// does. (For Unix sockets the kernel counts its own overhead in, so it is not a number of bytes.)
+    /// does. (For Unix sockets the kernel counts its own overhead too, so it is not a number of bytes.)
     pub(super) fn progress(&self) -> u64 {
         let waiting = lock(&self.waiting);
-        waiting.total.bytes.wrapping_sub((waiting.len() + os::untaken(self.stream.as_fd())) as u64)
+        waiting.taken.bytes.wrapping_sub(os::untaken(self.stream.as_fd()) as u64)
     }
 
-    /// Waits until everything is sent. `patience` is asked, again and again, how long the peer may take
-    /// nothing at all.
+    /// Waits until everything is sent. `patience` is asked, again and again, how long the peer may take no
+    /// byte; only time in which this process ran counts.
     pub(super) fn drain(&self, patience: impl Fn() -> Duration) -> Result<(), DrainError> {
+        let mut clock = Clock::start();
         let mut before = None;
-        let mut since = Instant::now();
+        let mut since = Duration::ZERO;
         loop {
             match self.flush() {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 Err(_) => return Err(DrainError::Broken),
             }
-            let now = Some(self.progress());
+            let (now, ran) = (Some(self.progress()), clock.tick());
             if now != before {
                 before = now;
-                since = Instant::now();
+                since = ran;
             }
             // A patience of 0 is over even for a peer that has just taken something.
-            if since.elapsed() >= patience() {
+            if ran - since >= patience() {
                 return Err(DrainError::TooSlow);
             }
             os::poll(&mut [Wait::writable(self.stream.as_fd())], Some(WRITE_TICK));
         }
     }
 
-    /// Throws away what waits, but for the rest of a line whose beginning is sent already.
+    /// Throws away what waits, except for the rest of a line whose beginning has been sent.
     pub(super) fn discard(&self) {
         let mut waiting = lock(&self.waiting);
         let rest = &waiting.bytes[waiting.start..];
-        let keep = match rest.iter().position(|byte| *byte == b'\n') {
+        let keep = match os::find(b'\n', rest) {
             Some(end) if waiting.mid_line => end + 1,
             _ => 0,
         };
@@ -150,12 +157,12 @@ impl Waiting {
     }
 
     /// Sends of the buffer what the socket takes.
-    fn send(&mut self, outbox: &Outbox) -> io::Result<()> {
+    fn send_waiting(&mut self, outbox: &Outbox) -> io::Result<()> {
         if self.is_empty() {
             return Ok(());
         }
         let mut bytes = std::mem::take(&mut self.bytes);
-        let sent = self.send_from(&bytes[self.start..], outbox);
+        let sent = self.send(&bytes[self.start..], None, outbox);
         self.start += sent.as_ref().copied().unwrap_or(0);
         if self.start == bytes.len() {
             self.start = 0;
@@ -172,21 +179,125 @@ impl Waiting {
         sent.map(drop)
     }
 
-    /// Sends of `bytes` what the socket takes; returns how many.
-    fn send_from(&mut self, bytes: &[u8], outbox: &Outbox) -> io::Result<usize> {
+    /// Sends of `bytes`, which hold `lines` lines if that is known, what the socket takes. Returns how many.
+    fn send(&mut self, bytes: &[u8], lines: Option<u64>, outbox: &Outbox) -> io::Result<usize> {
         let mut sent = 0;
+        let mut failed = Ok(());
         while sent < bytes.len() {
-            let end = bytes.len().min(sent + outbox.send_max);
-            match os::send_now(outbox.stream.as_fd(), &bytes[sent..end]) {
-                Ok(count) => {
-                    sent += count;
-                    self.mid_line = bytes[sent - 1] != b'\n';
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            let size = if self.behind { outbox.write_behind } else { outbox.write_max };
+            let piece = &bytes[sent..bytes.len().min(sent.saturating_add(size))];
+            let known = lines.filter(|_| piece.len() == bytes.len());
+            let count = Traffic { lines: known.unwrap_or_else(|| count_lines(piece)), bytes: piece.len() as u64 };
+            outbox.counters.add_out(count);
+            let result = os::send_now(outbox.stream.as_fd(), piece);
+            let taken = result.as_ref().copied().unwrap_or(0);
+            let left = &piece[taken..];
+            let left = Traffic { lines: if left.is_empty() { 0 } else { count_lines(left) }, bytes: left.len() as u64 };
+            outbox.counters.take_back_out(left);
+            self.taken.lines += count.lines.saturating_sub(left.lines);
+            self.taken.bytes += taken as u64;
+            if taken > 0 {
+                sent += taken;
+                self.mid_line = piece[taken - 1] != b'\n';
+            }
+            self.behind = taken < piece.len();
+            match result {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    failed = Err(error);
+                    break;
+                }
+                _ => {}
             }
         }
-        Ok(sent)
+        failed.map(|()| sent)
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    /// An outbox and its reader; the socket between them takes some hundred KiB.
+    fn outbox(write_max: usize) -> (Outbox, std::os::unix::net::UnixStream, Arc<Counters>) {
+        let (own, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let counters = Arc::<Counters>::default();
+        (Outbox::new(Stream::Unix(own), write_max, Arc::clone(&counters)), peer, counters)
+    }
+
+    /// Lines that tell their number.
+    fn lines(count: usize) -> Vec<u8> {
+        (0..count).flat_map(|number| format!("line {number}\r\n").into_bytes()).collect()
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_waits_in_order_and_counts_when_it_is_taken() {
+        let (outbox, mut peer, counters) = outbox(1 << 16);
+        let all = lines(200_000);
+        let (first, second) = all.split_at(all.len() / 2);
+        let cut = first.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let waiting = outbox.push(first, cut).unwrap();
+        assert!(waiting > 0 && waiting < first.len());
+        let taken = outbox.taken();
+        assert_eq!(taken.bytes, (first.len() - waiting) as u64);
+        assert_eq!((counters.bytes_out.get(), counters.lines_out.get()), (taken.bytes, taken.lines));
+        outbox.hold(&[second]);
+        assert_eq!(outbox.len(), waiting + second.len());
+        let mut seen = Vec::new();
+        let mut buffer = vec![0; 100_000];
+        while seen.len() < all.len() {
+            let count = peer.read(&mut buffer).unwrap();
+            seen.extend_from_slice(&buffer[..count]);
+            outbox.flush().unwrap();
+        }
+        assert!(seen == all);
+        assert_eq!(outbox.taken(), Traffic { lines: 200_000, bytes: all.len() as u64 });
+        assert_eq!((counters.bytes_out.get(), counters.lines_out.get()), (all.len() as u64, 200_000));
+    }
+
+    #[test]
+    fn only_the_rest_of_a_line_that_has_begun_outlives_a_discard() {
+        let (outbox, mut peer, _) = outbox(7);
+        outbox.stream().set_write_timeout(None).unwrap();
+        let all = lines(200_000);
+        outbox.push(&all, 200_000).unwrap();
+        outbox.discard();
+        let rest = outbox.len();
+        assert!(rest < "line 199999\r\n".len());
+        outbox.hold(&[b"end\r\n"]);
+        let mut seen = Vec::new();
+        let mut buffer = vec![0; 100_000];
+        while !seen.ends_with(b"end\r\n") {
+            let count = peer.read(&mut buffer).unwrap();
+            seen.extend_from_slice(&buffer[..count]);
+            outbox.flush().unwrap();
+        }
+        let seen = seen.strip_suffix(b"end\r\n").unwrap();
+        assert!(seen.ends_with(b"\r\n") && all.starts_with(seen));
+    }
+
+    #[test]
+    fn draining_ends_when_the_peer_takes_no_byte_or_is_gone() {
+        let (outbox, peer, _) = outbox(1 << 16);
+        outbox.push(&lines(200_000), 200_000).unwrap();
+        assert_eq!(outbox.drain(|| Duration::from_millis(60)), Err(DrainError::TooSlow));
+        drop(peer);
+        assert_eq!(outbox.drain(|| Duration::from_secs(60)), Err(DrainError::Broken));
+    }
+
+    #[test]
+    fn an_emptied_buffer_is_given_back() {
+        let (outbox, mut peer, _) = outbox(1 << 16);
+        outbox.hold(&[&lines(5000)]);
+        outbox.flush().unwrap();
+        let mut buffer = vec![0; 100_000];
+        assert!(peer.read(&mut buffer).unwrap() > 0);
+        assert_eq!(lock(&outbox.waiting).bytes.capacity(), 0);
     }
 }

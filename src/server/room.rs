@@ -1,190 +1,253 @@
-//! One order of lines for everybody, at the pace of the slowest reader that still reads.
+//! A room is a queue: everything that goes through it is an entry in one order.
 //!
-//! Who has something to say takes a [`Turn`], one at a time, and gives its piece to each reader's outbox;
-//! that never blocks. A turn is had only while all readers of the piece have room for it. If one has not,
-//! a pause begins: who has something for it waits until it is under half of its backlog again. One thread,
-//! the room's writer, empties the outboxes of all readers that are behind, ends the pause, and drops those
-//! who let it reach the stall timeout. Lock order: `order`, then `pieces`, the client list's, an outbox's.
-//! Nothing waits while it holds one of them.
+//! Sessions [submit](Room::submit) what their clients say as batches. Whoever finds the room idle delivers until
+//! the queue is empty or its share is done, and then hands over to the room's writer, a thread of its own. A
+//! session waits only while the queue has no room for its batch: this is how readers hold senders back. When
+//! a reader has no room for the next entry, delivery pauses; the writer empties outboxes, ends the pause or the
+//! readers that the rule in `pause` finds too slow, and goes on.
+//!
+//! `batch` is what is submitted, `delivery` what is done with it, `pause` the rule for slow readers. Lock order:
+//! `delivery`, then `queue`, the client list's, an outbox's. Nothing waits for a client while it holds one.
+
+mod batch;
+mod delivery;
+pub(super) mod pause;
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::client_list::{Client, ClientList};
+pub(super) use batch::{Batch, Kind};
+use delivery::{Delivery, Full, Surroundings};
+use pause::{Rule, Verdict, Watch};
+
+use super::client_list::ClientList;
+use super::clock::Clock;
+use super::counters::Counters;
 use super::ending::EndReason;
 use super::lock;
-use super::outbox::Sent;
-use crate::limits::PAUSE_TICK;
+use super::member::Member;
+use super::stop::Stop;
+use crate::limits::{Limits, PAUSE_TICK, SHARE};
 use crate::os::{self, Wait};
 
 #[derive(Debug)]
 pub(super) struct Room {
-    list: Arc<ClientList>,
-    max_backlog: usize,
-    order: Mutex<Order>,
-    /// What senders have for everyone, until one of them has its turn and gives all of it.
-    pieces: Mutex<Pieces>,
-    /// So many bytes may be gathered there.
-    longest_piece: usize,
-    /// Notified when readers have room again or are gone.
-    resumed: Condvar,
-    /// Readers dropped as too slow.
-    evicted: AtomicU64,
+    around: Surroundings,
+    /// How many bytes may wait in the queue, unless one batch alone is longer.
+    limit: usize,
+    queue: Mutex<Queue>,
+    /// Notified when the queue has room again, something was delivered, or a client was ended.
+    changed: Condvar,
+    /// The number of the last batch that was delivered. Written under the queue's lock.
+    delivered: AtomicU64,
+    delivery: Mutex<Delivering>,
+    closed: AtomicBool,
     /// A byte into the first wakes the writer, which waits for the second beside the sockets.
     wake: (UnixStream, UnixStream),
 }
 
-/// Who holds this decides what comes next.
 #[derive(Debug, Default)]
-struct Order {
-    /// Readers for whom something waits.
-    behind: Vec<Arc<Client>>,
-    /// Readers that hold the room.
-    full: Vec<Full>,
-    /// Those behind when the pause began, and how far they had read.
-    watched: Vec<(Arc<Client>, u64)>,
-    /// The number of the last piece that was given.
-    given: u64,
-    closed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Pieces {
-    bytes: Vec<u8>,
-    lines: u64,
-    /// The number of the last piece that was put in, and whose it was.
+struct Queue {
+    batch: Batch,
+    /// The number of the last batch that was submitted, and whose it was.
     last: u64,
     sender: u64,
-}
-
-#[derive(Debug)]
-struct Full {
-    client: Arc<Client>,
-    since: Instant,
-    /// So much waited then.
+    /// Somebody delivers, or will when the pause is over.
+    busy: bool,
+    /// Sessions that wait for `changed`.
     waiting: usize,
 }
 
-/// Whom a piece is for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Audience<'a> {
-    Everyone,
-    One(&'a Arc<Client>),
-    Both(&'a Arc<Client>, &'a Arc<Client>),
-}
-
-impl Audience<'_> {
-    fn contains(self, client: &Arc<Client>) -> bool {
-        match self {
-            Audience::Everyone => client.hears(),
-            Audience::One(one) => Arc::ptr_eq(one, client),
-            Audience::Both(one, other) => Arc::ptr_eq(one, client) || Arc::ptr_eq(other, client),
-        }
+impl Queue {
+    fn has_room(&self, length: usize, limit: usize) -> bool {
+        self.batch.is_empty() || self.batch.len() + length <= limit
     }
 }
 
+#[derive(Debug, Default)]
+struct Delivering {
+    delivery: Delivery,
+    /// The number of the last batch in the chunk that is being delivered.
+    last: u64,
+    pause: Option<Pause>,
+    /// The writer is to go on.
+    handed_over: bool,
+}
+
+/// Why delivery waits, and for which readers.
+#[derive(Debug)]
+struct Pause {
+    clock: Clock,
+    full: Vec<(Arc<Member>, Watch)>,
+    /// Other readers with something that waits, and how far they had read when the pause began.
+    behind: Vec<(Arc<Member>, u64)>,
+}
+
 impl Room {
-    pub(super) fn new(list: Arc<ClientList>, max_backlog: usize, longest_piece: usize) -> io::Result<Room> {
+    pub(super) fn new(
+        list: Arc<ClientList>,
+        counters: Arc<Counters>,
+        stop: Arc<Stop>,
+        limits: &Limits,
+    ) -> io::Result<Room> {
         let wake = UnixStream::pair()?;
         wake.0.set_nonblocking(true)?;
         Ok(Room {
-            list,
-            max_backlog,
-            order: Mutex::default(),
-            pieces: Mutex::default(),
-            longest_piece,
-            resumed: Condvar::new(),
-            evicted: AtomicU64::new(0),
+            around: Surroundings { list, counters, stop, max_backlog: limits.max_backlog },
+            limit: limits.room_queue(),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            delivered: AtomicU64::new(0),
+            delivery: Mutex::default(),
+            closed: AtomicBool::new(false),
             wake,
         })
     }
 
-    pub(super) fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
-    }
-
-    /// Waits until everyone in the audience has room for so many bytes more. `Err` says why the sender
-    /// ends, if it does meanwhile: it may itself be the reader that is too slow.
-    pub(super) fn turn(&self, sender: &Client, audience: Audience<'_>, length: usize) -> Result<Turn<'_>, EndReason> {
-        let mut order = lock(&self.order);
-        loop {
+    /// Puts a batch into the queue, and delivers if nobody else does. Waits while the queue has no room for it,
+    /// which the last words of a client never do. Returns the number of the batch, which is then empty; `Err`
+    /// says why the sender ends, if it does meanwhile: it may itself be the reader that is too slow.
+    pub(super) fn submit(&self, sender: &Member, batch: &mut Batch, last_words: bool) -> Result<u64, EndReason> {
+        let mut queue = lock(&self.queue);
+        let length = batch.len();
+        while !last_words && (sender.end_reason().is_some() || !queue.has_room(length, self.limit)) {
             if let Some(reason) = sender.end_reason() {
                 return Err(reason);
             }
-            if !self.must_wait(&mut order, audience, length) {
-                return Ok(Turn { room: self, order });
+            queue = self.wait(queue);
+        }
+        let is_message = batch.only(Kind::Everyone).is_some();
+        queue.batch.append(batch);
+        queue.last += 1;
+        let number = queue.last;
+        let others = std::mem::replace(&mut queue.sender, sender.id) != sender.id;
+        let idle = !std::mem::replace(&mut queue.busy, true);
+        drop(queue);
+        if idle {
+            if others && is_message {
+                // Senders that are ready to run add theirs now, which saves a write to each reader.
+                thread::yield_now();
             }
-            order = self.resumed.wait(order).unwrap_or_else(PoisonError::into_inner);
+            self.deliver(lock(&self.delivery));
+        }
+        Ok(number)
+    }
+
+    fn wait<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
+        queue.waiting += 1;
+        queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue.waiting -= 1;
+        queue
+    }
+
+    /// Whether the batch with this number has been delivered.
+    pub(super) fn has_delivered(&self, number: u64) -> bool {
+        self.delivered.load(Ordering::Acquire) >= number
+    }
+
+    /// Waits until the batch with this number has been delivered. `Err` if the sender ends meanwhile.
+    pub(super) fn wait_until_delivered(&self, number: u64, sender: &Member) -> Result<(), EndReason> {
+        if self.has_delivered(number) {
+            return Ok(());
+        }
+        let mut queue = lock(&self.queue);
+        while !self.has_delivered(number) {
+            if let Some(reason) = sender.end_reason() {
+                return Err(reason);
+            }
+            queue = self.wait(queue);
+        }
+        Ok(())
+    }
+
+    /// Gives a client replies that nothing of its own waits before. Only itself waits if it has no room.
+    pub(super) fn reply(&self, member: &Arc<Member>, lines: &[u8], count: u64) -> Result<(), EndReason> {
+        if !self.around.has_room(member, lines.len()) {
+            self.wait_for_room(member)?;
+        }
+        match member.outbox.push(lines, count) {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                lock(&self.delivery).delivery.put_behind(member);
+                self.wake_writer();
+                Ok(())
+            }
+            Err(_) => Err(member.end_reason().unwrap_or(EndReason::NetworkError)),
         }
     }
 
-    /// A turn for what cannot wait: that a client is gone. It is short, and comes once for each. If the
-    /// client ended while it waited for its turn, what it had to say comes first.
-    pub(super) fn turn_at_once(&self, client: &Client) -> (Turn<'_>, Sent) {
-        let mut turn = Turn { room: self, order: lock(&self.order) };
-        let sent = if client.end_reason().is_some() { turn.say_pieces() } else { Sent::default() };
-        (turn, sent)
+    /// Waits until no more than half of a client's backlog waits, by the same rule as in a pause.
+    fn wait_for_room(&self, member: &Arc<Member>) -> Result<(), EndReason> {
+        let mut clock = Clock::start();
+        let mut watch = Watch::begin(Duration::ZERO, member.outbox.taken().bytes);
+        loop {
+            let waiting = member.outbox.flush();
+            if let Some(reason) = member.end_reason() {
+                return Err(reason);
+            }
+            match waiting {
+                Ok(waiting) if waiting <= self.around.max_backlog / 2 => return Ok(()),
+                Ok(_) => {}
+                Err(_) => return Err(EndReason::NetworkError),
+            }
+            let (rule, reason) = self.rule();
+            if watch.judge(clock.tick(), member.outbox.taken().bytes, rule) == Verdict::TooSlow {
+                self.evict(member, reason);
+                return Err(reason);
+            }
+            os::poll(&mut [Wait::writable(member.outbox.stream().as_fd())], Some(PAUSE_TICK));
+        }
     }
 
-    /// Says a piece of so many lines to everyone. What several senders have at the same time goes as one
-    /// piece, which saves a write to each reader. Returns what was sent, which may be nothing: then another
-    /// sender has sent it along.
-    pub(super) fn say(&self, sender: &Client, piece: &[u8], lines: u64) -> Result<Sent, EndReason> {
-        let mut pieces = lock(&self.pieces);
-        if pieces.bytes.len() + piece.len() > self.longest_piece {
-            drop(pieces);
-            let mut turn = self.turn(sender, Audience::Everyone, self.longest_piece + piece.len())?;
-            return Ok(turn.say_pieces() + turn.say(Audience::Everyone, piece, lines));
-        }
-        pieces.bytes.extend_from_slice(piece);
-        pieces.lines += lines;
-        pieces.last += 1;
-        let number = pieces.last;
-        let others = std::mem::replace(&mut pieces.sender, sender.id) != sender.id;
-        drop(pieces);
-        if others {
-            // Senders that are ready to run add theirs now.
-            thread::yield_now();
-        }
-        let mut turn = self.turn(sender, Audience::Everyone, self.longest_piece)?;
-        Ok(if turn.order.given < number { turn.say_pieces() } else { Sent::default() })
-    }
-
-    /// Whether a reader has no room for so many bytes; each such reader holds the room from now on.
-    fn must_wait(&self, order: &mut Order, audience: Audience<'_>, length: usize) -> bool {
-        let now = Instant::now();
-        let paused = !order.full.is_empty();
-        for client in order.behind.iter().filter(|client| audience.contains(client)) {
-            let waiting = client.outbox.len();
-            // At half or below a reader takes a piece of any length: one longer than the whole backlog
-            // could never be sent otherwise.
-            let fits = waiting + length <= self.max_backlog || waiting <= self.max_backlog / 2;
-            let holds = order.full.iter().any(|full| Arc::ptr_eq(&full.client, client));
-            if !fits && !holds && client.end_reason().is_none() {
-                order.full.push(Full { client: Arc::clone(client), since: now, waiting });
+    /// Delivers chunk by chunk until the queue is empty, a reader has no room, or the share is done.
+    fn deliver(&self, mut delivering: MutexGuard<'_, Delivering>) {
+        delivering.delivery.work = 0;
+        loop {
+            let Delivering { delivery, .. } = &mut *delivering;
+            if let Err(Full(full)) = delivery.proceed(&self.around) {
+                delivering.begin_pause(full);
+                return self.wake_writer();
+            }
+            if std::mem::take(&mut delivery.behind_grew) {
+                self.wake_writer();
+            }
+            let mut queue = lock(&self.queue);
+            self.delivered.store(delivering.last, Ordering::Release);
+            if queue.waiting > 0 {
+                self.changed.notify_all();
+            }
+            if queue.batch.is_empty() {
+                queue.busy = false;
+                let mut nothing = Batch::default();
+                delivering.delivery.load(&mut nothing);
+                return;
+            }
+            delivering.delivery.load(&mut queue.batch);
+            delivering.last = queue.last;
+            drop(queue);
+            if delivering.delivery.work >= SHARE {
+                delivering.handed_over = true;
+                return self.wake_writer();
             }
         }
-        if !paused && !order.full.is_empty() {
-            order.watched = order.behind.iter().map(|client| (Arc::clone(client), client.outbox.progress())).collect();
-            self.wake_writer();
-        }
-        order.full.iter().any(|full| audience.contains(&full.client))
     }
 
-    /// Wakes the writer, and all who wait for a turn.
+    /// Wakes the writer, and all sessions that wait.
     pub(super) fn wake(&self) {
         self.wake_writer();
-        self.resumed.notify_all();
+        // Under the lock, so that nobody is just between looking and waiting.
+        let _queue = lock(&self.queue);
+        self.changed.notify_all();
     }
 
     /// Ends the writer.
     pub(super) fn close(&self) {
-        lock(&self.order).closed = true;
+        self.closed.store(true, Ordering::SeqCst);
         self.wake_writer();
     }
 
@@ -193,141 +256,96 @@ impl Room {
         let _ = (&self.wake.0).write(&[0]);
     }
 
-    /// The writer: empties outboxes until the room is closed. `stall_timeout` tells how long a full reader
-    /// may hold the room, and why it ends if it does for longer.
-    pub(super) fn write_what_waits(&self, stall_timeout: impl Fn() -> (Duration, EndReason)) {
+    /// The writer: empties outboxes, ends pauses and goes on with delivery, until the room is closed.
+    pub(super) fn write_what_waits(&self) {
         let mut scratch = [0; 64];
-        loop {
-            let (behind, paused) = {
-                let order = lock(&self.order);
-                if order.closed {
-                    return;
-                }
-                (order.behind.clone(), !order.full.is_empty())
+        while !self.closed.load(Ordering::SeqCst) {
+            let (behind, paused, at_once) = {
+                let delivering = lock(&self.delivery);
+                (delivering.delivery.behind.clone(), delivering.pause.is_some(), delivering.handed_over)
             };
             let mut waits = vec![Wait::readable(self.wake.1.as_fd())];
-            waits.extend(behind.iter().map(|client| Wait::writable(client.outbox.stream().as_fd())));
-            os::poll(&mut waits, paused.then_some(PAUSE_TICK));
+            waits.extend(behind.iter().map(|member| Wait::writable(member.outbox.stream().as_fd())));
+            let timeout = if at_once { Some(Duration::ZERO) } else { paused.then_some(PAUSE_TICK) };
+            os::poll(&mut waits, timeout);
             if waits[0].is_ready() {
                 let _ = os::receive_now(self.wake.1.as_fd(), &mut scratch);
             }
-            for (client, wait) in behind.iter().zip(&waits[1..]) {
+            for (member, wait) in behind.iter().zip(&waits[1..]) {
                 // During a pause all are tried: a socket is reported writable late, when a third is free.
-                if (paused || wait.is_ready()) && client.outbox.flush().is_err() {
-                    client.end(EndReason::NetworkError);
+                if (paused || wait.is_ready()) && member.outbox.flush().is_err() {
+                    member.end(EndReason::NetworkError);
                 }
             }
-            self.tidy(&mut lock(&self.order), stall_timeout());
+            let mut delivering = lock(&self.delivery);
+            delivering.delivery.behind.retain(|member| {
+                let stays = member.end_reason().is_none() && member.outbox.len() > 0;
+                member.behind.store(stays, Ordering::Relaxed);
+                stays
+            });
+            let resumed = delivering.pause.is_some() && self.is_pause_over(&mut delivering);
+            if resumed || std::mem::take(&mut delivering.handed_over) {
+                self.deliver(delivering);
+            }
         }
     }
 
-    /// Forgets who is no longer behind, ends the pause or those who made it too long.
-    fn tidy(&self, order: &mut Order, (stall_timeout, reason): (Duration, EndReason)) {
-        order.behind.retain(|client| client.end_reason().is_none() && client.outbox.len() > 0);
-        let before = order.full.len();
-        if before == 0 {
-            return;
-        }
+    /// Ends readers that are too slow. Returns whether nobody holds the room any more.
+    fn is_pause_over(&self, delivering: &mut Delivering) -> bool {
+        let Some(pause) = &mut delivering.pause else { return true };
+        let ran = pause.clock.tick();
+        let (rule, reason) = self.rule();
         let mut evicted = false;
-        order.full.retain(|full| full.client.end_reason().is_none() && full.client.outbox.len() > self.max_backlog / 2);
-        if order.full.iter().any(|full| full.since.elapsed() >= stall_timeout) {
-            for full in order.full.iter().filter(|full| self.has_stalled(full, stall_timeout)) {
-                evicted |= self.evict(&full.client, reason);
+        pause.full.retain_mut(|(member, watch)| {
+            if member.end_reason().is_some() || member.outbox.len() <= self.around.max_backlog / 2 {
+                return false;
             }
+            let too_slow = watch.judge(ran, member.outbox.taken().bytes, rule) == Verdict::TooSlow;
+            evicted |= too_slow && self.evict(member, reason);
+            !too_slow
+        });
+        if ran >= rule.stall_timeout {
             // Readers that have stopped cost the others one pause in all, not one each.
-            for (client, progress) in order.watched.drain(..) {
-                if client.outbox.len() > 0 && client.outbox.progress() == progress {
-                    evicted |= self.evict(&client, reason);
+            for (member, progress) in pause.behind.drain(..) {
+                if member.outbox.len() > 0 && member.outbox.progress() == progress {
+                    evicted |= self.evict(&member, reason);
                 }
             }
-            order.full.retain(|full| full.client.end_reason().is_none());
         }
-        if order.full.is_empty() {
-            order.watched.clear();
+        let over = pause.full.is_empty();
+        if over {
+            delivering.pause = None;
         }
-        // Some may wait for one reader alone, and some may be among those that were dropped.
-        if evicted || order.full.len() < before {
-            self.resumed.notify_all();
+        if evicted {
+            // Some may wait for the queue.
+            let _queue = lock(&self.queue);
+            self.changed.notify_all();
         }
+        over
     }
 
-    /// Whether a reader has held the room for too long. One that has taken half of what it should have gets
-    /// the same time once more: a system shows what its peer reads late, and many KiB at a time.
-    fn has_stalled(&self, full: &Full, stall_timeout: Duration) -> bool {
-        let held = full.since.elapsed();
-        let taken = full.waiting.saturating_sub(full.client.outbox.len());
-        held >= 2 * stall_timeout || held >= stall_timeout && taken < self.max_backlog / 4
+    fn rule(&self) -> (Rule, EndReason) {
+        let (stall_timeout, reason) = self.around.stop.stall_timeout();
+        (Rule { stall_timeout, max_backlog: self.around.max_backlog }, reason)
     }
 
-    fn evict(&self, client: &Client, reason: EndReason) -> bool {
-        let first = client.end(reason);
+    fn evict(&self, member: &Member, reason: EndReason) -> bool {
+        let first = member.end(reason);
         if first && reason == EndReason::TooSlow {
-            self.evicted.fetch_add(1, Ordering::Relaxed);
+            self.around.counters.evicted.add(1);
         }
         first
     }
 }
 
-/// The right to say something now.
-#[derive(Debug)]
-pub(super) struct Turn<'r> {
-    room: &'r Room,
-    order: MutexGuard<'r, Order>,
-}
-
-impl Turn<'_> {
-    /// Gives everyone what senders have gathered.
-    fn say_pieces(&mut self) -> Sent {
-        let mut pieces = lock(&self.room.pieces);
-        self.order.given = pieces.last;
-        let bytes = std::mem::take(&mut pieces.bytes);
-        let lines = std::mem::take(&mut pieces.lines);
-        drop(pieces);
-        if bytes.is_empty() {
-            return Sent::default();
-        }
-        let sent = self.say(Audience::Everyone, &bytes, lines);
-        let mut pieces = lock(&self.room.pieces);
-        if pieces.bytes.is_empty() {
-            pieces.bytes = bytes;
-            pieces.bytes.clear();
-        }
-        sent
-    }
-
-    /// Gives a piece of so many lines to everyone in the audience. Returns what that came to in all.
-    pub(super) fn say(&mut self, audience: Audience<'_>, piece: &[u8], lines: u64) -> Sent {
-        let mut readers = 0;
-        let mut give = |client: &Arc<Client>| {
-            readers += 1;
-            match client.outbox.push(piece, lines) {
-                Ok(0) => {}
-                Ok(_) => self.order.put_behind(client, self.room),
-                Err(_) => drop(client.end(EndReason::NetworkError)),
-            }
+impl Delivering {
+    fn begin_pause(&mut self, full: Vec<Arc<Member>>) {
+        let others = self.delivery.behind.iter().filter(|member| member.end_reason().is_none());
+        let behind = others.map(|member| (Arc::clone(member), member.outbox.progress())).collect();
+        let watch = |member: Arc<Member>| {
+            let watch = Watch::begin(Duration::ZERO, member.outbox.taken().bytes);
+            (member, watch)
         };
-        match audience {
-            Audience::Everyone => {
-                let everyone = self.room.list.everyone();
-                everyone.iter().filter(|client| client.hears() && client.end_reason().is_none()).for_each(give);
-            }
-            Audience::One(one) => give(one),
-            Audience::Both(one, other) => {
-                give(one);
-                if !Arc::ptr_eq(one, other) {
-                    give(other);
-                }
-            }
-        }
-        Sent { lines: readers * lines, bytes: readers * piece.len() as u64 }
-    }
-}
-
-impl Order {
-    fn put_behind(&mut self, client: &Arc<Client>, room: &Room) {
-        if !self.behind.iter().any(|other| Arc::ptr_eq(other, client)) {
-            self.behind.push(Arc::clone(client));
-            room.wake_writer();
-        }
+        self.pause = Some(Pause { clock: Clock::start(), full: full.into_iter().map(watch).collect(), behind });
     }
 }

@@ -1,84 +1,156 @@
-//! The threads that sessions run on: one for each client, and after it the next, if one comes soon.
+//! A pool of threads for jobs: one for each job that runs, and after it for the next, if one comes soon.
 //!
-//! Starting and ending a thread costs more than a short session does. So a thread that is done waits for a
-//! moment; a few may. The lock is held for a look only, and no other is taken under it.
+//! Starting and ending a thread costs more than a short job does, so a thread that is done waits for a moment;
+//! a few may. Knows nothing about its jobs but that they can be run. The lock is held for a look only, and no
+//! other is taken under it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::client_list::Place;
-use super::hub::Hub;
-use super::{lock, session};
+use super::lock;
 use crate::limits::{IDLE_THREAD_TIME, IDLE_THREADS, STACK_SIZE};
 
-#[derive(Debug, Default)]
-pub(super) struct Workers {
-    state: Mutex<State>,
-    /// Notified once for each place that is put in wait, and when the server stops.
+pub(super) struct Workers<J> {
+    pool: Arc<Pool<J>>,
+}
+
+struct Pool<J> {
+    run: Box<dyn Fn(J) + Send + Sync>,
+    state: Mutex<State<J>>,
+    /// Notified once for each job that is put in wait, and when the pool is dropped.
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
+struct State<J> {
     threads: usize,
+    /// How many have ever been started, for their names.
+    started: u64,
     idle: usize,
     /// Never more than there are idle threads.
-    places: VecDeque<Place>,
-    stopping: bool,
+    jobs: VecDeque<J>,
+    closed: bool,
 }
 
-impl Workers {
-    /// Lets a thread serve the client of a place. On error the place is given up.
-    pub(super) fn start(&self, hub: &Arc<Hub>, place: Place) -> io::Result<()> {
-        let mut state = lock(&self.state);
-        if state.idle > state.places.len() {
-            state.places.push_back(place);
+impl<J: Send + 'static> Workers<J> {
+    /// A pool whose threads run jobs with `run`.
+    pub(super) fn new(run: impl Fn(J) + Send + Sync + 'static) -> Workers<J> {
+        let state = State { threads: 0, started: 0, idle: 0, jobs: VecDeque::new(), closed: false };
+        let pool = Pool { run: Box::new(run), state: Mutex::new(state), changed: Condvar::new() };
+        Workers { pool: Arc::new(pool) }
+    }
+
+    /// Lets a thread run a job.
+    ///
+    /// # Errors
+    /// The system has no thread left. The job is dropped.
+    pub(super) fn start(&self, job: J) -> io::Result<()> {
+        let mut state = lock(&self.pool.state);
+        if state.idle > state.jobs.len() {
+            state.jobs.push_back(job);
             drop(state);
-            self.changed.notify_one();
+            self.pool.changed.notify_one();
             return Ok(());
         }
         state.threads += 1;
+        state.started += 1;
+        let name = format!("session-{}", state.started);
         drop(state);
-        let hub = Arc::clone(hub);
-        let name = format!("client-{}", place.client.id);
-        let thread = thread::Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || work(&hub, place));
-        thread.map(drop).inspect_err(|_| lock(&self.state).threads -= 1)
+        let pool = Arc::clone(&self.pool);
+        let thread = thread::Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || pool.work(job));
+        thread.map(drop).inspect_err(|_| lock(&self.pool.state).threads -= 1)
     }
 
     /// How many threads there are.
     pub(super) fn threads(&self) -> usize {
-        lock(&self.state).threads
+        lock(&self.pool.state).threads
+    }
+}
+
+impl<J> Drop for Workers<J> {
+    /// Lets idle threads end. Jobs that run go on.
+    fn drop(&mut self) {
+        lock(&self.pool.state).closed = true;
+        self.pool.changed.notify_all();
+    }
+}
+
+impl<J> Pool<J> {
+    fn work(&self, job: J) {
+        (self.run)(job);
+        while let Some(job) = self.next() {
+            (self.run)(job);
+        }
     }
 
-    /// Lets idle threads end.
-    pub(super) fn stop(&self) {
-        lock(&self.state).stopping = true;
-        self.changed.notify_all();
-    }
-
-    /// The next client for a thread that is done, if one comes soon.
-    fn next(&self) -> Option<Place> {
+    /// The next job for a thread that is done, if one comes soon.
+    fn next(&self) -> Option<J> {
         let mut state = lock(&self.state);
         if state.idle >= IDLE_THREADS {
             state.threads -= 1;
             return None;
         }
         state.idle += 1;
-        let waiting = |state: &mut State| state.places.is_empty() && !state.stopping;
+        let waiting = |state: &mut State<J>| state.jobs.is_empty() && !state.closed;
         let waited = self.changed.wait_timeout_while(state, IDLE_THREAD_TIME, waiting);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.idle -= 1;
-        let place = state.places.pop_front();
-        state.threads -= usize::from(place.is_none());
-        place
+        let job = state.jobs.pop_front();
+        state.threads -= usize::from(job.is_none());
+        job
     }
 }
 
-fn work(hub: &Hub, place: Place) {
-    session::run(hub, place);
-    while let Some(place) = hub.workers.next() {
-        session::run(hub, place);
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    fn wait_for(holds: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < DEADLINE);
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_done_takes_the_next_job() {
+        let (sender, receiver) = mpsc::channel();
+        let workers = Workers::new(move |job: u32| sender.send((job, thread::current().id())).unwrap());
+        workers.start(1).unwrap();
+        let (job, first) = receiver.recv_timeout(DEADLINE).unwrap();
+        assert_eq!(job, 1);
+        // It may have given up waiting on a busy machine; then there is another.
+        wait_for(|| lock(&workers.pool.state).idle == 1 || workers.threads() == 0);
+        workers.start(2).unwrap();
+        let (job, second) = receiver.recv_timeout(DEADLINE).unwrap();
+        assert_eq!(job, 2);
+        assert!(first == second || lock(&workers.pool.state).started == 2);
+        wait_for(|| workers.threads() == 0);
+    }
+
+    #[test]
+    fn jobs_that_run_at_the_same_time_have_a_thread_each_and_few_stay() {
+        const JOBS: usize = IDLE_THREADS + 8;
+        let barrier = Arc::new(std::sync::Barrier::new(JOBS));
+        let workers = Workers::new({
+            let barrier = Arc::clone(&barrier);
+            move |()| {
+                barrier.wait();
+            }
+        });
+        for _ in 0..JOBS {
+            workers.start(()).unwrap();
+        }
+        wait_for(|| workers.threads() <= IDLE_THREADS);
+        let pool = Arc::clone(&workers.pool);
+        drop(workers);
+        wait_for(|| lock(&pool.state).threads == 0);
     }
 }

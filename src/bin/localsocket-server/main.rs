@@ -73,6 +73,10 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Failure {
         match error {
             ServerError::Bind(_) | ServerError::System(_) => Failure::Other(error.to_string()),
+            ServerError::Remote(address) => Failure::Usage(UsageError(format!(
+                "{address} can be reached from other machines: give a token with --token-file PATH, or --allow-remote \
+                 if the network itself keeps strangers out, as the network of a container does"
+            ))),
             mistake => Failure::Usage(UsageError(mistake.to_string())),
         }
     }
@@ -97,7 +101,7 @@ fn bind(addresses: &[Address], config: Config) -> Result<Server, Failure> {
     Ok(match programs::inherited_sockets().map_err(Failure::Other)? {
         Some(sockets) => {
             info!("taking {} sockets from the service manager", sockets.len());
-            Server::from_inherited(sockets, config)?
+            Server::from_listeners(sockets, config)?
         }
         None => Server::bind(addresses, config)?,
     })

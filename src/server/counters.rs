@@ -1,0 +1,61 @@
+//! What `stats` reports besides the client list: plain counters, shared by all threads of a server.
+//!
+//! "Out" counts what sockets took. It is counted before the bytes are sent, so that a client holding its
+//! reply sees it in `stats`; what the socket did not take is taken back.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: Counter,
+    pub(super) refused: Counter,
+    pub(super) evicted: Counter,
+    pub(super) lines_in: Counter,
+    pub(super) bytes_in: Counter,
+    pub(super) lines_out: Counter,
+    pub(super) bytes_out: Counter,
+    /// Questions that were given to a client.
+    pub(super) asked: Counter,
+}
+
+/// A number that only its sum matters of: nothing else is ordered by it.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_back(&self, count: u64) {
+        self.0.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Lines and the bytes that they hold.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Traffic {
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+}
+
+impl Counters {
+    pub(super) fn add_out(&self, traffic: Traffic) {
+        self.lines_out.add(traffic.lines);
+        self.bytes_out.add(traffic.bytes);
+    }
+
+    pub(super) fn take_back_out(&self, traffic: Traffic) {
+        self.lines_out.take_back(traffic.lines);
+        self.bytes_out.take_back(traffic.bytes);
+    }
+
+    pub(super) fn add_in(&self, traffic: Traffic) {
+        self.lines_in.add(traffic.lines);
+        self.bytes_in.add(traffic.bytes);
+    }
+}

@@ -1,0 +1,118 @@
+//! The classic dialect: the bytes of the demo that the protocol comes from, for its clients, which send no
+//! line ends. What one read returns is one command, and replies have no end either. Errors are not reported.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+
+use super::input::Input;
+use crate::os;
+use crate::protocol::{self, NAME_MAX};
+use crate::server::ending::EndReason;
+use crate::server::speaker::{Outcome, Speaker};
+
+/// Serves commands to the end of the input.
+pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
+    let mut buffer = vec![0; speaker.hub.config.limits.max_line];
+    let mut input = Input::default();
+    let mut is_first = true;
+    loop {
+        let is_stopping = speaker.hub.is_stopping();
+        if is_stopping && os::unread(speaker.member.outbox.stream().as_fd()) == 0 {
+            return Err(EndReason::ShuttingDown);
+        }
+        let count = input.read(speaker, |mut stream| {
+            loop {
+                match stream.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    result => return result,
+                }
+            }
+        })?;
+        if count == 0 {
+            return if speaker.hub.is_stopping() { Err(EndReason::ShuttingDown) } else { Ok(()) };
+        }
+        if is_first && let Some(line) = first_line(&buffer[..count]) {
+            is_first = false;
+            check_protocol(line)?;
+        }
+        let command = without_line_ends(&mut buffer[..count]);
+        if !command.is_empty() {
+            speaker.heard.lines += 1;
+            run(speaker, command)?;
+        }
+        speaker.count();
+        speaker.flush()?;
+    }
+}
+
+/// What stands before the first line end, but for empty lines.
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty())
+}
+
+/// Moves the bytes that are no line ends to the front.
+fn without_line_ends(bytes: &mut [u8]) -> &[u8] {
+    let mut length = 0;
+    for index in 0..bytes.len() {
+        if !b"\r\n".contains(&bytes[index]) {
+            bytes[length] = bytes[index];
+            length += 1;
+        }
+    }
+    &bytes[..length]
+}
+
+/// Refuses what does not speak this dialect at all.
+fn check_protocol(first: &[u8]) -> Outcome {
+    if protocol::is_tls_hello(first) {
+        return Err(EndReason::LooksLikeTls);
+    }
+    if protocol::is_http_request(first) { Err(EndReason::LooksLikeHttp) } else { Ok(()) }
+}
+
+fn run(speaker: &mut Speaker<'_>, command: &[u8]) -> Outcome {
+    let mut parts = command.split(|byte| *byte == b':');
+    match (parts.next(), parts.next()) {
+        (Some(b"iam"), Some(name)) => {
+            speaker.note_name(&short(name));
+            let reply = speaker.own_line();
+            reply.extend_from_slice(name);
+            reply.extend_from_slice(b"has joined");
+        }
+        (Some(b"msg"), Some(text)) if !text.is_empty() => speaker.own_line().extend_from_slice(text),
+        (Some(b"quit"), _) => return Err(EndReason::Quit),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is kept of a name: as many characters as a name of the line dialect has.
+fn short(name: &[u8]) -> String {
+    let most = name.len().min(NAME_MAX * 4);
+    String::from_utf8_lossy(&name[..most]).chars().take(NAME_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_are_removed_wherever_they_stand() {
+        for (bytes, wanted) in [("msg:a\r\n", "msg:a"), ("\r\nms\ng:\ra", "msg:a"), ("\n", ""), ("a", "a")] {
+            assert_eq!(without_line_ends(&mut bytes.to_owned().into_bytes()), wanted.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_first_line_is_what_a_request_line_would_be() {
+        assert_eq!(first_line(b"\r\nGET / HTTP/1.1\r\nHost: x"), Some(&b"GET / HTTP/1.1"[..]));
+        assert_eq!(first_line(b"\n"), None);
+    }
+
+    #[test]
+    fn little_is_kept_of_a_long_name() {
+        assert_eq!(short("ä".repeat(1000).as_bytes()), "ä".repeat(NAME_MAX));
+        assert_eq!(short(&[0xff; 1000]).chars().count(), NAME_MAX);
+        assert_eq!(short(b"ada"), "ada");
+    }
+}

@@ -1,0 +1,120 @@
+//! The line dialect: cuts the input into lines and runs them as commands.
+
+use std::io::Read as _;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::input::Input;
+use crate::line::{Line, LineReader};
+use crate::os;
+use crate::protocol::{self, Refusal};
+use crate::server::ending::EndReason;
+use crate::server::handlers;
+use crate::server::speaker::{Outcome, Speaker};
+
+/// Serves lines to the end of the input.
+pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
+    let mut lines = Lines {
+        reader: LineReader::new(speaker.hub.config.limits.max_line),
+        input: Input::default(),
+        is_first: true,
+        speaker,
+    };
+    loop {
+        lines.run()?;
+        lines.speaker.count();
+        lines.speaker.flush()?;
+        if lines.wait_for_more()? {
+            continue;
+        }
+        return lines.run_last();
+    }
+}
+
+struct Lines<'s, 'h> {
+    reader: LineReader,
+    input: Input,
+    /// No line but empty ones has come yet.
+    is_first: bool,
+    speaker: &'s mut Speaker<'h>,
+}
+
+impl Lines<'_, '_> {
+    /// Runs all lines that are here.
+    fn run(&mut self) -> Outcome {
+        while let Some(line) = self.reader.next_line() {
+            run_line(self.speaker, line, &mut self.is_first)?;
+            if self.speaker.gathered() >= self.speaker.hub.batch {
+                self.speaker.flush()?;
+            }
+        }
+        if self.is_first && protocol::is_tls_hello(self.reader.pending()) {
+            return Err(EndReason::LooksLikeTls);
+        }
+        Ok(())
+    }
+
+    /// Runs what stands behind the last line end.
+    fn run_last(&mut self) -> Outcome {
+        self.reader.last_line().map_or(Ok(()), |line| run_line(self.speaker, line, &mut self.is_first))
+    }
+
+    /// Waits until more has arrived; false at the end of the input.
+    fn wait_for_more(&mut self) -> Result<bool, EndReason> {
+        if self.speaker.hub.is_stopping() {
+            return Err(self.answer_what_has_arrived());
+        }
+        let reader = &mut self.reader;
+        let count = self.input.read(self.speaker, |mut stream| reader.fill(&mut stream))?;
+        if self.speaker.hub.is_stopping() {
+            return Err(self.answer_what_has_arrived());
+        }
+        Ok(count > 0)
+    }
+
+    /// The server stops: answers the lines that are here, and no more of what may still be coming.
+    fn answer_what_has_arrived(&mut self) -> EndReason {
+        let member = Arc::clone(&self.speaker.member);
+        let stream = member.outbox.stream();
+        // Asked first: what comes later has not arrived in time.
+        let ended = member.has_ended();
+        let mut left = os::unread(stream.as_fd()) as u64;
+        loop {
+            if let Err(reason) = self.run() {
+                return reason;
+            }
+            match self.reader.fill(&mut { stream }.take(left)) {
+                Ok(count) if count > 0 => {
+                    left -= count as u64;
+                    self.speaker.heard.bytes += count as u64;
+                }
+                _ => break,
+            }
+        }
+        // Unless the peer has closed its half, more of a piece of a line may be under way.
+        let last = if ended { self.run_last() } else { Ok(()) };
+        last.err().unwrap_or(EndReason::ShuttingDown)
+    }
+}
+
+#[inline]
+fn run_line(speaker: &mut Speaker<'_>, line: Line<'_>, is_first: &mut bool) -> Outcome {
+    if line == Line::Text("") {
+        return Ok(());
+    }
+    speaker.heard.lines += 1;
+    if std::mem::take(is_first) {
+        if protocol::is_http_request(line.start()) {
+            return Err(EndReason::LooksLikeHttp);
+        }
+        if protocol::is_tls_hello(line.start()) {
+            return Err(EndReason::LooksLikeTls);
+        }
+    }
+    match line {
+        Line::Text(text) => handlers::run(speaker, text)?,
+        Line::NotUtf8(_) => speaker.refuse(Refusal::NotUtf8),
+        Line::TooLong(_) => speaker.refuse(Refusal::LineTooLong(speaker.hub.config.limits.max_line)),
+    }
+    Ok(())
+}

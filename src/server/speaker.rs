@@ -1,0 +1,249 @@
+//! What one client says: its name, its rights, and the lines that it has said and that are not yet given to
+//! those they are for.
+//!
+//! Lines are gathered in one batch and given at once: in a room to the room's queue, else to the client's own
+//! outbox. Replies that nothing of the client's own waits before take the short way past the queue. Takes no
+//! lock itself and reads no input.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{Level, log};
+
+use super::counters::Traffic;
+use super::ending::EndReason;
+use super::hub::Hub;
+use super::member::Member;
+use super::outbox::DrainError;
+use super::questions::QuestionId;
+use super::room::{Batch, Kind, Room};
+use crate::limits::NAME_LOG_MAX;
+use crate::protocol::{Event, Refusal};
+
+/// `Err` is how the session ends.
+pub(super) type Outcome = Result<(), EndReason>;
+
+pub(super) struct Speaker<'h> {
+    pub(super) hub: &'h Hub,
+    pub(super) member: Arc<Member>,
+    pub(super) name: Option<Arc<str>>,
+    pub(super) authenticated: bool,
+    pub(super) started: Instant,
+    /// Everything that was received.
+    pub(super) heard: Traffic,
+    /// What of it is in the server's counters already.
+    counted: Traffic,
+    batch: Batch,
+    /// The number of the last batch that went into the room's queue.
+    submitted: u64,
+}
+
+impl<'h> Speaker<'h> {
+    pub(super) fn new(hub: &'h Hub, member: Arc<Member>) -> Speaker<'h> {
+        Speaker {
+            hub,
+            member,
+            name: None,
+            authenticated: !hub.wants_token(),
+            started: Instant::now(),
+            heard: Traffic::default(),
+            counted: Traffic::default(),
+            batch: Batch::default(),
+            submitted: 0,
+        }
+    }
+
+    /// The room, if this client may take part in it.
+    fn room(&self) -> Option<&'h Room> {
+        self.hub.room.as_ref().filter(|_| self.authenticated)
+    }
+
+    /// Replies to this client.
+    #[inline]
+    pub(super) fn reply(&mut self, event: Event<'_>) {
+        event.write_to(self.own_line());
+    }
+
+    /// Tells this client that something is not done.
+    pub(super) fn refuse(&mut self, refusal: Refusal<'_>) {
+        refusal.write_to(self.own_line());
+    }
+
+    /// Where a line for this client alone is to be written to, with its end.
+    #[inline]
+    pub(super) fn own_line(&mut self) -> &mut Vec<u8> {
+        self.batch.line(Kind::Own, &self.member)
+    }
+
+    /// Says something to everyone in the room.
+    #[inline]
+    pub(super) fn say(&mut self, event: Event<'_>) {
+        event.write_to(self.batch.line(Kind::Everyone, &self.member));
+    }
+
+    /// Says something that concerns the client with this name.
+    pub(super) fn say_to(&mut self, kind: Kind, name: &str, event: Event<'_>) {
+        event.write_to(self.batch.headed(kind, &self.member, name));
+    }
+
+    /// How many bytes are gathered.
+    pub(super) fn gathered(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Gives what is gathered to those it is for.
+    pub(super) fn flush(&mut self) -> Outcome {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let used = self.batch.len();
+        let given = match self.room() {
+            None => self.echo(),
+            Some(room) => match self.batch.only(Kind::Own) {
+                Some((lines, count)) if room.has_delivered(self.submitted) => room.reply(&self.member, lines, count),
+                _ => {
+                    // If it fails, what was said is kept for `leave`.
+                    self.submitted = room.submit(&self.member, &mut self.batch, false)?;
+                    Ok(())
+                }
+            },
+        };
+        self.batch.clear(used);
+        given
+    }
+
+    /// Gives this client its replies, and waits until its socket has taken them.
+    fn echo(&self) -> Outcome {
+        let Some((lines, count)) = self.batch.only(Kind::Own) else { return Ok(()) };
+        let outbox = &self.member.outbox;
+        match outbox.push(lines, count) {
+            Ok(0) => Ok(()),
+            Ok(_) => outbox.drain(|| self.patience()).map_err(|error| self.cannot_write(error)),
+            Err(_) => Err(self.cannot_write(DrainError::Broken)),
+        }
+    }
+
+    /// How long this client's socket may take no byte: no time at all once the time for the token is over.
+    fn patience(&self) -> Duration {
+        match self.time_to_authenticate() {
+            Some(Duration::ZERO) => Duration::ZERO,
+            _ => self.hub.stop.patience(self.hub.config.limits.write_timeout),
+        }
+    }
+
+    /// What is left of the time to send the token; `None` if none is wanted any more.
+    pub(super) fn time_to_authenticate(&self) -> Option<Duration> {
+        let timeout = self.hub.config.limits.authentication_timeout;
+        (!self.authenticated).then(|| timeout.saturating_sub(self.started.elapsed()))
+    }
+
+    fn cannot_write(&self, error: DrainError) -> EndReason {
+        if let Some(reason) = self.member.end_reason() {
+            return reason;
+        }
+        match error {
+            DrainError::Broken => EndReason::NetworkError,
+            DrainError::TooSlow if self.hub.is_stopping() => EndReason::ShuttingDown,
+            DrainError::TooSlow if self.time_to_authenticate() == Some(Duration::ZERO) => EndReason::NotAuthenticated,
+            DrainError::TooSlow => {
+                self.hub.counters.evicted.add(1);
+                EndReason::TooSlow
+            }
+        }
+    }
+
+    /// Lets this client in, now that it has shown the token. What it hears of the room comes behind the reply,
+    /// and begins with the first line that is said after it.
+    pub(super) fn authenticate(&mut self) -> Outcome {
+        if self.authenticated {
+            self.reply(Event::Other("authenticated"));
+            return Ok(());
+        }
+        self.flush()?;
+        self.authenticated = true;
+        match self.room() {
+            None => self.reply(Event::Other("authenticated")),
+            Some(_) => {
+                self.hub.list.let_talk(&self.member);
+                Event::Other("authenticated").write_to(self.batch.headed(Kind::Hear, &self.member, ""));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets this client hear only what is for it alone.
+    pub(super) fn become_deaf(&mut self) {
+        Event::Other("deaf").write_to(self.batch.headed(Kind::Deaf, &self.member, ""));
+    }
+
+    /// Takes a name, if no other client in the room has it. Everyone who is to know is told.
+    pub(super) fn log_in(&mut self, name: &str) -> Outcome {
+        let Some(room) = self.room() else {
+            self.note_name(name);
+            self.reply(Event::Joined(name));
+            return Ok(());
+        };
+        self.batch.headed(Kind::LogIn, &self.member, name);
+        self.flush()?;
+        // What comes next is said under this name, or not.
+        room.wait_until_delivered(self.submitted, &self.member)?;
+        let called = self.hub.list.name_of(&self.member);
+        if let Some(new) = called.as_deref().filter(|_| called != self.name) {
+            self.log_name(new);
+        }
+        self.name = called;
+        Ok(())
+    }
+
+    /// Takes a name in echo mode, where several clients may have the same.
+    pub(super) fn note_name(&mut self, name: &str) {
+        let name = Arc::from(name);
+        let _ = self.hub.list.rename(&self.member, Arc::clone(&name), false);
+        self.log_name(&name);
+        self.name = Some(name);
+    }
+
+    /// Later names at debug only, since a client can send these as fast as it can write.
+    fn log_name(&self, name: &str) {
+        let level = if self.name.is_none() { Level::Info } else { Level::Debug };
+        log!(level, "client {} ({}) has joined as {}", self.member.id, self.member.peer, for_log(name));
+    }
+
+    /// This client's name for the log.
+    pub(super) fn name_for_log(&self) -> String {
+        self.name.as_deref().map_or_else(|| "no name".to_owned(), for_log)
+    }
+
+    /// Puts into the server's counters what has come since the last time.
+    pub(super) fn count(&mut self) {
+        let before = std::mem::replace(&mut self.counted, self.heard);
+        self.hub
+            .counters
+            .add_in(Traffic { lines: self.heard.lines - before.lines, bytes: self.heard.bytes - before.bytes });
+    }
+
+    /// Tells the room that this client has left, behind everything that it has said. With `wait`, returns when
+    /// that has been delivered, so that the client has all its replies.
+    pub(super) fn leave(&mut self, wait: bool) {
+        let Some(room) = &self.hub.room else {
+            self.hub.list.remove(&self.member);
+            return;
+        };
+        self.batch.headed(Kind::Leave, &self.member, "");
+        if let Ok(number) = room.submit(&self.member, &mut self.batch, true)
+            && wait
+        {
+            let _ = room.wait_until_delivered(number, &self.member);
+        }
+    }
+}
+
+/// The id of a question, if it is one.
+pub(super) fn question_id(text: &str) -> Option<QuestionId> {
+    crate::protocol::check_question_id(text).ok().and_then(QuestionId::new)
+}
+
+/// A name as the log shows it: without control characters, and not longer than it has to be.
+fn for_log(name: &str) -> String {
+    name.escape_debug().take(NAME_LOG_MAX).collect()
+}

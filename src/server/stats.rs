@@ -1,0 +1,55 @@
+//! The counters of a server as values, and as the line that `stats` is answered with.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::config::Mode;
+
+/// What a server has done since it was started. `Display` is the reply to `stats` behind `stats: `.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Who gets a message.
+    pub mode: Mode,
+    /// The time since the start.
+    pub uptime: Duration,
+    /// Clients that are connected now.
+    pub clients: usize,
+    /// Clients that were ever let in.
+    pub accepted: u64,
+    /// Clients that were turned away.
+    pub refused: u64,
+    /// Clients that were disconnected because they read too slowly.
+    pub evicted: u64,
+    /// Lines received.
+    pub lines_in: u64,
+    /// Lines that clients' sockets took.
+    pub lines_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes that clients' sockets took.
+    pub bytes_out: u64,
+    /// Questions that were given to a client.
+    pub asked: u64,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "mode={} uptime={} clients={} accepted={} refused={} evicted={} \
+             lines-in={} lines-out={} bytes-in={} bytes-out={} asked={}",
+            self.mode,
+            self.uptime.as_secs(),
+            self.clients,
+            self.accepted,
+            self.refused,
+            self.evicted,
+            self.lines_in,
+            self.lines_out,
+            self.bytes_in,
+            self.bytes_out,
+            self.asked,
+        )
+    }
+}

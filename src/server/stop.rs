@@ -1,0 +1,78 @@
+//! Since when a server stops, and every timeout that follows from it.
+//!
+//! Before the stop each timeout is the configured one. Afterwards clients get less, so that the whole stop
+//! ends within the grace period and one that reads nothing does not use up the time of the others.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::ending::EndReason;
+use crate::limits::{Limits, STOP_PATIENCE};
+
+#[derive(Debug)]
+pub(super) struct Stop {
+    stall_timeout: Duration,
+    grace: Duration,
+    since: OnceLock<Instant>,
+}
+
+impl Stop {
+    pub(super) fn new(limits: &Limits) -> Stop {
+        Stop { stall_timeout: limits.stall_timeout, grace: limits.grace, since: OnceLock::new() }
+    }
+
+    /// The stop begins now, unless it has begun before.
+    pub(super) fn begin(&self) {
+        let _ = self.since.set(Instant::now());
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.since.get().is_some()
+    }
+
+    /// How long a peer may take no byte: `usually`, less during a stop, and less again towards its end.
+    pub(super) fn patience(&self, usually: Duration) -> Duration {
+        match self.since.get() {
+            None => usually,
+            Some(since) if since.elapsed() < *STOP_PATIENCE.end() => usually.min(*STOP_PATIENCE.end()),
+            Some(_) => usually.min(*STOP_PATIENCE.start()),
+        }
+    }
+
+    /// How long a reader with a full backlog may hold the room, and why it ends if it does so for longer.
+    pub(super) fn stall_timeout(&self) -> (Duration, EndReason) {
+        match self.has_begun() {
+            false => (self.stall_timeout, EndReason::TooSlow),
+            true => (self.stall_timeout.min(*STOP_PATIENCE.end()), EndReason::ShuttingDown),
+        }
+    }
+
+    /// Until when the clients of a stopping room may say what had arrived from them: half of the grace
+    /// period, so that the other half is left for the last words.
+    pub(super) fn time_to_talk(&self) -> Instant {
+        self.since.get().copied().unwrap_or_else(Instant::now) + self.grace / 2
+    }
+
+    /// When all connections are cut.
+    pub(super) fn deadline(&self) -> Instant {
+        self.since.get().copied().unwrap_or_else(Instant::now) + self.grace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_shrink_once_the_stop_has_begun() {
+        let stop = Stop::new(&Limits::default());
+        let long = Duration::from_secs(30);
+        assert_eq!(stop.patience(long), long);
+        assert_eq!(stop.stall_timeout(), (Duration::from_secs(1), EndReason::TooSlow));
+        stop.begin();
+        assert_eq!(stop.patience(long), *STOP_PATIENCE.end());
+        assert_eq!(stop.patience(Duration::ZERO), Duration::ZERO);
+        assert_eq!(stop.stall_timeout(), (*STOP_PATIENCE.end(), EndReason::ShuttingDown));
+        assert!(stop.time_to_talk() < stop.deadline());
+    }
+}
