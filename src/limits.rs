@@ -37,7 +37,7 @@ const BATCH: usize = 64 * 1024;
 /// The most that goes into one write to a Unix socket.
 const WRITE_MAX: usize = 64 * 1024;
 
-/// The same while the reader is behind: it must be seen to read. See [`Limits::write_max`].
+/// The same while the reader is behind: it must be seen to read. See `Limits::write_max`.
 pub const WRITE_BEHIND_MAX: usize = 16 * 1024;
 
 /// How many bytes of lines may wait in a room for delivery. Several batches, so that senders seldom wait.
