@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::protocol::NAME_MAX;
 
+/// How long the look-up of a host name may take when a server starts: as long as resolvers wait for one answer.
+pub(crate) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long the server reads on after its last words, so that they are not lost to a connection reset.
 pub const LINGER: Duration = Duration::from_secs(2);
 

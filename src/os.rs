@@ -19,9 +19,7 @@ mod c;
 mod poll;
 mod process;
 mod result;
-#[allow(dead_code)]
 mod socket;
-#[allow(dead_code)]
 mod unix;
 
 pub(crate) use bytes::{find, text};
@@ -31,10 +29,8 @@ pub(crate) use process::has_address_space;
 pub use process::{
     Signal, Signals, clear_umask, monotonic_time, raise_descriptor_limit, reap_children, share_one_heap,
 };
-#[allow(unused_imports)]
 pub(crate) use socket::{
-    SocketKind, peer_process, receive_now, reset_on_close, send_now, set_backlog, set_keepalive, socket_kind,
-    take_inherited, unread, untaken,
+    SocketKind, is_unknown_family, peer_process, receive_now, reset_on_close, send_now, set_backlog, set_keepalive,
+    socket_kind, take_inherited, unread, untaken,
 };
-#[allow(unused_imports)]
 pub(crate) use unix::{bind_unix, connect_unix, file_system, unix_socket};

@@ -95,7 +95,7 @@ impl Server {
         config.check(addresses)?;
         let bind = |address| Listener::bind(address, config.unix_mode).map_err(ServerError::Bind);
         let listeners = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        Server::new(listeners, config)
+        Server::new(listeners.into_iter().flatten().collect(), config)
     }
 
     /// Takes sockets that listen already: those of a program, or of a service manager.

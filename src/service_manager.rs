@@ -71,14 +71,14 @@ fn number<T: std::str::FromStr>(name: &str, value: &OsStr) -> Result<T, String> 
 }
 
 fn inherited_socket(descriptor: RawFd) -> Result<InheritedSocket, String> {
-    let fail = |why: &str| format!("inherited descriptor {descriptor}: {why}");
-    let socket = os::take_inherited(descriptor).map_err(|error| fail(&error.to_string()))?;
-    match os::socket_kind(socket.as_fd()).map_err(|error| fail(&format!("not a socket: {error}")))? {
+    let fail = |why: &str| format!("inherited descriptor {descriptor} {why}");
+    let socket = os::take_inherited(descriptor).map_err(|error| fail(&format!("cannot be taken: {error}")))?;
+    match os::socket_kind(socket.as_fd()).map_err(|error| fail(&format!("is not a socket: {error}")))? {
         SocketKind::TcpListener => Ok(InheritedSocket::Tcp(socket.into())),
         SocketKind::UnixListener => Ok(InheritedSocket::Unix(socket.into())),
         SocketKind::NotListening => Err(fail("does not listen (use Accept=no)")),
-        SocketKind::NotStream => Err(fail("not a stream socket (use ListenStream=)")),
-        SocketKind::OtherFamily => Err(fail("neither a TCP nor a Unix socket")),
+        SocketKind::NotStream => Err(fail("is not a stream socket (use ListenStream=)")),
+        SocketKind::OtherFamily => Err(fail("is neither a TCP nor a Unix socket")),
     }
 }
 

@@ -164,7 +164,7 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
         (
             SERVER,
             &["-l", "12345"],
-            "--listen: '12345' is no address: there is no port; allowed: HOST:PORT, [IPV6]:PORT, unix:PATH",
+            "--listen: invalid address '12345': missing port; use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME",
         ),
         (
             SERVER,
@@ -187,7 +187,7 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
         (
             CLIENT,
             &["-c", "host"],
-            "--connect: 'host' is no address: there is no port; allowed: HOST:PORT, [IPV6]:PORT, unix:PATH",
+            "--connect: invalid address 'host': missing port; use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME",
         ),
     ];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -270,9 +270,9 @@ fn what_is_no_listening_stream_socket_is_not_taken_over() {
     let datagram = UnixDatagram::bind(directory.join("datagram")).unwrap();
     let (connected, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     for (descriptor, what) in [
-        (OwnedFd::from(file), "inherited descriptor 3: not a socket"),
-        (datagram.into(), "inherited descriptor 3: not a stream socket"),
-        (connected.into(), "inherited descriptor 3: does not listen"),
+        (OwnedFd::from(file), "inherited descriptor 3 is not a socket"),
+        (datagram.into(), "inherited descriptor 3 is not a stream socket"),
+        (connected.into(), "inherited descriptor 3 does not listen"),
     ] {
         let output = hand_over(descriptor, &[]).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -119,7 +119,7 @@ fn where_no_connection_can_be_made_it_says_what_to_do() {
     for (address, why) in [
         (nobody, "nothing listens there; is the server running?"),
         (format!("unix:{}", stale.display()), "the socket file is stale, its server is gone; start the server again"),
-        (format!("unix:{}", file.display()), "that file is no socket"),
+        (format!("unix:{}", file.display()), "that file is not a socket"),
         (format!("unix:{}", directory.join("none").display()), "there is no such file; is the server running?"),
     ] {
         let outcome = run(CLIENT, &["-c", &address, "hello"], b"");
@@ -242,7 +242,10 @@ fn only_who_may_write_to_the_socket_can_connect() {
     let script = format!("{} -c {} hello", copy.display(), path.display());
     let outcome = run("setpriv", &["--reuid", "65534", "--clear-groups", "sh", "-c", &script], b"");
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("no permission; the server's --unix-mode says who may connect"), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("no permission: the socket's file, or a directory above it, does not let this user in"),
+        "{outcome:?}"
+    );
 }
 
 /// The client where everybody can run it.

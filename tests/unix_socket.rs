@@ -5,8 +5,9 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,6 +15,8 @@ use std::thread;
 
 use common::{Peer, Program, ServerProgram, TempDir, leave_stale, run, wait_for};
 use localsocket::Address;
+
+const NOBODY: u32 = 65534;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
 
@@ -141,6 +144,80 @@ fn what_is_no_stale_socket_is_never_touched() {
         assert_eq!(before, after);
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+}
+
+/// Calls that a file system may refuse, played by strace: each failure is told as what it is.
+#[test]
+fn what_a_file_system_refuses_is_told_as_it_is() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: strace is not installed");
+        return;
+    }
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let inject = |fault: &str| {
+        let mut command = Command::new("strace");
+        // With -D, the server is this process's child, and strace a grandchild.
+        command.args([
+            "-D",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("inject={fault}"),
+            SERVER,
+            "--listen",
+            &unix(&path),
+        ]);
+        command
+    };
+    for (fault, why) in [
+        ("fchmod:error=EINVAL", "cannot give the socket the permissions 600: Invalid argument"),
+        ("fchmod:error=EPERM", "cannot give the socket the permissions 600: Operation not permitted"),
+        ("bind:error=EINVAL", "the file system refuses a socket there: Invalid argument"),
+        ("bind:error=EPERM", "the file system refuses a socket there: Operation not permitted"),
+        ("bind:error=EOPNOTSUPP", "the file system refuses a socket there: Operation not supported"),
+        ("bind:error=EROFS", "the file system refuses a socket there: Read-only file system"),
+        ("bind:error=EACCES", "no permission to make a file there"),
+        ("bind:error=EADDRINUSE", "in use: another program has just put a socket there"),
+    ] {
+        let outcome = Program::spawn(&mut inject(fault)).wait();
+        let wanted = format!("localsocket-server: cannot listen on {}: {why}", unix(&path));
+        assert!(outcome.code == Some(1) && outcome.stderr.starts_with(&wanted), "{fault}: {outcome:?}");
+        assert!(!path.exists());
+    }
+    // Without the lock it starts all the same.
+    for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EBADF"] {
+        let mut server = ServerProgram::from_command(&mut inject(&format!("flock:error={error}")));
+        server.connect().ping();
+        server.program.signal("TERM");
+        server.program.wait();
+        wait_for("the server to end", || !path.exists());
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_no_obstacle() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    leave_stale(&path);
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o333)).unwrap();
+    let as_user = || {
+        let mut command = Command::new(SERVER);
+        // Root could read everything.
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            chown(&path, Some(NOBODY), None).unwrap();
+            command.uid(NOBODY);
+        }
+        command
+    };
+    if as_user().arg("--version").output().is_err() {
+        eprintln!("SKIPPED: the program cannot be run by another user here");
+        return;
+    }
+    let mut command = as_user();
+    let server = ServerProgram::from_command(command.args(["--listen", &unix(&path), "--unix-mode", "666"]));
+    server.connect().ping();
 }
 
 #[test]

@@ -125,6 +125,11 @@ pub(crate) fn socket_kind(socket: BorrowedFd<'_>) -> io::Result<SocketKind> {
     })
 }
 
+/// Whether an error says that the kernel does not know an address family, such as IPv6 where it is switched off.
+pub(crate) fn is_unknown_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(c::EAFNOSUPPORT)
+}
+
 /// Takes possession of a descriptor that this process was started with.
 ///
 /// Everything that std opens is closed on exec, so a descriptor that is not was passed by the parent. It is marked

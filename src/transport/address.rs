@@ -1,9 +1,13 @@
-//! Addresses as people write them: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`.
+//! Addresses as people write them: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, `unix:@NAME`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use super::look_up::look_up;
+use crate::limits::LOOK_UP_TIMEOUT;
 
 /// Where a server listens.
 ///
@@ -13,9 +17,12 @@ use std::str::FromStr;
 /// assert_eq!(address.to_string(), "[::1]:12345");
 /// let address: Address = "/run/hub.sock".parse()?;
 /// assert_eq!(address.to_string(), "unix:/run/hub.sock");
+/// let address: Address = "unix:@hub".parse()?;
+/// assert_eq!(address, Address::Abstract(b"hub".to_vec()));
 /// # Ok::<(), localsocket::AddressError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Address {
     /// A TCP port.
     Tcp {
@@ -26,21 +33,23 @@ pub enum Address {
     },
     /// A Unix socket's file.
     Unix(PathBuf),
+    /// A Unix socket in Linux's abstract name space: 1 to 107 bytes. There is no file, so there are no permissions:
+    /// every user in the same network namespace can connect.
+    Abstract(Vec<u8>),
 }
 
 impl Address {
-    /// Whether it can be reached from this machine only. A host name counts by what it stands for; one that
-    /// stands for nothing cannot be reached at all.
+    /// Whether it can be reached from this machine only. A host name counts by the addresses it stands for; one that
+    /// stands for none cannot be reached at all. Looking up a name takes 5 seconds at most.
     pub fn is_local(&self) -> bool {
         match self {
-            Address::Unix(_) => true,
-            Address::Tcp { host, port } => (host.as_str(), *port)
-                .to_socket_addrs()
-                .map_or(true, |mut all| all.all(|one| one.ip().to_canonical().is_loopback())),
+            Address::Unix(_) | Address::Abstract(_) => true,
+            Address::Tcp { host, port } => look_up(host, *port, LOOK_UP_TIMEOUT)
+                .map_or(true, |all| all.iter().all(|one| one.ip().to_canonical().is_loopback())),
         }
     }
 
-    /// Whether a listener there takes connections to every address of the machine.
+    /// Whether a listener there accepts connections to every address of the machine.
     pub fn is_unspecified(&self) -> bool {
         matches!(self, Address::Tcp { host, .. } if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()))
     }
@@ -64,25 +73,57 @@ impl From<SocketAddr> for Address {
     }
 }
 
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Address {
+        Address::Unix(path)
+    }
+}
+
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Address {
+        Address::Unix(path.to_owned())
+    }
+}
+
+impl From<&Address> for Address {
+    fn from(address: &Address) -> Address {
+        address.clone()
+    }
+}
+
+impl TryFrom<&str> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: &str) -> Result<Address, AddressError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
+    /// A text with a `/` in it is a path, also without `unix:` before it.
     fn from_str(text: &str) -> Result<Address, AddressError> {
         let fail = |why| AddressError { text: text.to_owned(), why };
-        if let Some(path) = text.strip_prefix("unix:").or_else(|| text.contains('/').then_some(text)) {
-            return if path.is_empty() { Err(fail("the path is empty")) } else { Ok(Address::Unix(path.into())) };
+        match text.strip_prefix("unix:") {
+            Some("") => return Err(fail("missing path")),
+            Some("@") => return Err(fail("missing name after the '@'")),
+            Some(unix) => {
+                let name = unix.strip_prefix('@').map(|name| Address::Abstract(name.into()));
+                return Ok(name.unwrap_or_else(|| Address::Unix(unix.into())));
+            }
+            None if text.contains('/') => return Ok(Address::Unix(text.into())),
+            None => {}
         }
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| fail("there is no port"))?;
-        let port = port
-            .parse()
-            .ok()
-            .filter(|_| port.bytes().all(|digit| digit.is_ascii_digit()))
-            .ok_or_else(|| fail("the port is not a number from 0 to 65535"))?;
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| fail("missing port"))?;
+        // Digits only: the standard library takes a sign too.
+        let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let port = port.and_then(|port| port.parse().ok()).ok_or_else(|| fail("the port must be 0 to 65535"))?;
         let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
             Some(Some(host)) if host.contains(':') => host,
-            Some(_) => return Err(fail("the brackets hold no IPv6 address")),
+            Some(_) => return Err(fail("no IPv6 address in the brackets")),
             None if host.contains(':') => return Err(fail("an IPv6 address needs brackets")),
-            None if host.is_empty() => return Err(fail("there is no host")),
+            None if host.is_empty() => return Err(fail("missing host")),
             None => host,
         };
         Ok(Address::Tcp { host: host.to_owned(), port })
@@ -94,12 +135,24 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            // So that it is not read as an abstract name.
+            Address::Unix(path) if path.as_os_str().as_bytes().starts_with(b"@") => {
+                write!(f, "unix:./{}", path.display())
+            }
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Abstract(name) => {
+                f.write_str("unix:@")?;
+                // Any byte can be part of a name, but not of a line.
+                for c in String::from_utf8_lossy(name).chars() {
+                    if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+                }
+                Ok(())
+            }
         }
     }
 }
 
-/// A text that is no address.
+/// A text that is not an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressError {
     text: String,
@@ -108,12 +161,8 @@ pub struct AddressError {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "'{}' is no address: {}; allowed: HOST:PORT, [IPV6]:PORT, unix:PATH",
-            self.text.escape_debug(),
-            self.why
-        )
+        let text = self.text.escape_debug();
+        write!(f, "invalid address '{text}': {}; use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME", self.why)
     }
 }
 
@@ -129,6 +178,10 @@ mod tests {
         Address::Tcp { host: host.to_owned(), port }
     }
 
+    fn named(name: &[u8]) -> Address {
+        Address::Abstract(name.to_vec())
+    }
+
     #[test]
     fn every_form_is_read_and_written_back() {
         for (text, address) in [
@@ -138,31 +191,53 @@ mod tests {
             ("[fe80::1%eth0]:80", tcp("fe80::1%eth0", 80)),
             ("unix:hub.sock", Address::Unix("hub.sock".into())),
             ("unix:/run/a b:1", Address::Unix("/run/a b:1".into())),
+            ("unix:./@hub", Address::Unix("./@hub".into())),
+            ("unix:@hub", named(b"hub")),
+            ("unix:@/run/hub:1", named(b"/run/hub:1")),
+            ("unix:@@", named(b"@")),
         ] {
             assert_eq!(text.parse(), Ok(address.clone()), "{text}");
+            assert_eq!(Address::try_from(text), Ok(address.clone()));
             assert_eq!(address.to_string(), text);
         }
-        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 3);
-        assert_eq!(Address::from(SocketAddr::from(link_local)), tcp("fe80::1%3", 80));
-        assert_eq!("./hub:1".parse(), Ok(Address::Unix("./hub:1".into())));
     }
 
     #[test]
-    fn what_is_no_address_is_told_why() {
+    fn values_become_addresses() {
+        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 3);
+        assert_eq!(Address::from(SocketAddr::from(link_local)), tcp("fe80::1%3", 80));
+        assert_eq!(Address::from(Path::new("hub")), Address::Unix("hub".into()));
+        assert_eq!(Address::from(PathBuf::from("@hub")), Address::Unix("@hub".into()));
+        assert_eq!(Address::from(PathBuf::from("@hub")).to_string(), "unix:./@hub");
+        assert_eq!("./hub:1".parse(), Ok(Address::Unix("./hub:1".into())));
+        assert_eq!("@dir/hub".parse(), Ok(Address::Unix("@dir/hub".into())));
+    }
+
+    #[test]
+    fn an_abstract_name_is_shown_in_one_line() {
+        assert_eq!(named(b"a\0b\nc\xff").to_string(), "unix:@a\\u{0}b\\nc\u{fffd}");
+    }
+
+    #[test]
+    fn an_invalid_address_is_explained() {
         for (text, why) in [
-            ("12345", "no port"),
-            ("host:", "not a number"),
-            ("host:+1", "not a number"),
-            ("host:65536", "not a number"),
-            (":80", "no host"),
-            ("::1:80", "needs brackets"),
-            ("[::1:80", "brackets"),
-            ("[host]:80", "brackets"),
-            ("unix:", "empty"),
-            ("", "no port"),
+            ("31000", "missing port"),
+            ("@hub", "missing port"),
+            ("", "missing port"),
+            ("host:", "the port must be 0 to 65535"),
+            ("host:+1", "the port must be 0 to 65535"),
+            ("host:65536", "the port must be 0 to 65535"),
+            (":80", "missing host"),
+            ("::1:80", "an IPv6 address needs brackets"),
+            ("[::1:80", "no IPv6 address in the brackets"),
+            ("[host]:80", "no IPv6 address in the brackets"),
+            ("unix:", "missing path"),
+            ("unix:@", "missing name after the '@'"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
-            assert!(error.contains(why) && error.contains("HOST:PORT"), "{text}: {error}");
+            let wanted =
+                format!("invalid address '{text}': {why}; use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME");
+            assert_eq!(error, wanted);
         }
     }
 
@@ -173,6 +248,7 @@ mod tests {
             ("[::1]:1", true),
             ("[::ffff:127.0.0.1]:1", true),
             ("unix:x", true),
+            ("unix:@x", true),
             ("0.0.0.0:1", false),
             ("[::]:1", false),
             ("192.0.2.1:1", false),

@@ -1,34 +1,73 @@
 //! What goes wrong when listening or connecting, in words that say what to do.
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 
 use super::Address;
 
-/// Why a TCP port cannot be had.
-pub(super) fn tcp_reason(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::AddrInUse => "in use: another program listens there already".to_owned(),
-        ErrorKind::PermissionDenied => "no permission: ports below 1024 are for root".to_owned(),
-        ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        _ => error.to_string(),
+/// Why something failed: a text for people, and the system's error that it is about, if there was one.
+#[derive(Debug)]
+pub(super) struct Cause {
+    pub(super) text: String,
+    pub(super) error: Option<io::Error>,
+}
+
+impl Cause {
+    /// A cause that no call to the system reported.
+    pub(super) fn new(text: impl Into<String>) -> Cause {
+        Cause { text: text.into(), error: None }
+    }
+
+    /// `what` failed with `error`, whose own text is kept.
+    pub(super) fn of(what: &str, error: io::Error) -> Cause {
+        Cause { text: format!("{what}: {error}"), error: Some(error) }
+    }
+
+    /// A text that says all there is to say about `error`.
+    pub(super) fn instead_of(error: io::Error, text: impl Into<String>) -> Cause {
+        Cause { text: text.into(), error: Some(error) }
     }
 }
 
-/// A server cannot listen on an address.
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Cause {
+        Cause { text: error.to_string(), error: Some(error) }
+    }
+}
+
+/// A server cannot listen on an address. `Display` says why.
 #[derive(Debug)]
 pub struct BindError {
     pub(super) address: Address,
-    pub(super) reason: String,
+    /// The address that failed, of a host name that stands for several.
+    pub(super) at: Option<IpAddr>,
+    pub(super) cause: Cause,
+}
+
+impl BindError {
+    /// The address that was asked for.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, self.reason)
+        write!(f, "cannot listen on {}", self.address)?;
+        if let Some(at) = self.at {
+            write!(f, " at {at}")?;
+        }
+        write!(f, ": {}", self.cause.text)
     }
 }
 
-impl std::error::Error for BindError {}
+impl Error for BindError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.error.as_ref().map(|error| error as _)
+    }
+}
 
 /// A client cannot connect to an address. `Display` says what to do about it.
 #[derive(Debug)]
@@ -38,33 +77,40 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    /// What the system said.
+    /// The kind of the system's error.
     pub fn kind(&self) -> ErrorKind {
         self.error.kind()
+    }
+
+    /// The address that was asked for.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 }
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unix = matches!(self.address, Address::Unix(_));
         write!(f, "cannot connect to {}: ", self.address)?;
+        let file = matches!(self.address, Address::Unix(_));
         match self.error.kind() {
-            ErrorKind::ConnectionRefused if unix => {
+            // An error of our own says what there is to say.
+            _ if self.error.get_ref().is_some() => write!(f, "{}", self.error),
+            ErrorKind::ConnectionRefused if file => {
                 f.write_str("the socket file is stale, its server is gone; start the server again")
             }
             ErrorKind::ConnectionRefused => f.write_str("nothing listens there; is the server running?"),
-            ErrorKind::NotFound if unix => f.write_str("there is no such file; is the server running?"),
-            ErrorKind::PermissionDenied if unix => {
-                f.write_str("no permission; the server's --unix-mode says who may connect")
+            ErrorKind::NotFound if file => f.write_str("there is no such file; is the server running?"),
+            ErrorKind::PermissionDenied if file => {
+                f.write_str("no permission: the socket's file, or a directory above it, does not let this user in")
             }
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => f.write_str("no answer in time"),
+            ErrorKind::TimedOut => f.write_str("no answer in time"),
             _ => write!(f, "{}", self.error),
         }
     }
 }
 
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.error)
     }
 }

@@ -1,23 +1,28 @@
 //! The file of a Unix socket: put in place without ever robbing a live server, removed by its owner only.
 //!
-//! Whether a file is stale can only be found out by connecting to it, and between that and putting an own
-//! socket there another server could do the same. So all of it happens under a lock (flock) on the
-//! directory, which leaves nothing behind and ends with the process. A file is removed only if it is the
-//! very one that was bound (device and inode), while its socket still listens.
+//! Whether a file is stale can only be found out by connecting to it, and between that and putting a socket of one's
+//! own there another server could do the same. So all of it happens under a lock (flock) on the directory, which
+//! leaves nothing behind and ends with the process. Where the file system or the directory's permissions do not allow
+//! the lock, it happens without. A file is removed only if it is the very one that was examined or bound (device and
+//! inode).
 
-use std::fs::{self, File, Metadata, Permissions, TryLockError};
+use std::fs::{self, File, FileType, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::error::Cause;
+use super::file_system::FileSystem;
+use super::socket_path::socket_address;
 use crate::limits::LISTEN_BACKLOG;
 use crate::os;
 
-/// How often and how long the lock is tried for. Others hold it for microseconds.
+/// How often and how long the lock is tried for. Other servers hold it for microseconds.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -31,95 +36,194 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Listens at `path` with the permissions `mode`; the error is a reason for people to read.
-    pub(super) fn listen(path: &Path, mode: u32) -> Result<(SocketFile, UnixListener), String> {
+    /// Listens at `path` with the permissions `mode`.
+    pub(super) fn listen(path: &Path, mode: u32) -> Result<(SocketFile, UnixListener), Cause> {
+        let address = socket_address(path)?;
+        let absolute = std::path::absolute(path)?;
         let _lock = lock_directory(path)?;
-        if let Some(found) = look(path)? {
-            clear_the_way(path, &found)?;
+        match fs::symlink_metadata(path) {
+            Ok(found) => clear_the_way(path, &address, &found)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot_make(path, error)),
         }
-        let say = |error: io::Error| reason(&error, path);
-        let address = SocketAddr::from_pathname(path).map_err(say)?;
-        let socket = os::unix_socket(mode).map_err(say)?;
-        os::bind_unix(socket.as_fd(), &address).map_err(say)?;
-        os::set_backlog(socket.as_fd(), LISTEN_BACKLOG).map_err(say)?;
-        let bound = fs::symlink_metadata(path).map_err(say)?;
-        let file = SocketFile { path: std::path::absolute(path).map_err(say)?, identity: identity(&bound) };
-        if bound.permissions().mode() & 0o7777 != mode {
-            fs::set_permissions(path, Permissions::from_mode(mode)).map_err(say)?;
-        }
+        let socket = os::unix_socket(mode).map_err(|error| cannot_set(mode, error))?;
+        os::bind_unix(socket.as_fd(), &address).map_err(|error| cannot_make(path, error))?;
+        let bound = fs::symlink_metadata(path).map_err(|error| Cause::of("cannot look at the socket's file", error))?;
+        // From here on, a failure removes the file.
+        let file = SocketFile { path: absolute, identity: identity(&bound) };
+        file.make_mode(path, mode, &bound)?;
+        os::set_backlog(socket.as_fd(), LISTEN_BACKLOG)?;
         Ok((file, socket.into()))
+    }
+
+    /// Gives the file back what the umask has taken, and makes sure that nobody else may connect: some file systems
+    /// have permissions of their own.
+    fn make_mode(&self, path: &Path, mode: u32, bound: &Metadata) -> Result<(), Cause> {
+        if bound.permissions().mode() & 0o7777 == mode {
+            return Ok(());
+        }
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| cannot_set(mode, error))?;
+        let now = fs::symlink_metadata(path)?;
+        match now.permissions().mode() & 0o7777 {
+            other if other != mode && identity(&now) == self.identity => Err(Cause::new(format!(
+                "the file system does not keep permissions: the socket's file has {other:o} instead of {mode:o}"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
-            let _ = fs::remove_file(&self.path);
-        }
+        remove(&self.path, self.identity).ok();
     }
+}
+
+/// Listens on an abstract name.
+pub(super) fn listen_abstract(name: &[u8]) -> Result<UnixListener, Cause> {
+    if name.is_empty() {
+        return Err(Cause::new("the name is empty"));
+    }
+    let address = SocketAddr::from_abstract_name(name)?;
+    UnixListener::bind_addr(&address).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => Cause::instead_of(error, "in use: another program has this name"),
+        _ => error.into(),
+    })
 }
 
 fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-fn lock_directory(path: &Path) -> Result<File, String> {
+/// Removes a file if it is still the same one.
+fn remove(path: &Path, identity_of_file: (u64, u64)) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if identity(&found) == identity_of_file => fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+/// The lock, or `None` where there can be none: a directory that may be searched but not read, a file system without
+/// locks.
+fn lock_directory(path: &Path) -> Result<Option<File>, Cause> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let file = File::open(directory).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => format!("there is no directory {}", directory.display()),
-        _ => format!("{}: {error}", directory.display()),
-    })?;
+    let file = match File::open(directory) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Cause::instead_of(error, format!("there is no directory {}", directory.display())));
+        }
+        // What else is wrong with the directory, making the socket will tell.
+        Err(_) => return Ok(None),
+    };
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
-            Err(TryLockError::Error(error)) => return Err(format!("cannot lock {}: {error}", directory.display())),
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(_)) => return Ok(None),
         }
     }
-    Err(format!("another program holds a lock on {}", directory.display()))
-}
-
-fn look(path: &Path) -> Result<Option<Metadata>, String> {
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(reason(&error, path)),
-    }
+    Err(Cause::new(format!("another program holds a lock on {}", directory.display())))
 }
 
 /// Removes a dead server's socket; refuses to touch anything else.
-fn clear_the_way(path: &Path, found: &Metadata) -> Result<(), String> {
-    let kind = found.file_type();
-    if !kind.is_socket() {
-        let what = match () {
-            () if kind.is_dir() => "a directory",
-            () if kind.is_symlink() => "a symbolic link",
-            () if kind.is_file() => "a regular file",
-            () => "a file that is no socket",
-        };
-        return Err(format!("in use: {what} is there, which is left as it is"));
+fn clear_the_way(path: &Path, address: &SocketAddr, found: &Metadata) -> Result<(), Cause> {
+    if !found.file_type().is_socket() {
+        return Err(Cause::new(format!("in use: {} is there, which is left as it is", kind(found.file_type()))));
     }
-    match SocketAddr::from_pathname(path).and_then(|address| os::connect_unix(&address, PROBE_TIMEOUT)) {
-        Ok(_) => Err("in use: a live server listens there".to_owned()),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|error| format!("cannot remove the stale socket there: {error}"))
+    let unsure = "in use: a socket is there, and whether a server lives behind it cannot be told";
+    let error = match os::connect_unix(address, PROBE_TIMEOUT) {
+        Ok(_) => return Err(Cause::new("in use: a live server listens there")),
+        Err(error) => error,
+    };
+    match error.kind() {
+        // Another server has just removed it.
+        ErrorKind::NotFound => Ok(()),
+        ErrorKind::TimedOut => {
+            Err(Cause::instead_of(error, "in use: a live server listens there, which accepts no connections now"))
         }
-        Err(error) => {
-            Err(format!("in use: a socket is there, and whether a server lives behind it cannot be told: {error}"))
-        }
+        ErrorKind::ConnectionRefused => match FileSystem::of(path) {
+            Ok(system) if system.proves_staleness() => remove(path, identity(found))
+                .map_err(|error| Cause::of("a stale socket is there, which cannot be removed", error)),
+            Ok(system) => Err(Cause::instead_of(
+                error,
+                format!("{unsure} on a {system} file system: if there is none, remove {} by hand", path.display()),
+            )),
+            Err(error) => Err(Cause::of(unsure, error)),
+        },
+        _ => Err(Cause::of(unsure, error)),
     }
 }
 
-fn reason(error: &io::Error, path: &Path) -> String {
-    match error.kind() {
-        ErrorKind::InvalidInput | ErrorKind::InvalidFilename => {
-            format!("the path is too long: {} bytes, and a socket's path may have 107", path.as_os_str().len())
+fn kind(file: FileType) -> &'static str {
+    match () {
+        () if file.is_dir() => "a directory",
+        () if file.is_symlink() => "a symbolic link",
+        () if file.is_file() => "a regular file",
+        () => "a file that is not a socket",
+    }
+}
+
+fn cannot_set(mode: u32, error: io::Error) -> Cause {
+    Cause::of(&format!("cannot give the socket the permissions {mode:o}"), error)
+}
+
+/// Why there cannot be a socket at `path`.
+fn cannot_make(path: &Path, error: io::Error) -> Cause {
+    // EPERM and EACCES are one kind to std. Only the second is about permissions: a file system that has no sockets
+    // answers with the first.
+    const EPERM: i32 = 1;
+    let text = match error.kind() {
+        ErrorKind::AddrInUse => "in use: another program has just put a socket there",
+        ErrorKind::PermissionDenied if error.raw_os_error() != Some(EPERM) => "no permission to make a file there",
+        ErrorKind::NotADirectory => {
+            let parent = path.parent().unwrap_or(path).display();
+            return Cause::instead_of(error, format!("{parent} is not a directory"));
         }
-        ErrorKind::AddrInUse => "in use: another program has just put a socket there".to_owned(),
-        ErrorKind::PermissionDenied => "no permission to make a file there".to_owned(),
-        _ => error.to_string(),
+        _ => return Cause::of("the file system refuses a socket there", error),
+    };
+    Cause::instead_of(error, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_own_cause() {
+        let text = |number| cannot_make(Path::new("/dir/hub"), io::Error::from_raw_os_error(number)).text;
+        assert_eq!(text(13), "no permission to make a file there");
+        assert_eq!(text(20), "/dir is not a directory");
+        for (number, name) in [(1, "Operation not permitted"), (22, "Invalid argument"), (30, "Read-only file system")]
+        {
+            let wanted = format!("the file system refuses a socket there: {name} (os error {number})");
+            assert_eq!(text(number), wanted);
+        }
+        let cause = cannot_set(0o600, io::Error::from_raw_os_error(22));
+        assert_eq!(cause.text, "cannot give the socket the permissions 600: Invalid argument (os error 22)");
+        assert_eq!(cause.error.unwrap().raw_os_error(), Some(22));
+    }
+
+    #[test]
+    fn a_file_is_removed_only_if_it_is_the_one_that_was_meant() {
+        let directory = std::env::temp_dir().join(format!("localsocket-remove-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (one, other) = (directory.join("one"), directory.join("other"));
+        fs::write(&one, "").unwrap();
+        fs::write(&other, "").unwrap();
+        remove(&one, identity(&fs::metadata(&other).unwrap())).unwrap();
+        assert!(one.exists());
+        remove(&one, identity(&fs::metadata(&one).unwrap())).unwrap();
+        assert!(!one.exists());
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn an_abstract_name_that_cannot_be_one_is_refused() {
+        assert_eq!(listen_abstract(b"").unwrap_err().text, "the name is empty");
+        assert!(listen_abstract(&[b'x'; 108]).is_err());
     }
 }

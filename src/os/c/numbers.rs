@@ -42,7 +42,7 @@ numbers! {
     c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 17, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
     IoctlRequest: FIONREAD = 0x541B, SIOCOUTQ = 0x5411;
     c_short: POLLRDHUP = 0x2000;
-    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0;
+    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
 }
 
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
@@ -51,7 +51,7 @@ numbers! {
     c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 21, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x2000;
-    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0;
+    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
 }
 
 #[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6"))]
@@ -61,7 +61,7 @@ numbers! {
     c_int: SO_DOMAIN = 0x1029;
     IoctlRequest: FIONREAD = 0x467F, SIOCOUTQ = 0x7472;
     c_short: POLLRDHUP = 0x2000;
-    c_int: MAP_ANONYMOUS = 0x800, RLIMIT_NOFILE = 5, SIGCHLD = 18, SIG_BLOCK = 1;
+    c_int: MAP_ANONYMOUS = 0x800, RLIMIT_NOFILE = 5, SIGCHLD = 18, SIG_BLOCK = 1, EAFNOSUPPORT = 124;
 }
 
 #[cfg(any(target_arch = "sparc", target_arch = "sparc64"))]
@@ -71,7 +71,7 @@ numbers! {
     c_int: SO_DOMAIN = 0x1029;
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x800;
-    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 6, SIGCHLD = 20, SIG_BLOCK = 1;
+    c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 6, SIGCHLD = 20, SIG_BLOCK = 1, EAFNOSUPPORT = 47;
 }
 
 #[cfg(not(any(

@@ -1,0 +1,173 @@
+//! A connection over TCP or a Unix socket.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::address::Address;
+use super::connect;
+use super::error::ConnectError;
+use crate::os;
+
+/// A connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects to a server. `timeout` covers the look-up of a host name and all of its addresses, which are tried
+    /// in turn; 0 counts as the shortest time there is.
+    ///
+    /// # Errors
+    /// [`ConnectError`], which says what each of the addresses reported if they differ. A connection to oneself (TCP
+    /// can pick the very port that is tried) is refused.
+    pub fn connect(address: &Address, timeout: Duration) -> Result<Stream, ConnectError> {
+        match address {
+            Address::Tcp { host, port } => connect::to_host(host, *port, timeout).map(Stream::Tcp),
+            Address::Unix(path) => connect::to_file(path, timeout).map(Stream::Unix),
+            Address::Abstract(name) => connect::to_abstract_name(name, timeout).map(Stream::Unix),
+        }
+        .map_err(|error| ConnectError { address: address.clone(), error })
+    }
+
+    /// Two streams that are connected to each other.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn pair() -> io::Result<(Stream, Stream)> {
+        UnixStream::pair().map(|(one, other)| (Stream::Unix(one), Stream::Unix(other)))
+    }
+
+    /// Limits how long a read may wait; `None` is for ever. A time of 0 counts as the shortest there is.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|time| time.max(Duration::from_millis(1)));
+        match self {
+            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
+            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    /// Limits how long a write may wait; `None` is for ever. A time of 0 counts as the shortest there is.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|time| time.max(Duration::from_millis(1)));
+        match self {
+            Stream::Tcp(stream) => stream.set_write_timeout(timeout),
+            Stream::Unix(stream) => stream.set_write_timeout(timeout),
+        }
+    }
+
+    /// Lets closing the stream reset the connection: the peer then sees an error behind what it has received, not
+    /// the end of the input. Unix sockets have no such thing.
+    pub(crate) fn reset_on_close(&self) {
+        if let Stream::Tcp(stream) = self {
+            // Without it, the peer sees the end.
+            let _ = os::reset_on_close(stream.as_fd());
+        }
+    }
+
+    /// Closes one half or both. It is not an error if the peer has done so already.
+    pub fn shutdown(&self, how: Shutdown) {
+        let _ = match self {
+            Stream::Tcp(stream) => stream.shutdown(how),
+            Stream::Unix(stream) => stream.shutdown(how),
+        };
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).read(buffer),
+            Stream::Unix(stream) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).write(bytes),
+            Stream::Unix(stream) => (&*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
+    use super::*;
+
+    #[test]
+    fn connecting_to_a_server_that_does_not_accept_ends_in_time() {
+        let name = format!("localsocket-full-{}", std::process::id());
+        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        os::set_backlog(listener.as_fd(), 0).unwrap();
+        let address = Address::Abstract(name.into_bytes());
+        let connect = || Stream::connect(&address, Duration::from_millis(50));
+        let _first = connect().unwrap();
+        let error = connect().unwrap_err().to_string();
+        assert_eq!(error, format!("cannot connect to {address}: no answer in time"));
+    }
+
+    #[test]
+    fn a_pair_is_connected() {
+        let (one, other) = Stream::pair().unwrap();
+        (&one).write_all(b"hello").unwrap();
+        one.shutdown(Shutdown::Write);
+        let mut text = String::new();
+        (&other).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+    }
+
+    #[test]
+    fn a_failure_says_what_to_do() {
+        let directory = std::env::temp_dir().join(format!("localsocket-connect-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("file");
+        fs::write(&file, "").unwrap();
+        let stale = directory.join("stale");
+        drop(UnixListener::bind(&stale).unwrap());
+        let connect = |address: &Address| Stream::connect(address, Duration::from_secs(10)).unwrap_err().to_string();
+        for (address, why) in [
+            (Address::Unix(file), "that file is not a socket"),
+            (Address::Unix(stale), "the socket file is stale, its server is gone; start the server again"),
+            (Address::Unix(directory.join("none")), "there is no such file; is the server running?"),
+            (
+                Address::Unix("x".repeat(108).into()),
+                "the path is too long: 108 bytes, and a socket's path may have 107",
+            ),
+            (Address::Abstract(b"localsocket-nobody".to_vec()), "nothing listens there; is the server running?"),
+        ] {
+            assert_eq!(connect(&address), format!("cannot connect to {address}: {why}"));
+        }
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

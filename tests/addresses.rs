@@ -1,0 +1,213 @@
+//! Addresses of all kinds, from the option to the socket: host names with several addresses, abstract names, sockets
+//! from a service manager, connections that end where they began.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Outcome, Peer, Program, ServerProgram, TempDir, run};
+use localsocket::Address;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+
+/// A name that no other test has.
+fn abstract_name(what: &str) -> String {
+    format!("localsocket-{what}-{}", std::process::id())
+}
+
+fn port(address: &Address) -> u16 {
+    match address {
+        Address::Tcp { port, .. } => *port,
+        other => panic!("{other} has no port"),
+    }
+}
+
+/// The server as a service manager starts it, with `socket` as descriptor 3, if there is one.
+fn started_by_manager(socket: Option<OwnedFd>, count: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=\"$1\"; exec \"$0\" --listen 127.0.0.1:0";
+    command.args(["-c", script, SERVER, count]).stdin(socket.map_or(Stdio::null(), Stdio::from));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a shell script in network and mount namespaces of its own, with `$1` the client and `$2` the server; `None`
+/// where that is not permitted.
+fn in_namespace(script: &str) -> Option<Outcome> {
+    const FLAGS: &str = "-rmn";
+    let works = Command::new("unshare").args([FLAGS, "ip", "link", "set", "lo", "up"]).output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no namespaces of one's own here");
+        return None;
+    }
+    let script = format!("set -e; ip link set lo up\n{script}");
+    Some(Program::spawn(Command::new("unshare").args([FLAGS, "sh", "-c", &script, "sh", CLIENT, SERVER])).wait())
+}
+
+#[test]
+fn an_abstract_name_works_like_a_path_on_both_sides() {
+    let text = format!("unix:@{}", abstract_name("abstract"));
+    let mut server = ServerProgram::start(&["--listen", &text]);
+    assert_eq!(server.addresses[0].to_string(), text);
+    server.connect().ping();
+    let outcome = run(CLIENT, &["--connect", &text, "--ping"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "pong\n"), "{outcome:?}");
+    let second = run(SERVER, &["--listen", &text], b"");
+    let wanted = format!("localsocket-server: cannot listen on {text}: in use: another program has this name\n");
+    assert_eq!((second.code, &*second.stdout, second.stderr), (Some(1), "", wanted));
+    server.program.signal("TERM");
+    assert_eq!(server.program.wait().code, Some(0));
+    let outcome = run(CLIENT, &["--connect", &text, "--ping"], b"");
+    assert!(outcome.stderr.contains("nothing listens there"), "{outcome:?}");
+}
+
+#[test]
+fn an_abstract_name_from_a_service_manager_is_announced_as_clients_take_it() {
+    let name = abstract_name("handed-over");
+    let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let mut server = started_by_manager(Some(socket.into()), "1").spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ping = run(CLIENT, &["--ping", "--connect", &format!("unix:@{name}")], b"");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(line, format!("listening on unix:@{name}\n"));
+    assert_eq!(ping.code, Some(0), "{ping:?}");
+}
+
+#[test]
+fn odd_numbers_of_inherited_sockets_are_told() {
+    let fails = |socket, count: &str, why: &str| {
+        let output = started_by_manager(socket, count).output().unwrap();
+        assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.starts_with(&format!("localsocket-server: {why}")), "{stderr}");
+    };
+    for (count, why) in [
+        ("-1", "LISTEN_FDS is '-1': not a valid number"),
+        ("two", "LISTEN_FDS is 'two': not a valid number"),
+        ("4294967297", "LISTEN_FDS is '4294967297': not a valid number"),
+        ("2147483647", "LISTEN_FDS is 2147483647: too many"),
+        ("1", "inherited descriptor 3 is not a socket: "),
+    ] {
+        fails(None, count, why);
+    }
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    fails(Some(socket.into()), "2", "inherited descriptor 4 cannot be taken: ");
+}
+
+#[test]
+fn a_host_name_is_all_of_its_addresses_with_one_port() {
+    let server = ServerProgram::start(&["--listen", "localhost:0"]);
+    let port = port(&server.addresses[0]);
+    for address in &server.addresses {
+        assert_eq!(self::port(address), port);
+        Peer::connect(address).ping();
+    }
+    let name = format!("localhost:{port}");
+    Peer::connect(&name.parse().unwrap()).ping();
+    let again = run(SERVER, &["--listen", &name], b"");
+    assert_eq!((again.code, &*again.stdout), (Some(1), ""), "{again:?}");
+    let (start, end) = (format!("cannot listen on {name}"), "in use: another program listens there already\n");
+    assert!(again.stderr.contains(&start) && again.stderr.ends_with(end), "{again:?}");
+}
+
+#[test]
+fn one_address_of_a_name_that_is_taken_is_an_error() {
+    let Some(outcome) = in_namespace(
+        "hosts=$(mktemp); printf '127.0.0.1 twice\\n127.0.0.2 twice\\n::1 twice\\n' >$hosts
+        mount --bind $hosts /etc/hosts; rm $hosts
+        $2 --listen 127.0.0.2:4000 >/dev/null 2>&1 & first=$!
+        until $1 --ping --connect 127.0.0.2:4000 >/dev/null 2>&1; do :; done
+        $2 --listen twice:4000 || echo \"exit $?\"
+        $1 --ping --connect 127.0.0.1:4000 2>&1 || echo \"nothing stays bound\"
+        kill $first; wait $first
+        $2 --listen twice:4000 2>/dev/null & second=$!
+        until $1 --ping --connect 127.0.0.2:4000 >/dev/null 2>&1; do :; done
+        for host in 127.0.0.1 '[::1]' twice; do $1 --ping --connect $host:4000; done
+        kill $second; wait $second",
+    ) else {
+        return;
+    };
+    let error = "cannot listen on twice:4000 at 127.0.0.2: in use: another program listens there already";
+    assert!(outcome.stderr.contains(error), "{outcome:?}");
+    for wanted in ["exit 1\n", "nothing stays bound\n", "pong\npong\npong\n", "listening on 127.0.0.1:4000\n"] {
+        assert!(outcome.stdout.contains(wanted), "{outcome:?}");
+    }
+    assert_eq!(outcome.stdout.matches("listening on ").count(), 3, "{outcome:?}");
+}
+
+#[test]
+fn a_machine_without_ipv6_listens_on_what_it_has() {
+    let Some(outcome) = in_namespace(
+        "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+        hosts=$(mktemp); printf '127.0.0.1 both\\n::1 both six\\n' >$hosts
+        mount --bind $hosts /etc/hosts; rm $hosts
+        $2 --listen both:4000 2>/dev/null & server=$!
+        until $1 --ping --connect both:4000 2>/dev/null; do :; done
+        kill $server; wait $server
+        $2 --listen six:4000 || true",
+    ) else {
+        return;
+    };
+    assert_eq!(outcome.stdout, "listening on 127.0.0.1:4000\npong\n", "{outcome:?}");
+    assert!(outcome.stderr.contains("cannot listen on six:4000: "), "{outcome:?}");
+}
+
+#[test]
+fn a_client_never_meets_itself_and_leaves_the_port_free() {
+    // With two ports in all, a client that tries one of them is given that one itself every other time.
+    let Some(outcome) = in_namespace(
+        "echo '32100 32101' >/proc/sys/net/ipv4/ip_local_port_range
+        for try in 1 2 3 4 5 6 7 8; do $1 --ping --connect 127.0.0.1:32100 || true; done
+        $1 --wait 1 --connect 127.0.0.1:32100 hello || echo \"exit $?\"
+        $2 --listen 127.0.0.1:32100 2>/dev/null & server=$!
+        until $1 --ping --connect 127.0.0.1:32100 2>/dev/null; do kill -0 $server; done
+        kill $server",
+    ) else {
+        return;
+    };
+    assert_eq!(outcome.stdout, "exit 1\nlistening on 127.0.0.1:32100\npong\n", "{outcome:?}");
+    assert!(outcome.stderr.lines().all(|line| line.contains("nothing listens there")), "{outcome:?}");
+    assert!(!outcome.stderr.contains("connected"), "{outcome:?}");
+}
+
+#[test]
+fn a_silent_name_service_is_not_waited_for_beyond_the_time_for_connecting() {
+    let start = Instant::now();
+    // What goes to a dummy device never comes back.
+    let Some(outcome) = in_namespace(
+        "ip link add silent type dummy; ip address add 192.0.2.1/24 dev silent; ip link set silent up
+        resolv=$(mktemp); echo 'nameserver 192.0.2.2' >$resolv; mount --bind $resolv /etc/resolv.conf; rm $resolv
+        nss=$(mktemp); echo 'hosts: files dns' >$nss; mount --bind $nss /etc/nsswitch.conf; rm $nss
+        $1 --ping --connect-timeout 0.5 --connect hub.example:1 || echo \"exit $?\"
+        $1 --wait 0.5 --connect-timeout 0.5 --connect hub.example:1 </dev/null || echo \"exit $?\"",
+    ) else {
+        return;
+    };
+    if !outcome.stdout.contains("exit") {
+        eprintln!("SKIPPED: no dummy network device here: {}", outcome.stderr);
+        return;
+    }
+    assert_eq!(outcome.stdout, "exit 1\nexit 1\n", "{outcome:?}");
+    assert!(outcome.stderr.contains("cannot connect to hub.example:1: the name service did not answer in time"));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn clients_of_a_unix_socket_are_logged_with_process_and_user() {
+    let directory = TempDir::new();
+    let address = format!("unix:{}", directory.join("hub.sock").display());
+    let server = ServerProgram::start(&["--listen", &address]);
+    Peer::named(&server.addresses[0], "ada");
+    server.program.logged(&format!("unix, pid {}, uid ", std::process::id()));
+}
