@@ -238,6 +238,16 @@ impl ClientList {
         Ok(Renamed { old, announce })
     }
 
+    /// Gives a client a name that is known to be its own, and of which nobody here is to be told.
+    pub(super) fn set_name(&self, member: &Member, name: Arc<str>) {
+        let mut state = lock(&self.state);
+        let Some(entry) = state.entries.get_mut(&member.id) else { return };
+        if let Some(old) = entry.name.replace(Arc::clone(&name)) {
+            state.forget_name(&old, member.id);
+        }
+        state.names.entry(name).or_default().push(member.id);
+    }
+
     /// Takes a client off the list that has left. Returns its name, if it had one.
     pub(super) fn remove(&self, member: &Member) -> Option<Departed> {
         let entry = lock(&self.state).remove(member.id)?;

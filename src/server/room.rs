@@ -121,11 +121,30 @@ impl Room {
             }
             queue = self.wait(queue);
         }
+        Ok(self.put(queue, batch, sender.id))
+    }
+
+    /// Puts a batch into the queue that does not come from a session here, and waits until it has been delivered.
+    #[allow(dead_code)]
+    pub(super) fn submit_elsewhere(&self, batch: &mut Batch) {
+        let mut queue = lock(&self.queue);
+        while !queue.has_room(batch.len(), self.limit) && !self.closed.load(Ordering::SeqCst) {
+            queue = self.wait(queue);
+        }
+        let number = self.put(queue, batch, 0);
+        let mut queue = lock(&self.queue);
+        while !self.has_delivered(number) && !self.closed.load(Ordering::SeqCst) {
+            queue = self.wait(queue);
+        }
+    }
+
+    /// Puts a batch into the queue, and delivers if nobody else does. Returns its number.
+    fn put(&self, mut queue: MutexGuard<'_, Queue>, batch: &mut Batch, sender: u64) -> u64 {
         let is_message = batch.only(Kind::Everyone).is_some();
         queue.batch.append(batch);
         queue.last += 1;
         let number = queue.last;
-        let others = std::mem::replace(&mut queue.sender, sender.id) != sender.id;
+        let others = std::mem::replace(&mut queue.sender, sender) != sender;
         let idle = !std::mem::replace(&mut queue.busy, true);
         drop(queue);
         if idle {
@@ -135,7 +154,7 @@ impl Room {
             }
             self.deliver(lock(&self.delivery));
         }
-        Ok(number)
+        number
     }
 
     fn wait<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
@@ -248,7 +267,7 @@ impl Room {
     /// Ends the writer.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.wake_writer();
+        self.wake();
     }
 
     fn wake_writer(&self) {

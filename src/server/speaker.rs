@@ -72,13 +72,13 @@ impl<'h> Speaker<'h> {
     /// Where a line for this client alone is to be written to, with its end.
     #[inline]
     pub(super) fn own_line(&mut self) -> &mut Vec<u8> {
-        self.batch.line(Kind::Own, &self.member)
+        self.batch.line(Kind::Own, Some(&self.member))
     }
 
     /// Says something to everyone in the room.
     #[inline]
     pub(super) fn say(&mut self, event: Event<'_>) {
-        event.write_to(self.batch.line(Kind::Everyone, &self.member));
+        event.write_to(self.batch.line(Kind::Everyone, None));
     }
 
     /// Says something that concerns the client with this name.

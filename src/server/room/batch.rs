@@ -28,17 +28,33 @@ pub(in crate::server) enum Kind {
     Deaf,
     /// The sender has left. There is no line.
     Leave,
+    /// The sender has the name in the head from now on, and nobody is told. There is no line.
+    #[allow(dead_code)]
+    Named,
 }
 
 /// One entry of a [`Batch`].
 #[derive(Debug)]
 pub(in crate::server) struct Entry {
     pub(in crate::server) kind: Kind,
-    pub(in crate::server) sender: Arc<Member>,
+    /// Nobody for lines that are for everyone: they are the same, whoever has said them.
+    pub(in crate::server) sender: Option<Arc<Member>>,
     /// Where it begins in the batch: first the head, then the lines.
     start: usize,
     head: usize,
     pub(in crate::server) lines: u64,
+}
+
+impl Entry {
+    /// Whether one more line of this kind can join it.
+    fn can_take(&self, kind: Kind, sender: Option<&Arc<Member>>) -> bool {
+        self.kind == kind
+            && match kind {
+                Kind::Everyone => true,
+                Kind::Own => self.sender.as_ref().map(|own| own.id) == sender.map(|other| other.id),
+                _ => false,
+            }
+    }
 }
 
 /// Entries in their order, as one client has said them or as they wait for delivery.
@@ -91,9 +107,9 @@ impl Batch {
     /// Where the next line of this kind is to be written to. Lines for everyone and lines for the sender make
     /// one entry as long as they follow each other.
     #[inline]
-    pub(in crate::server) fn line(&mut self, kind: Kind, sender: &Arc<Member>) -> &mut Vec<u8> {
+    pub(in crate::server) fn line(&mut self, kind: Kind, sender: Option<&Arc<Member>>) -> &mut Vec<u8> {
         match self.entries.last_mut() {
-            Some(last) if last.kind == kind && matches!(kind, Kind::Everyone | Kind::Own) => last.lines += 1,
+            Some(last) if last.can_take(kind, sender) => last.lines += 1,
             _ => self.begin(kind, sender, ""),
         }
         &mut self.bytes
@@ -101,13 +117,13 @@ impl Batch {
 
     /// Begins an entry with a head, and returns where its line, if it has one, is to be written to.
     pub(in crate::server) fn headed(&mut self, kind: Kind, sender: &Arc<Member>, head: &str) -> &mut Vec<u8> {
-        self.begin(kind, sender, head);
+        self.begin(kind, Some(sender), head);
         &mut self.bytes
     }
 
-    fn begin(&mut self, kind: Kind, sender: &Arc<Member>, head: &str) {
-        let (start, lines) = (self.bytes.len(), u64::from(!matches!(kind, Kind::LogIn | Kind::Leave)));
-        self.entries.push(Entry { kind, sender: Arc::clone(sender), start, head: head.len(), lines });
+    fn begin(&mut self, kind: Kind, sender: Option<&Arc<Member>>, head: &str) {
+        let (start, lines) = (self.bytes.len(), u64::from(!matches!(kind, Kind::LogIn | Kind::Leave | Kind::Named)));
+        self.entries.push(Entry { kind, sender: sender.map(Arc::clone), start, head: head.len(), lines });
         self.bytes.extend_from_slice(head.as_bytes());
     }
 
@@ -160,7 +176,9 @@ mod tests {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (0..batch.entries())
             .map(|index| batch.entry(index))
-            .map(|(entry, head, lines)| (entry.kind, entry.sender.id, text(head), text(lines), entry.lines))
+            .map(|(entry, head, lines)| {
+                (entry.kind, entry.sender.as_ref().map_or(0, |sender| sender.id), text(head), text(lines), entry.lines)
+            })
             .collect()
     }
 
@@ -169,7 +187,7 @@ mod tests {
         let (ada, bob) = (member(1), member(2));
         let mut batch = Batch::default();
         for (kind, text) in [(Kind::Own, "a"), (Kind::Own, "b"), (Kind::Everyone, "c"), (Kind::Everyone, "d")] {
-            batch.line(kind, &ada).extend_from_slice(text.as_bytes());
+            batch.line(kind, Some(&ada)).extend_from_slice(text.as_bytes());
         }
         assert_eq!(batch.only(Kind::Own), None);
         batch.headed(Kind::Direct, &ada, "bob").extend_from_slice(b"e");
@@ -178,12 +196,12 @@ mod tests {
         let mut all = Batch::default();
         all.append(&mut batch);
         assert!(batch.is_empty());
-        batch.line(Kind::Everyone, &bob).extend_from_slice(b"g");
-        batch.line(Kind::Own, &bob).extend_from_slice(b"h");
+        batch.line(Kind::Everyone, None).extend_from_slice(b"g");
+        batch.line(Kind::Own, Some(&bob)).extend_from_slice(b"h");
         all.append(&mut batch);
-        batch.line(Kind::Everyone, &ada).extend_from_slice(b"i");
+        batch.line(Kind::Everyone, None).extend_from_slice(b"i");
         all.append(&mut batch);
-        batch.line(Kind::Everyone, &bob).extend_from_slice(b"j");
+        batch.line(Kind::Everyone, None).extend_from_slice(b"j");
         all.append(&mut batch);
         let text = |text: &str| text.to_owned();
         assert_eq!(
@@ -194,9 +212,9 @@ mod tests {
                 (Kind::Direct, 1, text("bob"), text("e"), 1),
                 (Kind::Direct, 1, text("bob"), text("f"), 1),
                 (Kind::Leave, 1, text(""), text(""), 0),
-                (Kind::Everyone, 2, text(""), text("g"), 1),
+                (Kind::Everyone, 0, text(""), text("g"), 1),
                 (Kind::Own, 2, text(""), text("h"), 1),
-                (Kind::Everyone, 1, text(""), text("ij"), 2),
+                (Kind::Everyone, 0, text(""), text("ij"), 2),
             ]
         );
         let bytes = all.len();

@@ -114,13 +114,16 @@ impl Delivery {
         chunk: usize,
         around: &Surroundings,
     ) -> Result<(), Full> {
-        let Entry { kind, sender, .. } = entry;
+        let Entry { kind, .. } = entry;
+        if *kind == Kind::Everyone {
+            self.check_listeners(chunk, around)?;
+            self.common.extend_from_slice(lines);
+            self.common_lines += entry.lines;
+            return Ok(());
+        }
+        let Some(sender) = &entry.sender else { return Ok(()) };
         match *kind {
-            Kind::Everyone => {
-                self.check_listeners(chunk, around)?;
-                self.common.extend_from_slice(lines);
-                self.common_lines += entry.lines;
-            }
+            Kind::Everyone => {}
             Kind::Own => {
                 around.check(sender, lines.len())?;
                 self.give(sender, lines);
@@ -162,6 +165,7 @@ impl Delivery {
                 self.give(sender, lines);
             }
             Kind::Leave => self.leave(sender, around),
+            Kind::Named => around.list.set_name(sender, Arc::from(head)),
         }
         Ok(())
     }
