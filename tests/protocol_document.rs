@@ -1,0 +1,140 @@
+//! What `protocol.md` says about commands and errors is complete, and its example programs work.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, run, wait_for};
+use localsocket::protocol::{BUILT_IN, Refusal};
+
+fn document() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol.md")
+}
+
+/// The first cells of all table rows that consist of code, such as `` `who` ``.
+fn documented() -> Vec<String> {
+    let text = std::fs::read_to_string(document()).unwrap();
+    let cell = |row: &str| Some(row.strip_prefix("| `")?.split_once("` |")?.0.to_owned());
+    text.lines().filter_map(cell).collect()
+}
+
+#[test]
+fn every_command_is_documented() {
+    let documented = documented();
+    for command in BUILT_IN {
+        assert!(documented.iter().any(|cell| cell == command.usage), "{}", command.usage);
+    }
+}
+
+#[test]
+fn every_documented_error_is_one_that_the_server_sends() {
+    let mut kinds = BTreeSet::new();
+    for cell in documented() {
+        let Some(text) = cell.strip_prefix("error: ").filter(|text| *text != "<text>") else { continue };
+        // What stands for something, except in the error that quotes a usage.
+        let sample = text.replace("<command>", "to").replace("<id>", "q1").replace("<asker>", "ada");
+        let sample = if sample.ends_with("iam:<name>") { sample } else { sample.replace("<name>", "bob") };
+        let sample = sample.replace('N', "7");
+        // The limit of the name rule is part of its text, and the words of the others stay as they are.
+        let refusal = Refusal::parse(&sample).or_else(|| Refusal::parse(text));
+        let refusal = refusal.unwrap_or_else(|| panic!("no such error: {text}"));
+        assert!([text, &sample].contains(&refusal.to_string().as_str()), "{text}: {refusal}");
+        let kind = format!("{refusal:?}");
+        kinds.insert(kind.split(['(', '{']).next().unwrap().trim().to_owned());
+    }
+    // As many as `Refusal` has.
+    assert_eq!(kinds.len(), 24, "{kinds:?}");
+}
+
+/// The only block with this mark, for a server on another port.
+fn program(mark: &str, server: &ServerProgram) -> String {
+    let mut blocks = fenced_blocks(&document(), mark);
+    assert_eq!(blocks.len(), 1, "blocks marked {mark}");
+    let address = server.address().to_string();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let text = blocks.remove(0).join("\n");
+    assert!(text.contains("12345"), "{text}");
+    text.replace("12345", port) + "\n"
+}
+
+fn exists(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+    let found = found.unwrap().success();
+    if !found {
+        eprintln!("skipped: there is no {program}");
+    }
+    found
+}
+
+fn wait_until_here(server: &ServerProgram, name: &str) {
+    let mut peer = server.connect();
+    wait_for(&format!("{name} is here"), || peer.ask("who").split([' ', ',']).any(|other| other == name));
+}
+
+#[test]
+fn the_python_example_asks_and_answers() {
+    if !exists("python3") {
+        return;
+    }
+    let server = ServerProgram::start(&["--mode", "room"]);
+    let directory = TempDir::new();
+    let path = directory.join("squares.py");
+    std::fs::write(&path, program("python", &server)).unwrap();
+    let path = path.to_str().unwrap();
+    let ask = |text: &str| run("python3", &[path, "ask", text], b"");
+
+    let outcome = ask("12");
+    assert!(outcome.stderr.contains("nobody here is called squares"), "{outcome:?}");
+    let answerer = Program::spawn(Command::new("python3").args([path, "answer"]));
+    wait_until_here(&server, "squares");
+    let outcome = ask("12");
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+    let outcome = ask("twelve");
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("invalid literal for int()"), "{outcome:?}");
+
+    // A longer answer, from an answerer that is not the example.
+    drop(answerer);
+    let mut other = server.connect();
+    wait_for("the name is free", || other.ask("who") == "who: ");
+    let mut other = Peer::named(server.address(), "squares");
+    let mut asker = Program::spawn(Command::new("python3").args([path, "ask", "1 2 3"]));
+    let question = other.line().unwrap();
+    let (asker_name, _) = question.split_once(" ?> 1: 1 2 3").unwrap();
+    other.send(format!("msg:to be ignored\npart:{asker_name}:1:1\npart:{asker_name}:1:\nanswer:{asker_name}:1:9\n"));
+    let outcome = asker.wait();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "1\n\n9\n"), "{outcome:?}");
+}
+
+/// Runs a block of shell beside a client that answers one question.
+#[track_caller]
+fn run_beside_answerer(shell: &str, mark: &str) -> Outcome {
+    let server = ServerProgram::start(&["--mode", "room"]);
+    let mut squares = Peer::named(server.address(), "squares");
+    let mut asker = Program::spawn(Command::new(shell).args(["-c", &program(mark, &server)]));
+    squares.expect("ada ?> 1: 12");
+    squares.send("answer:ada:1:144\n");
+    asker.wait()
+}
+
+const SHOWN: &str = "deaf\r\nada has joined\r\nsquares => 1: 144\r\n";
+
+#[test]
+fn nc_that_is_kept_open_gets_the_answer() {
+    if exists("nc") {
+        let outcome = run_beside_answerer("sh", "nc");
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), SHOWN), "{outcome:?}");
+    }
+}
+
+#[test]
+fn bash_gets_the_answer_without_nc() {
+    if exists("bash") {
+        let outcome = run_beside_answerer("bash", "bash");
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), SHOWN), "{outcome:?}");
+    }
+}
