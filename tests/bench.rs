@@ -78,6 +78,33 @@ fn a_room_is_right() {
 }
 
 #[test]
+fn questions_are_answered_over_tcp_and_unix() {
+    let directory = TempDir::new();
+    let unix = format!("unix:{}", directory.join("hub.sock").display());
+    let server = ServerProgram::start(&["--mode", "room", "--listen", "127.0.0.1:0", "--listen", &unix]);
+    for address in &server.addresses {
+        let address = address.to_string();
+        for arguments in [
+            ["--clients", "2", "--senders", "1", "--depth", "1", "--size", "32"],
+            ["--clients", "4", "--senders", "2", "--depth", "256", "--size", "10"],
+            // More askers than answerers, and the other way round; texts that do not contain the whole counter.
+            ["--clients", "13", "--senders", "11", "--depth", "50", "--size", "3"],
+            ["--clients", "7", "--senders", "2", "--depth", "64", "--size", "100"],
+            ["--clients", "3", "--senders", "1", "--depth", "2", "--size", "30000"],
+        ] {
+            let outcome = bench(&address, &[["--work", "ask", "--messages", "2001"].as_slice(), &arguments].concat());
+            assert_success(&outcome, "every question got its answer, right and once\n");
+            assert!(
+                outcome.stdout.contains(" questions/s") && outcome.stdout.contains(" 2001 questions"),
+                "{outcome:?}"
+            );
+        }
+        let outcome = bench(&address, &["--work", "ask", "--messages", "50", "--json"]);
+        assert_success(&outcome, "\"work\":\"ask\",\"clients\":16,\"senders\":8,\"messages\":50,\"deliveries\":50,");
+    }
+}
+
+#[test]
 fn json_is_one_object_on_one_line() {
     let server = ServerProgram::start(&["--mode", "room"]);
     let arguments = ["--json", "--work", "room", "--clients", "3", "--messages", "50"];
