@@ -152,7 +152,7 @@ impl Connection {
     }
 
     /// Leaves, and checks that nothing more arrives except notices about others.
-    pub(crate) fn leave(mut self) -> Result<(), Failure> {
+    pub(crate) fn leave(&mut self) -> Result<(), Failure> {
         self.send(b"quit\n")?;
         loop {
             while let Some(line) = self.reader.next_line() {

@@ -64,7 +64,10 @@ pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figure
         let (shared, reporter) = (Arc::clone(&shared), reporter.clone());
         let thread = thread::Builder::new().name(format!("client-{client}")).stack_size(limits::STACK_SIZE);
         let thread = thread.spawn(move || {
-            if let Err(failure) = be_client(client, &shared, &reporter) {
+            // Closed after the failure is reported: the server may end other connections because of it, and their
+            // failures must not come first.
+            let mut connection = None;
+            if let Err(failure) = be_client(client, &shared, &reporter, &mut connection) {
                 let _ = reporter.send((client, Err(failure)));
             }
         });
@@ -92,18 +95,23 @@ pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figure
 }
 
 /// One client's thread.
-fn be_client(client: usize, shared: &Shared, reporter: &mpsc::Sender<Report>) -> Result<(), Failure> {
+fn be_client(
+    client: usize,
+    shared: &Shared,
+    reporter: &mpsc::Sender<Report>,
+    connection: &mut Option<Connection>,
+) -> Result<(), Failure> {
     let report = |done| {
         // The receiver is gone if another client has failed.
         let _ = reporter.send((client, Ok(done)));
     };
-    let mut connection = Connection::open(&shared.plan, client)?;
+    let connection = connection.insert(Connection::open(&shared.plan, client)?);
     report(None);
     shared.gate.wait();
     let (latencies, order) = match shared.plan.work {
-        Work::Echo => (echo::work(&mut connection, &shared.plan, client, &shared.received)?, 0),
-        Work::Room => room::work(&mut connection, &shared.plan, client, &shared.received)?,
-        Work::Ask => (ask::work(&mut connection, &shared.plan, client, &shared.received)?, 0),
+        Work::Echo => (echo::work(connection, &shared.plan, client, &shared.received)?, 0),
+        Work::Room => room::work(connection, &shared.plan, client, &shared.received)?,
+        Work::Ask => (ask::work(connection, &shared.plan, client, &shared.received)?, 0),
     };
     report(Some(Done { at: Instant::now(), latencies, order }));
     // A client that leaves a room is announced, which would be work for clients that are not done yet.
