@@ -1,5 +1,7 @@
 //! Questions between clients, and deaf clients, over both transports: what goes over the wire.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::{Peer, TestServer, on_each_transport};
@@ -218,7 +220,7 @@ fn questions_are_bounded_by_the_backlog_of_a_client_that_does_not_read() {
     let text = "x".repeat(10_000);
     ada.send((0..200).map(|number| format!("ask:stuck:{number}:{text}\n")).collect::<String>());
     // The client that was asked is dropped, and every question ends.
-    let mut ended = vec![false; 200];
+    let mut ended = [false; 200];
     for _ in 0..200 {
         let line = ada.line().unwrap();
         let (id, why) = line.strip_prefix("error: question ").and_then(|rest| rest.split_once(": ")).unwrap();
