@@ -187,15 +187,24 @@ impl Waiting {
             let size = if self.behind { outbox.write_behind } else { outbox.write_max };
             let piece = &bytes[sent..bytes.len().min(sent.saturating_add(size))];
             let known = lines.filter(|_| piece.len() == bytes.len());
-            let count = Traffic { lines: known.unwrap_or_else(|| count_lines(piece)), bytes: piece.len() as u64 };
-            outbox.counters.add_out(count);
+            // What waits for a peer that is behind is looked at again and again; only what is taken is counted.
+            let count = |bytes: &[u8]| Traffic { lines: count_lines(bytes), bytes: bytes.len() as u64 };
+            let before = match (self.behind, known) {
+                (true, _) => Traffic::default(),
+                (false, Some(lines)) => Traffic { lines, bytes: piece.len() as u64 },
+                (false, None) => count(piece),
+            };
+            outbox.counters.add_out(before);
             let result = os::send_now(outbox.stream.as_fd(), piece);
             let taken = result.as_ref().copied().unwrap_or(0);
-            let left = &piece[taken..];
-            let left = Traffic { lines: if left.is_empty() { 0 } else { count_lines(left) }, bytes: left.len() as u64 };
-            outbox.counters.take_back_out(left);
-            self.taken.lines += count.lines.saturating_sub(left.lines);
-            self.taken.bytes += taken as u64;
+            let mut after = before;
+            if self.behind || taken < piece.len() {
+                after = count(&piece[..taken]);
+                outbox.counters.add_out(after);
+                outbox.counters.take_back_out(before);
+            }
+            self.taken.lines += after.lines;
+            self.taken.bytes += after.bytes;
             if taken > 0 {
                 sent += taken;
                 self.mid_line = piece[taken - 1] != b'\n';
