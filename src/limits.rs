@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::protocol::NAME_MAX;
+use crate::protocol::{NAME_MAX, OPEN_QUESTIONS_MAX};
 
 /// How long the look-up of a host name may take when a server starts: as long as resolvers wait for one answer.
 pub(crate) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,6 +48,12 @@ const ROOM_QUEUE: usize = 256 * 1024;
 
 /// How many bytes a session writes to others before it lets the room's writer go on. Some milliseconds of work.
 pub const SHARE: usize = 16 * 1024 * 1024;
+
+/// From this size on, what waits for a client grows by as much at a time rather than doubling.
+pub const OUTBOX_STEP: usize = 64 * 1024;
+
+/// What an open question is reckoned to take in the tables.
+const QUESTION_COST: usize = 320;
 
 /// The most characters of a client's name in the log. A name has 64, which become ten times as many if all are
 /// escaped.
@@ -169,27 +175,65 @@ impl Limits {
         }
     }
 
-    /// The most memory, in bytes, that clients can make a server hold at once: as many as may be connected,
-    /// and as many as may be closing.
-    /// `room` tells whether it runs in room mode. The kernel's socket buffers come on top.
-    pub fn worst_case_memory(&self, room: bool) -> u64 {
+    /// The most memory that clients can make a server hold at once. `room` tells whether it runs in room mode. The
+    /// kernel's socket buffers come on top.
+    pub fn worst_case_memory(&self, room: bool) -> WorstCase {
         let longest_name = NAME_MAX * 4;
         let longest_line = self.max_line.saturating_add(2 * longest_name);
-        // A buffer doubles as it grows, so up to twice its content is held.
-        let read = 2 * READ_BUFFER_MAX.max(self.max_line.saturating_add(2));
         let longest_who = self.max_clients.saturating_mul(longest_name + 2);
-        let gathered = 2 * (BATCH + longest_line.max(longest_who));
-        let backlog = if room { 2 * self.longest_backlog(longest_line.max(longest_who)) } else { 0 };
-        let closing = backlog.saturating_add(SESSION_OVERHEAD);
-        let client = closing.saturating_add(read).saturating_add(gathered);
-        let clients = (client as u64).saturating_mul(self.max_clients as u64);
-        clients.saturating_add((closing as u64).saturating_mul(self.max_clients.max(CLOSING_MIN) as u64))
+        let longest = longest_line.max(longest_who);
+        // A buffer that doubles as it grows holds up to twice its content.
+        let read = 2 * READ_BUFFER_MAX.max(self.max_line.saturating_add(2));
+        let gathered = 2 * self.batch(room).saturating_add(longest);
+        // Outboxes grow in steps, and up to a fifth of one can be what was sent already. In echo mode one holds a copy of what was gathered; in a room, lines for everyone
+        // can come on top of a backlog that private lines have filled.
+        let waiting = match room {
+            false => BATCH.saturating_add(longest),
+            true => self.max_backlog.saturating_add(self.room_queue()).saturating_add(longest),
+        };
+        let outbox = OUTBOX_STEP.saturating_add(waiting).saturating_add(waiting / 4);
+        let closing = outbox.saturating_add(SESSION_OVERHEAD) as u64;
+        let client = closing.saturating_add(read as u64).saturating_add(gathered as u64);
+        let clients = self.max_clients as u64;
+        let questions = clients.saturating_mul((OPEN_QUESTIONS_MAX * QUESTION_COST) as u64);
+        // The queue, the chunk that is being delivered and its lines for everyone, each with one long batch.
+        let queues = 3 * 2 * (self.room_queue().saturating_add(gathered) as u64);
+        WorstCase {
+            clients: client.saturating_mul(clients),
+            closing: closing.saturating_mul(self.max_clients.max(CLOSING_MIN) as u64),
+            room: if room { questions.saturating_add(queues) } else { 0 },
+        }
     }
+}
 
-    /// A reader at or below half of its backlog takes one more piece of any size, else one line longer
-    /// than the backlog could never be sent.
-    fn longest_backlog(&self, longest_piece: usize) -> usize {
-        self.max_backlog.max((self.max_backlog / 2).saturating_add(longest_piece))
+/// The most memory that clients can make a server hold, in bytes, and for what. `Display` names all of it in MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorstCase {
+    /// What is read from and waits for connected clients.
+    pub clients: u64,
+    /// What waits for connections that are being closed.
+    pub closing: u64,
+    /// What the room itself keeps: lines on their way, open questions.
+    pub room: u64,
+}
+
+impl WorstCase {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.clients.saturating_add(self.closing).saturating_add(self.room)
+    }
+}
+
+impl fmt::Display for WorstCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+        let [total, clients, closing] = [self.total(), self.clients, self.closing].map(mebibytes);
+        write!(f, "{total} MiB ({clients} for clients, {closing} for connections that are closing")?;
+        if self.room > 0 {
+            write!(f, ", {} for the room", mebibytes(self.room))?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -263,10 +307,11 @@ mod tests {
     #[test]
     fn worst_case_memory_grows_with_every_size_and_never_overflows() {
         let default = Limits::default();
-        let least = default.worst_case_memory(false);
-        assert!(default.worst_case_memory(true) > least);
-        assert!(Limits { max_clients: 2048, ..default.clone() }.worst_case_memory(false) > 2 * least);
+        let total = |limits: &Limits, room| limits.worst_case_memory(room).total();
+        let least = total(&default, false);
+        assert!(total(&default, true) > least);
+        assert!(total(&Limits { max_clients: 2048, ..default.clone() }, false) > 2 * least);
         let most = Limits { max_clients: *MAX_CLIENTS.end(), max_backlog: *MAX_BACKLOG.end(), ..default };
-        assert!(most.worst_case_memory(true) > 1 << 60);
+        assert!(total(&most, true) > total(&most, false));
     }
 }

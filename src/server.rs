@@ -203,14 +203,14 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
     };
     info!(
         "localsocket {} in {mode} mode: {} clients, lines of {} bytes, {wait}, idle timeout {}, grace {} s, {}; \
-         at the very most {} MiB of memory",
+         at most {} of memory",
         env!("CARGO_PKG_VERSION"),
         limits.max_clients,
         limits.max_line,
         limits.idle_timeout.map_or("never".to_owned(), |idle| format!("{} s", Seconds(idle))),
         seconds(limits.grace),
         if hub.wants_token() { "with a token" } else { "no token" },
-        limits.worst_case_memory(*mode == Mode::Room).div_ceil(1 << 20),
+        limits.worst_case_memory(*mode == Mode::Room),
     );
     for address in addresses {
         match transport::own_address().filter(|_| address.is_unspecified()) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::counters::{Counters, Traffic};
 use super::lock;
-use crate::limits::{WRITE_BEHIND_MAX, WRITE_TICK};
+use crate::limits::{OUTBOX_STEP, WRITE_BEHIND_MAX, WRITE_TICK};
 use crate::os::{self, Wait};
 use crate::transport::Stream;
 
@@ -73,7 +73,7 @@ impl Outbox {
         let mut waiting = lock(&self.waiting);
         waiting.send_waiting(self)?;
         let sent = if waiting.is_empty() { waiting.send(bytes, Some(lines), self)? } else { 0 };
-        waiting.bytes.extend_from_slice(&bytes[sent..]);
+        waiting.append(&bytes[sent..]);
         Ok(waiting.len())
     }
 
@@ -81,7 +81,7 @@ impl Outbox {
     pub(super) fn hold(&self, pieces: &[&[u8]]) {
         let mut waiting = lock(&self.waiting);
         for piece in pieces {
-            waiting.bytes.extend_from_slice(piece);
+            waiting.append(piece);
         }
     }
 
@@ -154,6 +154,20 @@ impl Waiting {
 
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Adds bytes behind the others. A large buffer grows in steps, and only if little of it is what was sent
+    /// already: doubling would hold up to twice what waits.
+    fn append(&mut self, bytes: &[u8]) {
+        if self.bytes.len() + bytes.len() > self.bytes.capacity().max(OUTBOX_STEP) {
+            if self.start >= self.len() / 4 {
+                self.bytes.drain(..self.start);
+                self.start = 0;
+            }
+            let needed = self.bytes.len() + bytes.len();
+            self.bytes.reserve_exact(needed.next_multiple_of(OUTBOX_STEP) - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Sends of the buffer what the socket takes.
