@@ -89,7 +89,7 @@ pub mod programs {
 pub use client::{Change, Client, ClientError, ClientOptions};
 pub use limits::Limits;
 pub use server::{
-    Config, CustomCommand, Dialect, InvalidUsage, Mode, Request, RunningServer, Server, ServerError, ServerHandle,
-    Stats, Token, UnknownWord,
+    Config, CustomCommand, Dialect, InvalidUsage, Join, JoinError, JoinPassword, JoinUrl, JoinUrlError, Mode, Request,
+    RunningServer, Server, ServerError, ServerHandle, Stats, Token, UnknownWord,
 };
 pub use transport::{Address, AddressError, BindError, ConnectError, own_address};

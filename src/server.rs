@@ -14,6 +14,7 @@
 //! - `client_list`: which clients are connected, under which names
 //! - `questions`: the open questions of a room
 //! - `room`: one order of lines for everybody, at the pace of the slowest healthy reader
+//! - `joined`: the same room on several servers
 //! - `hub`: what all sessions share
 //! - `speaker`: what one client says
 //! - `handlers`: what each command does
@@ -32,6 +33,8 @@ mod counters;
 mod ending;
 mod handlers;
 mod hub;
+#[allow(dead_code, unused_imports, unreachable_pub)] // until the room takes it in
+mod joined;
 mod lock;
 mod member;
 mod outbox;
@@ -56,6 +59,8 @@ use log::{info, warn};
 pub use command::{CustomCommand, InvalidUsage, Request};
 pub use config::{Config, Dialect, Mode, ServerError, Token, UnknownWord};
 use hub::Hub;
+#[allow(unused_imports)]
+pub use joined::{Join, JoinError, JoinPassword, JoinUrl, JoinUrlError};
 use lock::lock;
 pub use running::{RunningServer, ServerHandle};
 pub use stats::Stats;

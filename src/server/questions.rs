@@ -59,6 +59,11 @@ impl Questions {
         self.asked.contains_key(&(asker, id))
     }
 
+    /// How many open questions a client has asked.
+    pub(super) fn open(&self, asker: u64) -> usize {
+        self.counts.get(&asker).copied().unwrap_or_default()
+    }
+
     /// Notes that `asker`, called `name`, has put a question to `asked`.
     pub(super) fn ask(&mut self, asker: u64, name: Arc<str>, id: QuestionId, asked: u64) -> Result<(), NotAsked> {
         if self.is_open(asker, id) {

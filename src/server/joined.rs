@@ -1,0 +1,210 @@
+//! The same room on several servers, through a log in Redis or Valkey.
+//!
+//! What clients say goes into the log instead of to the readers ([`Joined::push`]); what comes out of the log, in one
+//! order for all servers, goes to this server's readers ([`Local::deliver`]). Two threads do that: one says, one
+//! follows. The engine's script decides about names and removes duplicates; every server works out the rest from the
+//! log alone. Nothing is lost or doubled whatever breaks, or all clients are ended with the words that they were cut
+//! off.
+//!
+//! `url`: what is joined. `resp`, `engine`, `room.lua`, `failure`: the engine's protocol, calls, script, errors.
+//! `entry`, `names`, `replica`, `outgoing`: what is in the log and what it means, without any I/O. `shared`, `says`,
+//! `follows`: the threads. Knows no sessions and no sockets of clients; [`Local`] is all that it needs of the server.
+
+mod engine;
+mod entry;
+mod failure;
+mod follows;
+mod names;
+mod outgoing;
+mod replica;
+mod resp;
+mod says;
+mod settings;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub use failure::JoinError;
+pub use url::{JoinUrl, JoinUrlError};
+
+pub(in crate::server) use entry::{AnswerKind, Item};
+pub(in crate::server) use outgoing::OwnWords;
+pub(in crate::server) use replica::Delivery;
+use settings::{ENTRY_MARGIN, Settings};
+use shared::Shared;
+pub(in crate::server) use shared::{Phase, Unsaid};
+
+use crate::limits::STACK_SIZE;
+
+/// A room that is shared with other servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// Which room, and where.
+    pub url: JoinUrl,
+    /// What the engine wants before anything else.
+    pub password: Option<JoinPassword>,
+}
+
+impl From<JoinUrl> for Join {
+    fn from(url: JoinUrl) -> Join {
+        Join { url, password: None }
+    }
+}
+
+/// The engine's password. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinPassword(String);
+
+impl From<String> for JoinPassword {
+    fn from(password: String) -> JoinPassword {
+        JoinPassword(password)
+    }
+}
+
+impl fmt::Debug for JoinPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinPassword(..)")
+    }
+}
+
+/// What a joined room needs of its server. Called from the joined room's own threads, which hold no lock.
+pub(in crate::server) trait Local: Send + Sync {
+    /// Gives this to clients of this server, in this order. Waits while readers hold the room, and returns when
+    /// nothing of it is left to be given. Clients that are not there any more are left out.
+    fn deliver(&self, deliveries: &[Delivery<'_>]);
+
+    /// Ends all clients, because they have missed lines.
+    fn cut_off_all(&self);
+
+    /// Ends the server: it has never joined, and trying again cannot help.
+    fn refused(&self, error: JoinError);
+}
+
+/// This server's part in a shared room.
+pub(in crate::server) struct Joined {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Joined {
+    /// Begins to join. `max_line` is the longest line of a client.
+    pub(in crate::server) fn start(join: Join, max_line: usize, local: Arc<dyn Local>) -> io::Result<Joined> {
+        Joined::start_with(join, Settings::default(), max_line, local)
+    }
+
+    fn start_with(join: Join, settings: Settings, max_line: usize, local: Arc<dyn Local>) -> io::Result<Joined> {
+        let longest = max_line.saturating_add(ENTRY_MARGIN);
+        let mut joined = Joined { shared: Arc::new(Shared::new(join, settings, longest, local)), threads: Vec::new() };
+        joined.start_thread("joined-says", says::run)?;
+        joined.start_thread("joined-follows", follows::run)?;
+        Ok(joined)
+    }
+
+    fn start_thread(&mut self, name: &str, run: fn(&Shared)) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE);
+        self.threads.push(thread.spawn(move || run(&shared))?);
+        Ok(())
+    }
+
+    /// Says something to the room. Waits while too much of this server's is under way. `Ok(Some)` is to be given to the
+    /// client at once.
+    pub(in crate::server) fn push(
+        &self,
+        client: u64,
+        item: Item<'_>,
+        has_ended: &dyn Fn() -> bool,
+    ) -> Result<Option<OwnWords>, Unsaid> {
+        self.shared.push(client, item, has_ended)
+    }
+
+    /// Says something to the client itself, behind what it has said. `Ok(Some)` gives it back, to be given at once:
+    /// nothing of the client is under way.
+    pub(in crate::server) fn push_own(
+        &self,
+        words: OwnWords,
+        has_ended: &dyn Fn() -> bool,
+    ) -> Result<Option<OwnWords>, Unsaid> {
+        self.shared.push_own(words, has_ended)
+    }
+
+    /// Takes a name, and waits until everybody has heard or it is known that another client has it.
+    pub(in crate::server) fn log_in(
+        &self,
+        client: u64,
+        name: &Arc<str>,
+        deaf: bool,
+        has_ended: &dyn Fn() -> bool,
+    ) -> Result<(), Unsaid> {
+        self.shared.log_in(client, name, deaf, has_ended)
+    }
+
+    /// Says that a client has left, and waits until everybody has heard, for `patience` at most, or `away` while there is
+    /// no engine.
+    pub(in crate::server) fn leave(&self, client: u64, patience: Duration, away: Duration) {
+        self.shared.leave(client, patience, away);
+    }
+
+    /// Waits until all that a client has said has come back, for `patience` at most. Tells whether it has.
+    pub(in crate::server) fn wait_until_said(&self, client: u64, patience: Duration) -> bool {
+        self.shared.wait_until_said(client, patience)
+    }
+
+    /// Whether anything of a client is under way.
+    pub(in crate::server) fn has_something_of(&self, client: u64) -> bool {
+        self.shared.lock().outgoing.last_of(client).is_some()
+    }
+
+    pub(in crate::server) fn phase(&self) -> Phase {
+        self.shared.lock().phase
+    }
+
+    /// How many servers share the room.
+    pub(in crate::server) fn servers(&self) -> usize {
+        self.shared.lock().servers
+    }
+
+    /// Appends the names of all servers' clients, sorted, with `, ` between them.
+    pub(in crate::server) fn write_names(&self, out: &mut Vec<u8>) {
+        self.shared.lock().replica.names().write_to(out);
+    }
+
+    /// Wakes clients that wait, because one of them has ended.
+    pub(in crate::server) fn wake(&self) {
+        self.shared.wake_all();
+    }
+
+    /// Leaves the room, for `patience` at most; what is still under way is not waited for.
+    pub(in crate::server) fn stop(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
+        self.shared.stop();
+        for thread in self.threads.drain(..) {
+            // One that waits for the engine ends by itself, within the time-outs of its calls.
+            while !thread.is_finished() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(2));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+impl fmt::Debug for Joined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Joined").field("url", &self.shared.join.url).field("phase", &self.phase()).finish()
+    }
+}

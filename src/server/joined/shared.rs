@@ -1,0 +1,423 @@
+//! What the sessions and the two threads of a joined room share: one lock, and how they wait for each other.
+//!
+//! Nobody writes, calls the engine, delivers or logs while it holds the lock, and no other lock is taken under it. A
+//! membership lasts from joining to leaving or being cut off, a link from one connection to the next; a thread that
+//! comes back from a call or a delivery looks which of them it is in before it changes anything.
+
+use std::collections::HashSet;
+use std::net::Shutdown;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::engine::Welcome;
+use super::entry::{Item, Position};
+use super::failure::JoinError;
+use super::outgoing::{Outgoing, OwnWords};
+use super::replica::Replica;
+use super::settings::{KEPT_MAX, Settings};
+use super::{Join, Local};
+use crate::protocol::{QuestionEnd, Refusal};
+use crate::server::lock;
+use crate::server::questions::{NotAsked, QuestionId};
+use crate::transport::Stream;
+
+/// Where a server stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Phase {
+    /// It is not in the room: it was not yet, or it was cut off.
+    Joining,
+    Joined,
+    /// It is in the room and has lost the engine; what is said waits.
+    Away,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Unsaid {
+    /// This server is not in the room, or was cut off meanwhile.
+    NotJoined,
+    /// The client ended while it waited.
+    Ended,
+    /// Another client has the name.
+    Taken,
+}
+
+/// Why this membership is over, or its link is.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The connection is of no use any more.
+    Link(JoinError),
+    /// Lines are missing, or this server was taken for dead.
+    Membership(&'static str),
+}
+
+pub(super) struct Shared {
+    pub(super) join: Join,
+    pub(super) settings: Settings,
+    /// The longest entry that this server may say.
+    pub(super) longest: usize,
+    pub(super) local: Arc<dyn Local>,
+    state: Mutex<State>,
+    /// For the thread that says: there is something to do.
+    work: Condvar,
+    /// For everybody else: something has changed.
+    changed: Condvar,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    /// The name of this membership, and how many there were.
+    pub(super) server: Arc<str>,
+    pub(super) membership: u64,
+    /// The number of the link; 0 while there is none.
+    pub(super) link: u64,
+    pub(super) outgoing: Outgoing,
+    pub(super) replica: Replica,
+    pub(super) position: Position,
+    /// Where the others know this server to be.
+    pub(super) reported: Position,
+    /// When this server last said that it is there.
+    pub(super) beaten: Instant,
+    pub(super) window: u64,
+    pub(super) longest: usize,
+    pub(super) servers: usize,
+    pub(super) fault: Option<Fault>,
+    pub(super) stopping: bool,
+    /// The follower is within a link, possibly within a delivery.
+    pub(super) is_following: bool,
+    pub(super) follower_stream: Option<Arc<Stream>>,
+    /// The pieces whose names were refused, for the sessions that wait for them.
+    refused: HashSet<u64>,
+    speaker_waits: bool,
+    others_wait: usize,
+}
+
+impl Shared {
+    pub(super) fn new(join: Join, settings: Settings, longest: usize, local: Arc<dyn Local>) -> Shared {
+        let state = State {
+            phase: Phase::Joining,
+            server: Arc::default(),
+            membership: 0,
+            link: 0,
+            outgoing: Outgoing::default(),
+            replica: Replica::default(),
+            position: Position::default(),
+            reported: Position::default(),
+            beaten: Instant::now(),
+            window: settings.window,
+            longest,
+            servers: 0,
+            fault: None,
+            stopping: false,
+            is_following: false,
+            follower_stream: None,
+            refused: HashSet::new(),
+            speaker_waits: false,
+            others_wait: 0,
+        };
+        Shared {
+            join,
+            settings,
+            longest,
+            local,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Waits for work, in the thread that says.
+    pub(super) fn wait_for_work<'s>(
+        &self,
+        mut state: MutexGuard<'s, State>,
+        patience: Duration,
+    ) -> MutexGuard<'s, State> {
+        state.speaker_waits = true;
+        let (mut state, _) = self.work.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+        state.speaker_waits = false;
+        state
+    }
+
+    pub(super) fn wake_speaker(&self, state: &State) {
+        // A notification is a system call, whether somebody waits or not.
+        if state.speaker_waits {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until something changes, in all other threads.
+    pub(super) fn wait_for_change<'s>(
+        &self,
+        mut state: MutexGuard<'s, State>,
+        patience: Option<Duration>,
+    ) -> MutexGuard<'s, State> {
+        state.others_wait += 1;
+        let mut state = match patience {
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.others_wait -= 1;
+        state
+    }
+
+    pub(super) fn wake_others(&self, state: &State) {
+        if state.others_wait > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    pub(super) fn wake_all(&self) {
+        let state = self.lock();
+        self.wake_speaker(&state);
+        self.wake_others(&state);
+    }
+
+    /// Pauses the thread that says, unless the server stops.
+    pub(super) fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut state = self.lock();
+        while !state.stopping {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.wait_for_work(state, left);
+        }
+    }
+
+    /// Reports that the link or the membership is over, if it is still the one that the reporter is in.
+    pub(super) fn report(&self, membership: u64, link: u64, fault: Fault) {
+        let mut state = self.lock();
+        if state.membership == membership && state.link == link && state.fault.is_none() {
+            state.fault = Some(fault);
+            self.wake_speaker(&state);
+        }
+    }
+
+    /// Begins a membership.
+    /// Returns its number.
+    pub(super) fn begin(&self, server: Arc<str>, link: u64, welcome: Welcome) -> u64 {
+        let mut state = self.lock();
+        state.membership += 1;
+        state.replica = Replica::new(&server, welcome.names);
+        state.server = server;
+        state.outgoing.reset();
+        state.position = welcome.head;
+        state.reported = welcome.head;
+        state.window = welcome.window;
+        state.longest = welcome.longest.max(self.longest);
+        state.servers = welcome.servers;
+        state.phase = Phase::Joined;
+        state.link = link;
+        state.fault = None;
+        state.beaten = Instant::now();
+        self.wake_others(&state);
+        state.membership
+    }
+
+    /// Ends the link; the membership goes on.
+    pub(super) fn unlink(&self) {
+        let mut state = self.lock();
+        state.link = 0;
+        state.fault = None;
+        state.phase = Phase::Away;
+        state.hang_up();
+        self.wake_others(&state);
+    }
+
+    /// Ends the membership, and all clients with it. When this returns, nobody who comes in hears anything of it.
+    pub(super) fn cut_off(&self) {
+        let mut state = self.lock();
+        state.membership += 1;
+        state.link = 0;
+        state.fault = None;
+        state.phase = Phase::Joining;
+        state.servers = 0;
+        state.outgoing.reset();
+        state.replica = Replica::default();
+        state.refused.clear();
+        state.hang_up();
+        self.wake_others(&state);
+        drop(state);
+        loop {
+            // The follower may be giving out its last entry, and wait for a reader with it.
+            self.local.cut_off_all();
+            let state = self.lock();
+            if !state.is_following {
+                drop(state);
+                // Some may have come in before that was done, and have heard it.
+                return self.local.cut_off_all();
+            }
+            drop(self.wait_for_change(state, Some(Duration::from_millis(20))));
+        }
+    }
+
+    /// Adds what a client says; waits while too much is kept. `Ok(Some)` is to be given to the client at once.
+    pub(super) fn push(
+        &self,
+        client: u64,
+        item: Item<'_>,
+        has_ended: &dyn Fn() -> bool,
+    ) -> Result<Option<OwnWords>, Unsaid> {
+        let mut state = self.wait_for_room(item.text().len(), has_ended)?;
+        if let Item::Question { id, .. } = item
+            && let Err(refusal) = state.reserve(client, id)
+        {
+            let mut text = Vec::new();
+            refusal.write_to(&mut text);
+            return Ok(state.outgoing.push_own(OwnWords { client, lines: 1, text, deaf: false }).err());
+        }
+        state.outgoing.push(client, item);
+        self.wake_speaker(&state);
+        Ok(None)
+    }
+
+    /// Adds something for the client alone, behind what it has said. `Ok(Some)` gives it back: nothing of the client
+    /// waits.
+    pub(super) fn push_own(&self, words: OwnWords, has_ended: &dyn Fn() -> bool) -> Result<Option<OwnWords>, Unsaid> {
+        let mut state = self.lock();
+        if state.outgoing.last_of(words.client).is_some() {
+            drop(state);
+            state = self.wait_for_room(words.text.len(), has_ended)?;
+        }
+        Ok(state.outgoing.push_own(words).err())
+    }
+
+    fn wait_for_room(&self, length: usize, has_ended: &dyn Fn() -> bool) -> Result<MutexGuard<'_, State>, Unsaid> {
+        let mut state = self.lock();
+        let membership = state.membership;
+        loop {
+            if state.membership != membership || state.phase == Phase::Joining {
+                return Err(Unsaid::NotJoined);
+            }
+            if has_ended() {
+                return Err(Unsaid::Ended);
+            }
+            if state.outgoing.is_empty() || state.outgoing.len() + length <= KEPT_MAX {
+                return Ok(state);
+            }
+            state = self.wait_for_change(state, None);
+        }
+    }
+
+    /// Asks for a name, and waits until it is known what becomes of it and everybody has heard.
+    pub(super) fn log_in(
+        &self,
+        client: u64,
+        name: &Arc<str>,
+        deaf: bool,
+        has_ended: &dyn Fn() -> bool,
+    ) -> Result<(), Unsaid> {
+        let mut state = self.wait_for_room(0, has_ended)?;
+        let membership = state.membership;
+        let serial = state.outgoing.push_name(client, deaf, Some(Arc::clone(name)));
+        self.wake_speaker(&state);
+        loop {
+            if state.membership != membership {
+                return Err(Unsaid::NotJoined);
+            }
+            if state.refused.remove(&serial) {
+                return Err(Unsaid::Taken);
+            }
+            if state.outgoing.has_seen(serial) {
+                return Ok(());
+            }
+            if has_ended() {
+                state.outgoing.abandon(serial);
+                return Err(Unsaid::Ended);
+            }
+            state = self.wait_for_change(state, None);
+        }
+    }
+
+    /// Adds that a client has left, and waits until everybody has heard, for `patience` at most, or `away` while there
+    /// is no engine.
+    pub(super) fn leave(&self, client: u64, patience: Duration, away: Duration) {
+        let mut state = self.lock();
+        if state.phase == Phase::Joining {
+            return;
+        }
+        let membership = state.membership;
+        state.outgoing.push_name(client, false, None);
+        self.wake_speaker(&state);
+        let (began, mut away_since) = (Instant::now(), None);
+        while state.membership == membership && state.outgoing.last_of(client).is_some() && !state.stopping {
+            let left = match state.phase {
+                Phase::Away => {
+                    let since: &mut Instant = away_since.get_or_insert_with(Instant::now);
+                    away.saturating_sub(since.elapsed())
+                }
+                _ => {
+                    away_since = None;
+                    patience
+                }
+            };
+            let left = left.min(patience.saturating_sub(began.elapsed()));
+            if left.is_zero() {
+                return;
+            }
+            state = self.wait_for_change(state, Some(left));
+        }
+    }
+
+    /// Waits until everything that a client has said has come back, for `patience` at most.
+    pub(super) fn wait_until_said(&self, client: u64, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut state = self.lock();
+        let membership = state.membership;
+        while state.membership == membership && state.outgoing.last_of(client).is_some() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.wait_for_change(state, Some(left));
+        }
+        true
+    }
+
+    /// Lets both threads end.
+    pub(super) fn stop(&self) {
+        let mut state = self.lock();
+        state.stopping = true;
+        if let Some(stream) = state.follower_stream.take() {
+            stream.shutdown(Shutdown::Both);
+        }
+        self.wake_speaker(&state);
+        self.wake_others(&state);
+    }
+
+    /// Notes that a name was refused.
+    pub(super) fn refuse(&self, number: u64) {
+        let mut state = self.lock();
+        if let Some((serial, is_awaited)) = state.outgoing.refused(number)
+            && is_awaited
+        {
+            state.refused.insert(serial);
+        }
+        self.wake_others(&state);
+    }
+}
+
+impl State {
+    fn reserve<'a>(&mut self, client: u64, text: &'a str) -> Result<(), Refusal<'a>> {
+        let Some(id) = QuestionId::new(text) else { return Err(Refusal::InvalidQuestionId) };
+        self.replica.reserve(client, id).map_err(|why| match why {
+            NotAsked::StillOpen => Refusal::QuestionOpen(text),
+            NotAsked::TooMany => {
+                let why = QuestionEnd::TooMany(crate::protocol::OPEN_QUESTIONS_MAX);
+                Refusal::QuestionEnded { id: text, why }
+            }
+        })
+    }
+
+    /// Ends the follower's link.
+    fn hang_up(&mut self) {
+        if let Some(stream) = self.follower_stream.take() {
+            stream.shutdown(Shutdown::Both);
+        }
+    }
+}

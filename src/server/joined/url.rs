@@ -1,0 +1,262 @@
+//! The room to join: where the engine is, and under which name the room is kept there. Does no I/O.
+//!
+//! A password is never part of the URL: everybody on the machine can read a process's arguments. It is neither
+//! printed nor part of any error message here, even if somebody puts one into the URL.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::transport::Address;
+
+const ALLOWED: &str = "allowed: redis://[USER@]HOST[:PORT][/DATABASE][?room=NAME], unix:PATH[?room=NAME]";
+const PASSWORD: &str = "a password in the URL can be read by everybody on this machine; put it into a file and give \
+                        --join-password-file";
+const PORT: u16 = 6379;
+const ROOM: &str = "main";
+const ROOM_MAX: usize = 64;
+
+/// A room that several servers share through Redis or Valkey; the value of `--join`.
+///
+/// ```
+/// use localsocket::JoinUrl;
+/// let url: JoinUrl = "redis://hub@engine/2?room=lobby".parse()?;
+/// assert_eq!(url.to_string(), "redis://hub@engine:6379/2?room=lobby");
+/// # Ok::<(), localsocket::JoinUrlError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinUrl {
+    pub(super) address: Address,
+    pub(super) user: Option<String>,
+    pub(super) database: u32,
+    pub(super) room: String,
+}
+
+impl JoinUrl {
+    /// The name of the room.
+    pub fn room(&self) -> &str {
+        &self.room
+    }
+
+    /// Where the engine listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl FromStr for JoinUrl {
+    type Err = JoinUrlError;
+
+    fn from_str(text: &str) -> Result<JoinUrl, JoinUrlError> {
+        let fail = |why: String| JoinUrlError { why };
+        // Checked first, and up to the last `@`, so that no part of a password is taken for something else and printed.
+        if text
+            .strip_prefix("redis://")
+            .and_then(|rest| rest.rsplit_once('@'))
+            .is_some_and(|(user, _)| user.contains(':'))
+        {
+            return Err(fail(PASSWORD.to_owned()));
+        }
+        let (place, query) = match text.rsplit_once('?') {
+            Some((place, query)) => (place, Some(query)),
+            None => (text, None),
+        };
+        let room = query.map_or(Ok(ROOM), room_of).map_err(fail)?.to_owned();
+        if let Some(path) = place.strip_prefix("unix:") {
+            if path.is_empty() {
+                return Err(fail("missing path".to_owned()));
+            }
+            let address = match place.parse::<Address>() {
+                Ok(address) => address,
+                Err(_) => Address::Unix(PathBuf::from(path)),
+            };
+            return Ok(JoinUrl { address, user: None, database: 0, room });
+        }
+        let Some(rest) = place.strip_prefix("redis://") else {
+            return Err(fail(match place.split_once("://") {
+                Some(("rediss", _)) => "TLS is not built in; use a tunnel such as stunnel".to_owned(),
+                Some((scheme, _)) => format!("unknown scheme '{}'", scheme.escape_debug()),
+                None => "missing scheme".to_owned(),
+            }));
+        };
+        let (user, rest) = match rest.rsplit_once('@') {
+            Some((user, rest)) => (Some(user_of(user).map_err(fail)?), rest),
+            None => (None, rest),
+        };
+        let (host, database) = match rest.split_once('/') {
+            Some((host, "")) => (host, 0),
+            Some((host, number)) => (host, database_of(number).map_err(fail)?),
+            None => (rest, 0),
+        };
+        let address = address_of(host).map_err(fail)?;
+        Ok(JoinUrl { address, user, database, room })
+    }
+}
+
+fn room_of(query: &str) -> Result<&str, String> {
+    let Some(room) = query.strip_prefix("room=") else {
+        let name = query.split(['=', '&']).next().unwrap_or_default();
+        return Err(format!("unknown parameter '{}'", name.escape_debug()));
+    };
+    if let Some((_, more)) = room.split_once('&') {
+        let name = more.split('=').next().unwrap_or_default();
+        return Err(format!("unknown or repeated parameter '{}'", name.escape_debug()));
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if room.is_empty() || room.len() > ROOM_MAX || !room.bytes().all(fits) {
+        return Err(format!("a room name has 1 to {ROOM_MAX} of the characters A-Z a-z 0-9 . _ -"));
+    }
+    Ok(room)
+}
+
+fn user_of(user: &str) -> Result<String, String> {
+    match percent_decoded(user) {
+        Some(user) if !user.is_empty() => Ok(user),
+        _ => Err("invalid user name".to_owned()),
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || (rest.next()? as char).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn database_of(number: &str) -> Result<u32, String> {
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    match number.parse() {
+        Ok(database) if is_number => Ok(database),
+        _ => Err(format!("'{}' is not the number of a database", number.escape_debug())),
+    }
+}
+
+fn address_of(host: &str) -> Result<Address, String> {
+    let has_port = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').is_some_and(|(_, port)| !port.is_empty()),
+        None => host.contains(':'),
+    };
+    let with_port = if has_port { host.to_owned() } else { format!("{host}:{PORT}") };
+    match with_port.parse() {
+        Ok(address @ Address::Tcp { port: 1.., .. }) => Ok(address),
+        _ => Err(format!("invalid host or port '{}'", host.escape_debug())),
+    }
+}
+
+impl fmt::Display for JoinUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Tcp { .. } => {
+                f.write_str("redis://")?;
+                if let Some(user) = &self.user {
+                    for byte in user.bytes() {
+                        match byte {
+                            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                                write!(f, "{}", byte as char)?;
+                            }
+                            _ => write!(f, "%{byte:02X}")?,
+                        }
+                    }
+                    f.write_str("@")?;
+                }
+                write!(f, "{}/{}?room={}", self.address, self.database, self.room)
+            }
+            _ => write!(f, "{}?room={}", self.address, self.room),
+        }
+    }
+}
+
+/// A text that is not the URL of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinUrlError {
+    why: String,
+}
+
+impl fmt::Display for JoinUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid URL of a room: {}; {ALLOWED}", self.why)
+    }
+}
+
+impl std::error::Error for JoinUrlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read() {
+        for (text, shown) in [
+            ("redis://engine", "redis://engine:6379/0?room=main"),
+            ("redis://engine/", "redis://engine:6379/0?room=main"),
+            ("redis://10.0.0.1:7000/3?room=a.b_c-9", "redis://10.0.0.1:7000/3?room=a.b_c-9"),
+            ("redis://hub@[::1]", "redis://hub@[::1]:6379/0?room=main"),
+            ("redis://a%40b@[::1]:7/1", "redis://a%40b@[::1]:7/1?room=main"),
+            ("unix:/run/redis.sock", "unix:/run/redis.sock?room=main"),
+            ("unix:redis.sock?room=x", "unix:redis.sock?room=x"),
+        ] {
+            let url: JoinUrl = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(url), "{shown}");
+        }
+        let url: JoinUrl = "redis://a%40b@h".parse().unwrap();
+        assert_eq!((url.user.as_deref(), url.room()), (Some("a@b"), "main"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let long = format!("redis://h?room={}", "x".repeat(65));
+        for (text, why) in [
+            ("", "missing scheme"),
+            ("localhost:6379", "missing scheme"),
+            ("rediss://h", "tunnel"),
+            ("http://h", "unknown scheme 'http'"),
+            ("redis://", "invalid host"),
+            ("redis://h:0", "invalid host"),
+            ("redis://h:x", "invalid host"),
+            ("redis://h:70000", "invalid host"),
+            ("redis://::1", "invalid host"),
+            ("redis://@h", "user name"),
+            ("redis://%zz@h", "user name"),
+            ("redis://%f@h", "user name"),
+            ("redis://h/x", "database"),
+            ("redis://h/+1", "database"),
+            ("redis://h/99999999999", "database"),
+            ("redis://h?", "unknown parameter ''"),
+            ("redis://h?timeout=3", "unknown parameter 'timeout'"),
+            ("redis://h?room=a&x=1", "parameter 'x'"),
+            ("redis://h?room=", "a room name has 1 to 64"),
+            ("redis://h?room=a b", "a room name has 1 to 64"),
+            ("redis://h?room={x}", "a room name has 1 to 64"),
+            (&long, "a room name has 1 to 64"),
+            ("unix:", "missing path"),
+            ("unix:?room=x", "missing path"),
+            ("unix:/s?db=1", "unknown parameter 'db'"),
+        ] {
+            let error = text.parse::<JoinUrl>().unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("redis://[USER@]HOST"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_refused_and_not_repeated() {
+        for text in [
+            "redis://:s3cret@h",
+            "redis://hub:s3cret@h",
+            "redis://hub:s3@cret@h/1?room=x",
+            "redis://hub:s3cret@",
+            "redis://:a?cret@h",
+        ] {
+            let error = text.parse::<JoinUrl>().unwrap_err().to_string();
+            assert!(error.contains("--join-password-file") && !error.contains("cret"), "{error}");
+        }
+    }
+}
