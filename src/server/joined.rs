@@ -7,13 +7,14 @@
 //! off.
 //!
 //! `url`: what is joined. `resp`, `engine`, `room.lua`, `failure`: the engine's protocol, calls, script, errors.
-//! `entry`, `names`, `replica`, `outgoing`: what is in the log and what it means, without any I/O. `shared`, `says`,
-//! `follows`: the threads. Knows no sessions and no sockets of clients; [`Local`] is all that it needs of the server.
+//! `entry`, `names`, `replica`, `outgoing`: what is in the log and what it means, without any I/O. `local`: what it needs
+//! of the server. `shared`, `says`, `follows`: the threads. Knows no sessions and no sockets of clients.
 
 mod engine;
 mod entry;
 mod failure;
 mod follows;
+mod local;
 mod names;
 mod outgoing;
 mod replica;
@@ -32,9 +33,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use failure::JoinError;
-pub use url::{JoinUrl, JoinUrlError};
+pub use url::{Join, JoinPassword, JoinUrl, JoinUrlError};
 
 pub(in crate::server) use entry::{AnswerKind, Item};
+pub(in crate::server) use local::Local;
 pub(in crate::server) use outgoing::OwnWords;
 pub(in crate::server) use replica::Delivery;
 use settings::{ENTRY_MARGIN, Settings};
@@ -42,50 +44,6 @@ use shared::Shared;
 pub(in crate::server) use shared::{Phase, Unsaid};
 
 use crate::limits::STACK_SIZE;
-
-/// A room that is shared with other servers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Join {
-    /// Which room, and where.
-    pub url: JoinUrl,
-    /// What the engine wants before anything else.
-    pub password: Option<JoinPassword>,
-}
-
-impl From<JoinUrl> for Join {
-    fn from(url: JoinUrl) -> Join {
-        Join { url, password: None }
-    }
-}
-
-/// The engine's password. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct JoinPassword(String);
-
-impl From<String> for JoinPassword {
-    fn from(password: String) -> JoinPassword {
-        JoinPassword(password)
-    }
-}
-
-impl fmt::Debug for JoinPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JoinPassword(..)")
-    }
-}
-
-/// What a joined room needs of its server. Called from the joined room's own threads, which hold no lock.
-pub(in crate::server) trait Local: Send + Sync {
-    /// Gives this to clients of this server, in this order. Waits while readers hold the room, and returns when
-    /// nothing of it is left to be given. Clients that are not there any more are left out.
-    fn deliver(&self, deliveries: &[Delivery<'_>]);
-
-    /// Ends all clients, because they have missed lines.
-    fn cut_off_all(&self);
-
-    /// Ends the server: it has never joined, and trying again cannot help.
-    fn refused(&self, error: JoinError);
-}
 
 /// This server's part in a shared room.
 pub(in crate::server) struct Joined {

@@ -9,12 +9,12 @@ use std::io::{self, ErrorKind, Read, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Join;
 use super::entry::Position;
 use super::failure::JoinError;
 use super::names::Holder;
 use super::resp::{Reader, Value, write_command};
 use super::settings::{ENTRY_MARGIN, NAMES_MAX, READ_COUNT, Settings, VERSION};
+use super::url::Join;
 use crate::transport::Stream;
 
 const SCRIPT: &str = include_str!("room.lua");

@@ -16,6 +16,37 @@ const PORT: u16 = 6379;
 const ROOM: &str = "main";
 const ROOM_MAX: usize = 64;
 
+/// A room that is shared with other servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// Which room, and where.
+    pub url: JoinUrl,
+    /// What the engine wants before anything else.
+    pub password: Option<JoinPassword>,
+}
+
+impl From<JoinUrl> for Join {
+    fn from(url: JoinUrl) -> Join {
+        Join { url, password: None }
+    }
+}
+
+/// The engine's password. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinPassword(pub(super) String);
+
+impl From<String> for JoinPassword {
+    fn from(password: String) -> JoinPassword {
+        JoinPassword(password)
+    }
+}
+
+impl fmt::Debug for JoinPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinPassword(..)")
+    }
+}
+
 /// A room that several servers share through Redis or Valkey; the value of `--join`.
 ///
 /// ```

@@ -16,6 +16,7 @@ fn lines_and_notices_reach_all_servers_in_one_order() {
     assert_eq!(two.log_in(2, "ada"), Err(Unsaid::Taken));
     one.say(1, "ada: hello").unwrap();
     two.say(1, "bob: hi").unwrap();
+    assert!(two.joined.wait_until_said(1, DEADLINE));
     one.log_in(1, "Ada").unwrap();
     assert_eq!(two.log_in(2, "ada"), Ok(()), "it is free again");
     one.joined.leave(1, DEADLINE, DEADLINE);
