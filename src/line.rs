@@ -91,6 +91,22 @@ impl LineReader {
         Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
     }
 
+    /// The next piece of a line that is too long and thrown away, and whether the line ends behind it. `None` if no
+    /// such line is under way, or more has to be read first.
+    pub(crate) fn next_discarded(&mut self) -> Option<(&[u8], bool)> {
+        if !self.discarding || self.start == self.end {
+            return None;
+        }
+        let begin = self.start;
+        let ended = self.discard();
+        Some((&self.buffer[begin..self.start], ended))
+    }
+
+    /// Whether the rest of a line that is too long is being thrown away.
+    pub(crate) fn is_discarding(&self) -> bool {
+        self.discarding
+    }
+
     /// Whether a line end is here already.
     pub fn has_line(&self) -> bool {
         os::find(b'\n', &self.buffer[self.start + self.scanned..self.end]).is_some()

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, on_each_transport, run};
-use localsocket::{Address, Config, Mode};
+use localsocket::{Address, Config, Limits, Mode};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
@@ -297,4 +297,38 @@ fn systemd_socket_activate_works_too() {
     program.signal("TERM");
     let outcome = program.wait();
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
+#[test]
+fn an_http_request_line_is_known_also_when_it_is_too_long() {
+    let config = Config { limits: Limits { max_line: 20, ..Limits::default() }, ..Config::default() };
+    on_each_transport(&config, |_, address| {
+        for length in [5, 30, 10_000, 200_000] {
+            for line in
+                [format!("propfind /{} http/1.1\r\n", "a".repeat(length)), format!("GET /{}", "a".repeat(length))]
+            {
+                let mut peer = Peer::connect(address);
+                peer.send(format!("\r\n{line}"));
+                peer.send("iam:x\n");
+                // That it is too long may be known long before it ends.
+                let words = peer.line().unwrap();
+                if words == "error: line too long (limit 20 bytes)" {
+                    peer.expect("error: this is not an HTTP server");
+                } else {
+                    assert_eq!(words, "error: this is not an HTTP server");
+                }
+                peer.expect_end();
+            }
+            let mut peer = Peer::connect(address);
+            peer.send(format!("a {} c d HTTP/1.1 {}\nping\n", "b".repeat(length), "e".repeat(30)));
+            peer.expect("error: line too long (limit 20 bytes)");
+            peer.expect("pong");
+            let mut peer = Peer::connect(address);
+            // A command is known not to be a request line before it ends.
+            peer.send(format!("msg:{}", "b".repeat(length + 30)));
+            peer.expect("error: line too long (limit 20 bytes)");
+            peer.send(" c HTTP/1.1\nping\n");
+            peer.expect("pong");
+        }
+    });
 }

@@ -368,3 +368,6 @@ impl Delivering {
         self.pause = Some(Pause { clock: Clock::start(), full: full.into_iter().map(watch).collect(), behind });
     }
 }
+
+#[cfg(test)]
+mod tests;
