@@ -1,97 +1,51 @@
-//! The other side: a blocking client.
+//! The blocking client.
 //!
-//! [`Client`] is a [`Sender`] and a [`Receiver`] that share a connection; [`Client::split`] gives them to
-//! two threads. The receiver is the one that notices that the connection is lost, and with
-//! [`ClientOptions::reconnect`] the one that makes a new one; a sender waits for it meanwhile. Nothing here
-//! prints, logs or starts a thread. Lock order: `writing`, then `state`; nobody waits for the network
-//! while holding `state`.
+//! A [`Client`] is a [`Sender`] and a [`Receiver`] that share a connection; [`Client::split`] gives them to two
+//! threads. The receiver logs in and notices that the connection is lost, and with [`ClientOptions::reconnect`] it
+//! makes a new one; senders wait meanwhile. Nothing here prints, logs or starts a thread.
+//!
+//! - To wait for a line: [`Client::receive`], [`Client::receive_where`], [`Client::lines`].
+//! - To put questions to other clients of a room: [`Client::ask`]; several at a time: [`Client::put_question`].
+//! - To answer the questions of others: [`Client::answer`].
 
-mod link;
-mod pauses;
-mod receiver;
+// In layer order: each imports only what stands above it.
+mod answering; // a question of somebody else
+mod error; // what can go wrong
+mod first; // its first connection
+mod heartbeat; // when a ping is due
+mod ledger; // what was sent and what was answered
+mod lines; // received lines as an iterator
+mod link; // the connection and its phase, shared by the halves
+mod lock; // taking locks
+mod login; // what comes first on a connection
+mod options; // how a client behaves and what it tells
+mod outgoing; // lines to be sent, as bytes
+mod pauses; // between two attempts to connect
+mod questions; // the open questions of this client
+mod reading; // one connection as it is read
+mod receiver; // the half that receives
 mod sender;
+mod unsplit; // sending with it, for a client that is not split
+mod writing; // writing lines over it // the half that sends
 
-use std::fmt;
-use std::io;
+use std::fmt::Display;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use link::{Link, time_left};
+pub use answering::Question;
+pub use error::{AskError, ClientError};
+pub use lines::Lines;
+use link::{Kind, Link, time_left};
+use login::Answer;
+pub use options::{Change, ClientOptions, Ending, OnChange};
+use outgoing::one_line;
+pub use questions::OpenQuestion;
 pub use receiver::Receiver;
 pub use sender::Sender;
 
-use crate::protocol::Event;
-use crate::transport::{Address, ConnectError};
-
-/// How a client behaves. `ClientOptions::default()` connects once, within 5 seconds.
-#[derive(Clone)]
-pub struct ClientOptions {
-    /// How long connecting to one address may take. Default 5 s.
-    pub connect_timeout: Duration,
-    /// How long to keep trying until the server is up. Default 0: one try.
-    pub wait: Duration,
-    /// Sent as `auth:<token>` on every connection, first of all. The answer `authenticated` is not received.
-    pub token: Option<String>,
-    /// Sent as `iam:<name>` on every connection. The answer is received like any line.
-    pub name: Option<String>,
-    /// Connect again when the connection is lost, after pauses that grow from 0.1 s to 10 s.
-    pub reconnect: bool,
-    /// Send `ping` when nothing has come for so long; if nothing comes for as long again, the connection
-    /// is lost. Works while somebody receives. Default: never.
-    pub heartbeat: Option<Duration>,
-    /// Told what happens to the connection. Called from the thread that receives.
-    pub on_change: Option<OnChange>,
-}
-
-/// A function that is told what happens to the connection.
-pub type OnChange = Arc<dyn Fn(Change<'_>) + Send + Sync>;
-
-/// What happens to a connection.
-#[derive(Debug, Clone, Copy)]
-pub enum Change<'a> {
-    /// There is one, or one again.
-    Connected,
-    /// It has ended.
-    Disconnected {
-        /// Why, unless it was asked to: after the end of the input, or `quit`.
-        error: Option<&'a ClientError>,
-        /// How many lines had been sent to which no answer has come. They are not sent again. Exact in echo
-        /// mode, where every line but `quit` has one answer.
-        unanswered: u64,
-    },
-    /// The next try comes after a pause.
-    Retrying {
-        /// So long.
-        pause: Duration,
-    },
-}
-
-impl Default for ClientOptions {
-    fn default() -> ClientOptions {
-        ClientOptions {
-            connect_timeout: Duration::from_secs(5),
-            wait: Duration::ZERO,
-            token: None,
-            name: None,
-            reconnect: false,
-            heartbeat: None,
-            on_change: None,
-        }
-    }
-}
-
-impl fmt::Debug for ClientOptions {
-    /// Without the token.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOptions")
-            .field("connect_timeout", &self.connect_timeout)
-            .field("wait", &self.wait)
-            .field("name", &self.name)
-            .field("reconnect", &self.reconnect)
-            .field("heartbeat", &self.heartbeat)
-            .finish_non_exhaustive()
-    }
-}
+use crate::protocol::{Command, Event};
+use crate::transport::{Address, Stream};
 
 /// A connection to a server.
 ///
@@ -119,182 +73,291 @@ pub struct Client {
 }
 
 impl Client {
-    pub(crate) fn over(_: crate::transport::Stream, _: ClientOptions) -> Result<Client, ClientError> {
-        Err(ClientError::Closed)
-    }
-
-    /// Connects, within 5 seconds.
+    /// Connects within 5 seconds. `address` is an [`Address`], a text such as `"127.0.0.1:12345"` or
+    /// `"unix:/run/hub.sock"`, a path or a socket address.
     ///
     /// # Errors
-    /// [`ClientError::Connect`].
-    pub fn connect(address: &Address) -> Result<Client, ClientError> {
+    /// [`ClientError::Address`], [`ClientError::Connect`].
+    pub fn connect(address: impl TryInto<Address, Error: Into<ClientError>>) -> Result<Client, ClientError> {
         Client::connect_with(address, ClientOptions::default())
     }
 
-    /// Connects, and sends the token and the name if there are any. Does not wait for the answers.
+    /// Connects and logs in, as the options say. Waits until the server has accepted the token and the name if there
+    /// are any. With `reconnect`, a name that is taken is no error: it is asked for again while the client receives,
+    /// and what is sent waits for it.
     ///
     /// # Errors
-    /// [`ClientError::Connect`], or [`ClientError::NotOneLine`] for a token or name with a line end in it.
-    pub fn connect_with(address: &Address, options: ClientOptions) -> Result<Client, ClientError> {
-        let link = Arc::new(Link::new(address.clone(), options)?);
+    /// [`ClientError::Address`], [`ClientError::Connect`]; [`ClientError::Refused`] if the server does not accept
+    /// the token or the name; [`ClientError::Closed`] or [`ClientError::Lost`] if the connection ends before it has;
+    /// [`ClientError::NotOneLine`] for a token or a name with a line end in it.
+    pub fn connect_with(
+        address: impl TryInto<Address, Error: Into<ClientError>>,
+        options: ClientOptions,
+    ) -> Result<Client, ClientError> {
+        let link = Arc::new(Link::new(Some(address.try_into().map_err(Into::into)?), options)?);
         let receiver = Receiver::start(Arc::clone(&link))?;
         Ok(Client { sender: Sender::new(link), receiver })
     }
 
-    /// Logs in and waits for the answer. Other lines that come before it can be received afterwards. With
-    /// `reconnect`, this name is used from now on.
+    /// A client over a connection within the process. It cannot connect again.
+    pub(crate) fn over(stream: Stream, options: ClientOptions) -> Result<Client, ClientError> {
+        let link = Arc::new(Link::new(None, options)?);
+        let receiver = Receiver::start_over(Arc::clone(&link), stream)?;
+        Ok(Client { sender: Sender::new(link), receiver })
+    }
+
+    /// Logs in and waits until the server has accepted the name. Other lines that come before can be received
+    /// afterwards. With `reconnect`, this name is used from now on.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with what the server says, and those of [`Client::request`].
     pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
-        self.ask(&format!("iam:{name}"), timeout, |line| link::accepts(line, name))?;
-        self.receiver.link.remember_name(name);
-        Ok(())
-    }
-
-    /// Asks whether the server is there, and waits for its answer. Other lines that come before it can be
-    /// received afterwards.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] if an error comes, and those of [`Client::request`].
-    pub fn ping(&mut self, timeout: Duration) -> Result<(), ClientError> {
-        self.ask("ping", timeout, |line| line == "pong")
-    }
-
-    fn ask(&mut self, command: &str, timeout: Duration, fits: impl Fn(&str) -> bool) -> Result<(), ClientError> {
         let deadline = Instant::now().checked_add(timeout);
-        self.send_by(command, deadline)?;
-        let answer =
-            self.receiver.find(deadline, |line| fits(line) || matches!(Event::parse(line), Event::Error(_)))?;
-        match Event::parse(&answer) {
-            Event::Error(text) => Err(ClientError::Refused(text.to_owned())),
-            _ => Ok(()),
+        let line = one_line(Command::Iam(name))?;
+        let mut answer = None;
+        let mut refused = None;
+        self.receiver.exchange(&line, deadline, |aside, text| {
+            match login::answer_to_iam(text, name, line.len() - 2) {
+                Answer::Accepted => answer = Some(aside),
+                Answer::Refused => {
+                    refused = text.strip_prefix("error: ").map(str::to_owned);
+                    answer = Some(aside);
+                }
+                Answer::Other => {}
+            }
+        })?;
+        if let Some(answer) = answer {
+            self.receiver.aside.remove(answer);
+        }
+        match refused {
+            Some(text) => Err(ClientError::Refused(text)),
+            None => {
+                self.receiver.link.remember_name(name);
+                Ok(())
+            }
         }
     }
 
-    /// Sends one line, given without its line end. Waits while the server takes no more and, with
-    /// `reconnect`, until there is a connection again.
+    /// Asks whether the server is there, and waits for its answer. Other lines that come before it can be received
+    /// afterwards.
     ///
     /// # Errors
-    /// [`ClientError::NotOneLine`] if it holds an LF; [`ClientError::Closed`] if there is no connection
-    /// and will be none.
-    pub fn send(&mut self, line: &str) -> Result<(), ClientError> {
-        self.send_by(line, None)
+    /// [`ClientError::Refused`] with the reason if the server ends the connection instead, and those of
+    /// [`Client::request`].
+    pub fn ping(&mut self, timeout: Duration) -> Result<(), ClientError> {
+        self.receiver.exchange(b"", Instant::now().checked_add(timeout), |_, _| {})
     }
 
-    fn send_by(&mut self, line: &str, deadline: Option<Instant>) -> Result<(), ClientError> {
-        let bytes = one_line(line)?;
-        let mut rest = &bytes[..];
-        loop {
-            self.receiver.be_ready_to_send(deadline)?;
-            let Err(sent) = self.sender.link.write(rest) else { return Ok(()) };
-            rest = &rest[sent..];
-            self.receiver.lose();
-        }
+    /// Sends one line, given without its line end: a text, or a [`Command`]. Waits while
+    /// the server takes no more and, with `reconnect`, until there is a connection again. Lines that come meanwhile
+    /// are kept.
+    ///
+    /// ```no_run
+    /// use localsocket::{Client, protocol::Command};
+    ///
+    /// let mut client = Client::connect("unix:/run/hub.sock")?;
+    /// client.send("iam:ada")?;
+    /// client.send(Command::To { name: "bob", text: "lunch?" })?;
+    /// # Ok::<(), localsocket::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::NotOneLine`] if it contains an LF; [`ClientError::Closed`] if there is no connection and will
+    /// be none; [`ClientError::Finished`] after `quit`.
+    pub fn send(&mut self, line: impl Display) -> Result<(), ClientError> {
+        self.receiver.send_by(&one_line(line)?, Kind::Counted, None)
     }
 
     /// Receives one line, without its line end. `None` as timeout waits for ever. See
     /// [`Event::parse`] for what a line can be.
     ///
     /// # Errors
-    /// [`ClientError::TimedOut`], after which nothing is lost: half a line is kept for the next call.
-    /// [`ClientError::Closed`] when the server has ended the connection, [`ClientError::Lost`] when it
-    /// broke; with `reconnect` neither of the two, but after [`Client::quit`].
+    /// Those of [`Receiver::receive`].
     pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
         self.receiver.receive(timeout)
     }
 
-    /// Sends one command and receives the next line: its reply, in echo mode. `timeout` is for both, but
-    /// for the time in which a connected server takes no more bytes.
+    /// Receives the next line that fits. The lines before it are kept, and can be received afterwards.
+    ///
+    /// ```no_run
+    /// use localsocket::{Client, protocol::Event};
+    ///
+    /// let mut client = Client::connect("unix:/run/hub.sock")?;
+    /// let line = client.receive_where(None, |event| matches!(event, Event::Direct { sender: "bob", .. }))?;
+    /// # Ok::<(), localsocket::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// Those of [`Client::send`] and [`Client::receive`].
-    pub fn request(&mut self, command: &str, timeout: Duration) -> Result<String, ClientError> {
+    /// Those of [`Receiver::receive`].
+    pub fn receive_where(
+        &mut self,
+        timeout: Option<Duration>,
+        fits: impl FnMut(Event<'_>) -> bool,
+    ) -> Result<String, ClientError> {
+        self.receiver.receive_where(timeout, fits)
+    }
+
+    /// The lines that come, one after another. Ends when the server has ended the connection in order; a connection
+    /// that broke is the last item, as an error.
+    ///
+    /// ```no_run
+    /// use localsocket::{Client, protocol::Event};
+    ///
+    /// let mut client = Client::connect("127.0.0.1:12345")?;
+    /// for line in client.lines() {
+    ///     if let Event::Message { name, text } = Event::parse(&line?) {
+    ///         println!("{name} says {text}");
+    ///     }
+    /// }
+    /// # Ok::<(), localsocket::ClientError>(())
+    /// ```
+    pub fn lines(&mut self) -> Lines<'_> {
+        self.receiver.lines()
+    }
+
+    /// Sends one command and receives the next line: its reply, in echo mode. `timeout` is for both together.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`] and [`Client::receive`]. A server that takes only a part of the line in time loses
+    /// the connection.
+    pub fn request(&mut self, command: impl Display, timeout: Duration) -> Result<String, ClientError> {
         let deadline = Instant::now().checked_add(timeout);
-        self.send_by(command, deadline)?;
+        self.receiver.send_by(&one_line(command)?, Kind::Counted, deadline)?;
         self.receive(time_left(deadline))
+    }
+
+    /// Puts a question to the client of that name in the room, and waits for the answer. The lines of a longer
+    /// answer have an LF in between. Other lines that come meanwhile can be received afterwards; a client that only
+    /// asks is best [`deaf`](ClientOptions::deaf).
+    ///
+    /// ```
+    /// # use std::{thread, time::Duration};
+    /// # use localsocket::{Config, Mode, Server};
+    /// use localsocket::{Client, ClientOptions};
+    ///
+    /// # fn example(address: localsocket::Address) -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = |name: &str| ClientOptions { name: Some(name.to_owned()), deaf: true, ..Default::default() };
+    /// let mut squarer = Client::connect_with(&address, options("squarer"))?;
+    /// thread::spawn(move || {
+    ///     squarer.answer(|question| match question.text().parse::<i64>() {
+    ///         Ok(number) => question.answer(&(number * number).to_string()),
+    ///         Err(error) => question.refuse(&error.to_string()),
+    ///     })
+    /// });
+    /// let mut client = Client::connect_with(&address, options("ada"))?;
+    /// assert_eq!(client.ask("squarer", "12", Duration::from_secs(5))?, "144");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AskError`] has one variant for each way in which a question can end without an answer.
+    pub fn ask(&mut self, name: &str, text: &str, timeout: Duration) -> Result<String, AskError> {
+        let question = self.put_question(name, text, timeout)?;
+        self.wait_for_answer(question)
+    }
+
+    /// Puts a question and does not wait for its answer, so that several can be open at a time. The time for the
+    /// answer begins now.
+    ///
+    /// # Errors
+    /// Those of [`Sender::put_question`].
+    pub fn put_question(&mut self, name: &str, text: &str, timeout: Duration) -> Result<OpenQuestion, AskError> {
+        self.receiver.put_question(name, text, timeout)
+    }
+
+    /// Waits for the answer to an open question of this client. Answers to others, and other lines, are kept.
+    ///
+    /// # Errors
+    /// Every [`AskError`].
+    pub fn wait_for_answer(&mut self, question: OpenQuestion) -> Result<String, AskError> {
+        self.receiver.wait_for_answer(question)
+    }
+
+    /// Answers the questions of others, until the server has ended the connection in order. `function` is given each
+    /// question when it comes. It can answer at once, or pass the question on to other threads, from which questions
+    /// are answered in any order. Other lines are thrown away.
+    ///
+    /// ```no_run
+    /// use std::{sync::mpsc, thread, time::Duration};
+    /// use localsocket::{Client, ClientOptions, client::Question};
+    ///
+    /// let options = ClientOptions { name: Some("builder".into()), deaf: true, reconnect: true, ..Default::default() };
+    /// let mut client = Client::connect_with("unix:/run/hub.sock", options)?;
+    /// let (jobs, questions) = mpsc::channel::<Question>();
+    /// thread::spawn(move || {
+    ///     for question in questions {
+    ///         let answer = format!("{} is built", question.text());
+    ///         // The asker, or the connection, may be gone by now.
+    ///         let _ = question.answer(&answer);
+    ///     }
+    /// });
+    /// client.answer(|question| {
+    ///     let _ = jobs.send(question);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), localsocket::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Receiver::receive`] but [`ClientError::Closed`], and what `function` returns; only
+    /// [`ClientError::Closed`] from it is ignored, which says that a question has ended with its connection.
+    pub fn answer(&mut self, function: impl FnMut(Question) -> Result<(), ClientError>) -> Result<(), ClientError> {
+        self.receiver.answer(function)
     }
 
     /// Sends `quit` and waits until the server has ended the connection.
     ///
     /// # Errors
-    /// Those of [`Client::send`], and [`ClientError::TimedOut`].
+    /// Those of [`Client::send`] and [`Client::receive`], but [`ClientError::Closed`].
     pub fn quit(mut self, timeout: Duration) -> Result<(), ClientError> {
         let deadline = Instant::now().checked_add(timeout);
-        self.send_by("quit", deadline)?;
-        match self.receiver.find(deadline, |_| false) {
-            Err(ClientError::Closed) => Ok(()),
-            Err(error) => Err(error),
-            Ok(_) => Ok(()),
+        match self.receiver.send_by(b"quit\r\n", Kind::Counted, deadline) {
+            // It was sent before.
+            Ok(()) | Err(ClientError::Finished) => {}
+            Err(error) => return Err(error),
+        }
+        loop {
+            match self.receiver.advance(deadline) {
+                Err(ClientError::Closed) => return Ok(()),
+                Err(error) => return Err(error),
+                Ok(_) if time_left(deadline) == Some(Duration::ZERO) => return Err(ClientError::TimedOut),
+                Ok(_) => {}
+            }
         }
     }
 
-    /// Takes the two halves apart, for one thread that sends and one that receives.
+    /// How the last connection ended. `None` if none has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.receiver.ending()
+    }
+
+    /// Takes the two halves apart, for one thread that receives and others that send.
     ///
     /// ```no_run
     /// use std::thread;
     /// use localsocket::Client;
     ///
-    /// let (sender, mut receiver) = Client::connect(&"unix:/run/hub.sock".parse()?)?.split();
+    /// let (sender, mut receiver) = Client::connect("unix:/run/hub.sock")?.split();
     /// let listening = thread::spawn(move || {
-    ///     while let Ok(line) = receiver.receive(None) {
+    ///     for line in receiver.lines().map_while(Result::ok) {
     ///         println!("{line}");
     ///     }
     /// });
     /// sender.send("msg:hello")?;
     /// sender.finish();
     /// listening.join().expect("the listener does not panic");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), localsocket::ClientError>(())
     /// ```
+    #[must_use = "a receiver that is dropped ends everything that waits for it"]
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
     }
 }
 
-/// A line with its end. CRLF, so that a CR at the end of the line itself stays part of it.
-fn one_line(line: &str) -> Result<Vec<u8>, ClientError> {
-    if line.contains('\n') {
-        return Err(ClientError::NotOneLine);
-    }
-    Ok([line.as_bytes(), b"\r\n"].concat())
-}
-
-/// What can go wrong for a client.
-#[derive(Debug)]
-pub enum ClientError {
-    /// There is no connection.
-    Connect(ConnectError),
-    /// The server has ended the connection.
-    Closed,
-    /// The connection broke, or the server does not answer any more.
-    Lost(io::Error),
-    /// Nothing came in time.
-    TimedOut,
-    /// The server refused to do what was asked, with these words.
-    Refused(String),
-    /// A line to be sent holds a line end.
-    NotOneLine,
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ClientError::Connect(error) => error.fmt(f),
-            ClientError::Closed => f.write_str("the server has ended the connection"),
-            ClientError::Lost(error) => write!(f, "the connection is lost: {error}"),
-            ClientError::TimedOut => f.write_str("nothing came in time"),
-            ClientError::Refused(text) => f.write_str(text),
-            ClientError::NotOneLine => f.write_str("a line to be sent holds a line end"),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ClientError::Connect(error) => Some(error),
-            ClientError::Lost(error) => Some(error),
-            _ => None,
-        }
+impl AsFd for Client {
+    /// See the same of [`Receiver`].
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.receiver.as_fd()
     }
 }

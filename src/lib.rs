@@ -56,6 +56,7 @@ struct Readme;
 pub mod protocol;
 
 pub mod limits;
+mod token;
 
 pub mod line;
 // Much of these two is for the programs alone.
@@ -86,10 +87,11 @@ pub mod programs {
     pub use crate::service_manager::{InheritedSocket, inherited_sockets, notify, stderr_is_journal};
 }
 
-pub use client::{Change, Client, ClientError, ClientOptions};
+pub use client::{AskError, Change, Client, ClientError, ClientOptions};
 pub use limits::Limits;
 pub use server::{
     Config, CustomCommand, Dialect, InvalidUsage, Join, JoinError, JoinPassword, JoinUrl, JoinUrlError, Mode, Request,
-    RunningServer, Server, ServerError, ServerHandle, Stats, Token, UnknownWord,
+    RunningServer, Server, ServerError, ServerHandle, Stats, UnknownWord,
 };
+pub use token::Token;
 pub use transport::{Address, AddressError, BindError, ConnectError, own_address};

@@ -57,7 +57,7 @@ use std::time::Instant;
 use log::{info, warn};
 
 pub use command::{CustomCommand, InvalidUsage, Request};
-pub use config::{Config, Dialect, Mode, ServerError, Token, UnknownWord};
+pub use config::{Config, Dialect, Mode, ServerError, UnknownWord};
 use hub::Hub;
 #[allow(unused_imports)]
 pub use joined::{Join, JoinError, JoinPassword, JoinUrl, JoinUrlError};

@@ -1,94 +1,84 @@
-//! The half of a client that receives, and that looks after the connection.
+//! The half of a client that receives, and that looks after the connection: it logs in, connects again, and knows
+//! how a connection ended.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
-use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::link::{Link, LogIn, time_left};
+use super::answering::Question;
+use super::error::ClientError;
+use super::link::{Attempt, Link, time_left};
+use super::login::{Login, Retry};
+use super::options::{Change, Ending};
 use super::pauses::Pauses;
-use super::{Change, ClientError};
-use crate::line::{Line, LineReader};
-use crate::protocol::Refusal;
+use super::reading::{Next, Reading, Stop, Until};
+use crate::protocol::Event;
 use crate::transport::Stream;
 
-/// The longest line that is taken from a server, in bytes. `who` of a large server is the longest.
-const LONGEST_LINE: usize = 1 << 30;
-
-/// Receives lines; see [`super::Client::split`]. Once it is dropped, no lost connection is made again.
+/// Receives lines; see [`Client::split`](super::Client::split). Once it is dropped, no lost connection is made
+/// again, and no question is answered.
 #[derive(Debug)]
 pub struct Receiver {
     pub(super) link: Arc<Link>,
-    stream: Option<Arc<Stream>>,
-    reader: LineReader,
+    /// The connection, or the last one.
+    pub(super) reading: Reading,
+    pub(super) connected: bool,
+    /// The first login is under way: nothing is told, and its end is the caller's error.
+    pub(super) starting: bool,
+    /// A server that refused so will refuse again.
+    pub(super) refused_for_good: bool,
     /// Received while another line was looked for.
-    aside: VecDeque<String>,
-    /// The answer to the token is still to come.
-    authenticating: bool,
-    /// How many lines come before the answer to the heartbeat, if it is still to come.
-    ping: Option<u64>,
-    /// When something came last, and when a heartbeat was due after that.
-    last_heard: Instant,
-    asked: Option<Instant>,
-    read_timeout: Option<Duration>,
-    /// The last line that came was not an answer, but what a server says when it ends a connection.
-    last_words: bool,
+    pub(super) aside: VecDeque<String>,
     pauses: Pauses,
     next_try: Option<Instant>,
-    /// Why this connection is of no use.
-    refused: Option<ClientError>,
-    /// A server that says so will say it again.
-    refused_for_good: bool,
+    ending: Option<Ending>,
+    /// What the next calls tell about the end.
+    pub(super) over: VecDeque<ClientError>,
+    /// The last fence that was sent.
+    pub(super) fence: u64,
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.link.give_up();
+        self.link.abandon();
+    }
+}
+
+impl AsFd for Receiver {
+    /// The connection, to wait for with others. Readable does not mean that there is a whole line: call
+    /// [`Receiver::receive`] with a timeout of 0 until it has none. After a reconnect it is another descriptor.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reading.stream.as_fd()
     }
 }
 
 impl Receiver {
-    pub(super) fn start(link: Arc<Link>) -> Result<Receiver, ClientError> {
-        let stream = link.connect_first()?;
-        let mut receiver = Receiver {
+    pub(super) fn new(link: Arc<Link>, reading: Reading) -> Receiver {
+        Receiver {
             link,
-            stream: None,
-            reader: LineReader::new(LONGEST_LINE),
+            reading,
+            connected: true,
+            starting: true,
+            refused_for_good: false,
             aside: VecDeque::new(),
-            authenticating: false,
-            ping: None,
-            last_heard: Instant::now(),
-            asked: None,
-            read_timeout: None,
-            last_words: false,
             pauses: Pauses::new(),
             next_try: None,
-            refused: None,
-            refused_for_good: false,
-        };
-        receiver.use_stream(stream);
-        Ok(receiver)
+            ending: None,
+            over: VecDeque::new(),
+            fence: 0,
+        }
     }
 
-    fn use_stream(&mut self, stream: Arc<Stream>) {
-        self.reader = LineReader::new(LONGEST_LINE);
-        self.authenticating = self.link.options.token.is_some();
-        self.ping = None;
-        self.last_heard = Instant::now();
-        self.asked = None;
-        self.read_timeout = None;
-        self.last_words = false;
-        self.stream = Some(stream);
-    }
-
-    /// Receives one line, without its line end. `None` as timeout waits for ever. Bytes that are not UTF-8,
-    /// which the hub never sends, become replacement characters.
+    /// Receives one line, without its line end. `None` as timeout waits for ever. Bytes that are not UTF-8, which
+    /// the hub never sends, become replacement characters.
     ///
     /// # Errors
     /// [`ClientError::TimedOut`], after which nothing is lost: half a line is kept for the next call.
-    /// [`ClientError::Closed`] when the server has ended the connection, [`ClientError::Lost`] when it
-    /// broke; with `reconnect` only after [`super::Sender::finish`], `quit` or a wrong token.
+    /// [`ClientError::Closed`] when the server has ended the connection, [`ClientError::Lost`] when it broke;
+    /// before either of them [`ClientError::Cut`], once, if it ended in the middle of a line. With `reconnect` these
+    /// come only after [`Sender::finish`](super::Sender::finish), `quit`, or when the server refuses the login for
+    /// good, which is [`ClientError::Refused`].
     pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
         match self.aside.pop_front() {
             Some(line) => Ok(line),
@@ -96,27 +86,38 @@ impl Receiver {
         }
     }
 
-    /// Receives a line that has been read from the connection already, along with the last one. `None` if
-    /// there is none: [`Receiver::receive`] would have to look for it, and perhaps to wait.
+    /// Receives a line that has been read from the connection already, along with the last one. `None` if there is
+    /// none: [`Receiver::receive`] would have to look for it, and perhaps to wait.
     pub fn try_receive(&mut self) -> Option<String> {
-        self.aside.pop_front().or_else(|| self.line_at_hand())
+        if let Some(line) = self.aside.pop_front() {
+            return Some(line);
+        }
+        while self.connected {
+            match self.reading.next(&self.link) {
+                Next::Line(line) => return Some(line),
+                Next::Progress => {}
+                Next::Nothing => break,
+            }
+        }
+        None
     }
 
-    /// Whether nothing more is to be sent: after [`super::Sender::finish`], or `quit`. The end of the
-    /// connection is then no surprise.
-    pub fn is_finished(&self) -> bool {
-        self.link.is_finished()
-    }
-
-    /// Receives the next line that fits; those before it are kept.
-    pub(super) fn find(
+    /// Receives the next line that fits. The lines before it are kept, and can be received afterwards.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::receive`].
+    pub fn receive_where(
         &mut self,
-        deadline: Option<Instant>,
-        fits: impl Fn(&str) -> bool,
+        timeout: Option<Duration>,
+        mut fits: impl FnMut(Event<'_>) -> bool,
     ) -> Result<String, ClientError> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        if let Some(at) = self.aside.iter().position(|line| fits(Event::parse(line))) {
+            return self.aside.remove(at).ok_or(ClientError::Closed);
+        }
         loop {
             let line = self.next(deadline)?;
-            if fits(&line) {
+            if fits(Event::parse(&line)) {
                 return Ok(line);
             }
             self.aside.push_back(line);
@@ -127,112 +128,116 @@ impl Receiver {
         }
     }
 
+    /// Answers questions; see [`Client::answer`](super::Client::answer).
+    ///
+    /// # Errors
+    /// Those of [`Receiver::receive`] but [`ClientError::Closed`], and what `function` returns.
+    pub fn answer(&mut self, mut function: impl FnMut(Question) -> Result<(), ClientError>) -> Result<(), ClientError> {
+        loop {
+            match self.receive(None) {
+                Ok(line) => match self.question(&line).map(&mut function) {
+                    // The question's own connection; receiving tells whether there is another.
+                    None | Some(Ok(()) | Err(ClientError::Closed)) => {}
+                    Some(Err(error)) => return Err(error),
+                },
+                Err(ClientError::Closed) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The question that a received line puts to this client, to be answered. `None` if the line is something else.
+    pub fn question(&self, line: &str) -> Option<Question> {
+        match Event::parse(line) {
+            Event::Question { asker, id, text } => Some(Question::new(&self.link, asker, id, text)),
+            _ => None,
+        }
+    }
+
+    /// How the last connection ended. `None` if none has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// Whether nothing more is to be sent: after [`Sender::finish`](super::Sender::finish), or `quit`. The end of
+    /// the connection is then no surprise.
+    pub fn is_finished(&self) -> bool {
+        self.link.is_finished()
+    }
+
+    /// Receives the next line that is not kept already.
     fn next(&mut self, deadline: Option<Instant>) -> Result<String, ClientError> {
         loop {
-            match self.stream.clone() {
-                None => self.connect_by(deadline)?,
-                Some(stream) => match self.next_from(&stream, deadline) {
-                    Err(error) if self.stream.is_some() || !self.is_to_go_on() => return Err(error),
-                    Err(_) => {}
-                    Ok(line) => return Ok(line),
-                },
-            }
-        }
-    }
-
-    /// The next line of this connection. When it ends, so does `self.stream`.
-    fn next_from(&mut self, stream: &Stream, deadline: Option<Instant>) -> Result<String, ClientError> {
-        let error = loop {
-            if let Some(line) = self.line_at_hand() {
+            if let Some(line) = self.advance(deadline)? {
                 return Ok(line);
             }
-            if let Some(refused) = self.refused.take() {
-                break refused;
+        }
+    }
+
+    /// One step: takes a line, or reads, waits, connects. Any error but `TimedOut` is the end.
+    pub(super) fn advance(&mut self, deadline: Option<Instant>) -> Result<Option<String>, ClientError> {
+        if let Some(over) = self.over.pop_front() {
+            return Err(over);
+        }
+        if !self.connected {
+            return self.connect_by(deadline).map(|()| None);
+        }
+        match self.reading.next(&self.link) {
+            Next::Line(line) => return Ok(Some(line)),
+            Next::Progress => return Ok(None),
+            Next::Nothing => {}
+        }
+        let stop = match &self.reading.refused {
+            Some((text, retry)) => {
+                self.refused_for_good = *retry == Retry::Never;
+                Err(Stop::Ended(ClientError::Refused(text.clone())))
             }
-            match self.wait(stream, deadline) {
-                Ok(()) => {}
-                Err(ClientError::TimedOut) => return Err(ClientError::TimedOut),
-                Err(error) => break error,
-            }
+            None => self.reading.wait(&self.link, Until::Readable, deadline),
         };
-        self.stream = None;
-        let unanswered = self.link.lose(stream, self.last_words);
-        let asked_for = matches!(error, ClientError::Closed) && self.link.is_finished();
-        self.link.tell(Change::Disconnected { error: (!asked_for).then_some(&error), unanswered });
-        if self.is_to_go_on() {
+        match stop {
+            Ok(()) => Ok(None),
+            Err(Stop::TimedOut) => Err(ClientError::TimedOut),
+            Err(Stop::Ended(error)) => self.end(error).map(|()| None),
+        }
+    }
+
+    /// The connection has ended. `Err` with what the caller is told, unless there is to be another one.
+    fn end(&mut self, error: ClientError) -> Result<(), ClientError> {
+        self.connected = false;
+        if !self.reading.is_logging_in() {
+            self.pauses = Pauses::new();
+        }
+        let last_words = self.reading.last_words.take();
+        let cut = self.reading.cut();
+        let unanswered = self.link.lose(&self.reading.stream, last_words.is_some());
+        if self.starting {
             return Err(error);
         }
-        self.link.give_up();
-        // The hub ends every line; another server may have said something without.
-        self.reader.last_line().map(text).ok_or(error)
-    }
-
-    /// The next line that is here already and not for this module alone.
-    fn line_at_hand(&mut self) -> Option<String> {
-        while let Some(line) = self.reader.next_line().map(text) {
-            if self.is_to_be_shown(&line) {
-                return Some(line);
+        let asked_for = matches!(error, ClientError::Closed) && self.link.is_finished() && cut.is_none();
+        self.link.tell(Change::Disconnected {
+            error: (!asked_for).then_some(&error),
+            unanswered,
+            last_words: last_words.as_deref(),
+            cut: cut.as_deref(),
+        });
+        let again = self.is_to_go_on();
+        let piece = cut.clone().filter(|_| !again);
+        self.ending = Some(Ending { last_words, cut, unanswered });
+        if again {
+            return Ok(());
+        }
+        self.link.end();
+        match piece {
+            None => Err(error),
+            Some(piece) => {
+                self.over.push_back(error);
+                Err(ClientError::Cut(piece))
             }
         }
-        None
-    }
-
-    /// Answers that only this module has asked for are not for the user.
-    fn is_to_be_shown(&mut self, line: &str) -> bool {
-        if line == "pong" && self.ping.is_some_and(|before| before <= self.link.received()) {
-            self.ping = None;
-            return false;
-        }
-        self.last_words =
-            line.strip_prefix("error: ").and_then(Refusal::parse).is_some_and(|refusal| refusal.is_last_words());
-        match (self.link.note_received(line), line.strip_prefix("error: ")) {
-            (LogIn::Accepted, None) => self.pauses = Pauses::new(),
-            (LogIn::Refused, Some(why)) if self.refused.is_none() => {
-                self.refused = Some(ClientError::Refused(why.to_owned()));
-                return false;
-            }
-            _ => {}
-        }
-        if std::mem::take(&mut self.authenticating) {
-            self.refused_for_good = line == "error: wrong token";
-            return line != "authenticated";
-        }
-        true
     }
 
     fn is_to_go_on(&self) -> bool {
-        self.link.options.reconnect && !self.refused_for_good && !self.link.is_finished()
-    }
-
-    /// Waits until lines can be sent, for a client whose halves are not split; what comes meanwhile is kept.
-    pub(super) fn be_ready_to_send(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
-        loop {
-            let Some(stream) = self.stream.clone() else {
-                self.connect_by(deadline)?;
-                continue;
-            };
-            let hold = match self.link.log_in() {
-                LogIn::Pending(until) if until > Instant::now() => Some(until),
-                LogIn::Refused => None,
-                _ => return Ok(()),
-            };
-            match self.next_from(&stream, hold) {
-                Ok(line) => self.aside.push_back(line),
-                Err(error) if self.stream.is_none() && !self.is_to_go_on() => return Err(error),
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// Gives up a connection that cannot be written to; what it still holds is kept. For a client whose
-    /// halves are not split.
-    pub(super) fn lose(&mut self) {
-        while let Some(stream) = self.stream.clone() {
-            stream.shutdown(Shutdown::Both);
-            if let Ok(line) = self.next_from(&stream, None) {
-                self.aside.push_back(line);
-            }
-        }
+        self.link.can_reconnect() && !self.refused_for_good && !self.link.is_finished()
     }
 
     /// Makes a new connection. A pause that is longer than the caller's deadline goes on with the next call.
@@ -254,53 +259,22 @@ impl Receiver {
                 return Err(ClientError::TimedOut);
             }
             self.next_try = None;
-            if let Ok(stream) = self.link.connect(deadline, true) {
-                self.use_stream(stream);
+            if let Ok((stream, login)) = self.link.connect(attempt_deadline(&self.link, deadline), Attempt::Again) {
+                self.use_connection(stream, login);
                 return Ok(());
             }
         }
-        self.link.give_up();
+        self.link.end();
         Err(ClientError::Closed)
     }
 
-    /// Waits until more has come. Any error but `TimedOut` is the end of the connection.
-    fn wait(&mut self, mut stream: &Stream, deadline: Option<Instant>) -> Result<(), ClientError> {
-        let heartbeat = self.link.options.heartbeat;
-        let overdue = heartbeat.and_then(|time| self.asked.unwrap_or(self.last_heard).checked_add(time));
-        // Without a deadline it stays the same, which spares a system call each time.
-        let timeout = [time_left(deadline), heartbeat].into_iter().flatten().min();
-        if timeout != self.read_timeout {
-            stream.set_read_timeout(timeout).map_err(ClientError::Lost)?;
-            self.read_timeout = timeout;
-        }
-        match self.reader.fill(&mut stream) {
-            Ok(0) => return Err(ClientError::Closed),
-            Ok(_) => {
-                self.last_heard = Instant::now();
-                self.asked = None;
-                return Ok(());
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(ClientError::Lost(error)),
-        }
-        let now = Instant::now();
-        if overdue.is_some_and(|overdue| overdue <= now) {
-            if self.asked.is_some() {
-                let silent = io::Error::new(ErrorKind::TimedOut, "the server does not answer");
-                return Err(ClientError::Lost(silent));
-            }
-            self.asked = Some(now);
-            if self.ping.is_none() {
-                self.ping = self.link.ping(stream).map_err(ClientError::Lost)?;
-            }
-        }
-        if deadline.is_some_and(|deadline| deadline <= now) { Err(ClientError::TimedOut) } else { Ok(()) }
+    fn use_connection(&mut self, stream: Arc<Stream>, login: Option<Login>) {
+        self.reading = Reading::new(&self.link, stream, login, attempt_deadline(&self.link, None));
+        self.connected = true;
     }
 }
 
-fn text(line: Line<'_>) -> String {
-    match line {
-        Line::Text(text) => text.to_owned(),
-        Line::NotUtf8(bytes) | Line::TooLong(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    }
+/// Until when one attempt to connect and log in may last.
+pub(super) fn attempt_deadline(link: &Link, limit: Option<Instant>) -> Option<Instant> {
+    [Instant::now().checked_add(link.options.connect_timeout), limit].into_iter().flatten().min()
 }

@@ -1,12 +1,12 @@
 //! What a server is told before it starts, and whether that makes sense. Does no I/O.
 
 use std::fmt;
-use std::hint::black_box;
 use std::str::FromStr;
 
 use super::command::CustomCommand;
 use crate::limits::{LimitError, Limits};
 use crate::protocol::BUILT_IN;
+use crate::token::Token;
 use crate::transport::{Address, BindError};
 
 /// Who gets a message.
@@ -84,34 +84,6 @@ impl fmt::Display for UnknownWord {
 }
 
 impl std::error::Error for UnknownWord {}
-
-/// What clients have to show as `auth:<token>`. Never printed, and compared in constant time.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    /// Whether `given` is the token, in a time that depends on nothing but the length of `given`.
-    pub(super) fn matches(&self, given: &str) -> bool {
-        let token = self.0.as_bytes();
-        let mut differs = u8::from(given.len() != token.len());
-        for (byte, expected) in given.bytes().zip(token.iter().cycle()) {
-            differs |= black_box(byte ^ expected);
-        }
-        black_box(differs) == 0
-    }
-}
-
-impl From<String> for Token {
-    fn from(token: String) -> Token {
-        Token(token)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
 
 /// How a server behaves. `Config::default()` is an echo server for this machine.
 #[derive(Debug, Clone)]
@@ -224,16 +196,6 @@ impl std::error::Error for ServerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_very_token_matches() {
-        let token = Token::from("s3cret".to_owned());
-        for (given, right) in [("s3cret", true), ("s3creT", false), ("s3cre", false), ("s3crets", false), ("", false)] {
-            assert_eq!(token.matches(given), right, "{given}");
-        }
-        assert!(!token.matches("s3crets3cret"));
-        assert_eq!(format!("{token:?}"), "Token(..)");
-    }
 
     #[test]
     fn added_commands_have_names_of_their_own_and_are_in_the_help() {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::client_list::ClientList;
-use super::config::Token;
 use super::config::{Config, Mode};
 use super::counters::Counters;
 use super::ending::EndReason;
@@ -15,6 +14,7 @@ use super::lock;
 use super::room::Room;
 use super::stats::Stats;
 use super::stop::Stop;
+use crate::token::Token;
 use crate::transport::Stream;
 
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::config::Token;
 use super::hub::Hub;
 use super::stats::Stats;
 use crate::client::{Client, ClientError, ClientOptions};
+use crate::token::Token;
 use crate::transport::{Address, Stream};
 
 /// Looks at a server and stops it, from any thread.

@@ -99,6 +99,14 @@ impl TryFrom<&str> for Address {
     }
 }
 
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Address, AddressError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             match Client::connect_with(&address, ClientOptions { on_change: Some(on_change), ..options }) {
                 Ok(client) => client.split(),
                 Err(ClientError::NotOneLine) => return Err(UsageError("--name: it holds a line end".to_owned())),
+                Err(ClientError::Refused(text)) => return Ok(refused(&text)),
                 Err(error) => return Ok(fail(&error)),
             };
         let interactive = arguments.operands.is_empty() && io::stdin().is_terminal();
@@ -58,11 +59,12 @@ fn options(arguments: &Arguments) -> Result<ClientOptions, UsageError> {
     Ok(ClientOptions {
         connect_timeout: arguments.seconds("connect-timeout", &limits::TIMEOUT)?.unwrap_or(default.connect_timeout),
         wait: arguments.seconds("wait", &from_zero)?.unwrap_or(default.wait),
-        token: arguments.value("token-file").map(cli::read_token).transpose()?,
+        token: arguments.value("token-file").map(cli::read_token).transpose()?.map(Into::into),
         name: arguments.value("name").map(str::to_owned),
         reconnect: arguments.has("reconnect"),
         heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
         on_change: None,
+        ..default
     })
 }
 
@@ -133,7 +135,7 @@ impl Status {
                 say(&format_args!("connected to {}; help lists the commands, quit or Ctrl-D leaves", self.address));
             }
             Change::Connected => say(&format_args!("connected to {}", self.address)),
-            Change::Disconnected { error, unanswered } => {
+            Change::Disconnected { error, unanswered, .. } => {
                 self.unanswered.store(unanswered, Ordering::SeqCst);
                 let error = error.map_or(String::new(), |error| format!(": {error}"));
                 let lines = match unanswered {
@@ -146,6 +148,7 @@ impl Status {
             Change::Retrying { pause } => {
                 say(&format_args!("connecting to {} again in {:.1} s", self.address, pause.as_secs_f64()));
             }
+            _ => {}
         }
     }
 }
@@ -246,6 +249,14 @@ fn receive(mut receiver: Receiver, interactive: bool, status: &Status) -> ExitCo
         }
         output.write();
     };
+    match &end {
+        ClientError::Refused(text) => return refused(text),
+        ClientError::Cut(piece) => {
+            let _ = io::stdout().write_all(piece.as_bytes());
+            say(&end);
+        }
+        _ => {}
+    }
     let unanswered = status.reconnect && status.unanswered.load(Ordering::SeqCst) > 0;
     let input_failed = status.input_failed.load(Ordering::SeqCst);
     if errors && !interactive {
@@ -255,6 +266,18 @@ fn receive(mut receiver: Receiver, interactive: bool, status: &Status) -> ExitCo
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// The server has refused the login.
+fn refused(text: &str) -> ExitCode {
+    let line = format!("error: {text}");
+    let mut output = Output::new();
+    output.add(&line, true);
+    output.write();
+    if let Some(hint) = hint(&line) {
+        say(&hint);
+    }
+    ExitCode::from(3)
 }
 
 /// What to do about an error, where that is not plain from the error itself.

@@ -1,0 +1,97 @@
+//! Lines on their way to the server, as bytes: what of them is sent, and how many answers they will have.
+//! Pure.
+
+use std::fmt::Display;
+use std::io::Write as _;
+
+use super::error::ClientError;
+use crate::os;
+
+/// A line with its end. CRLF, so that a CR at the end of the line itself stays part of it.
+pub(super) fn one_line(text: impl Display) -> Result<Vec<u8>, ClientError> {
+    let mut line = Vec::new();
+    // Writing to a Vec cannot fail.
+    let _ = write!(line, "{text}");
+    if os::find(b'\n', &line).is_some() {
+        return Err(ClientError::NotOneLine);
+    }
+    line.extend_from_slice(b"\r\n");
+    Ok(line)
+}
+
+/// What a batch of whole lines is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// The bytes up to the first `quit`, which the server reads nothing behind.
+    pub(super) length: usize,
+    /// Whether that `quit` is there.
+    pub(super) quits: bool,
+    /// How many answers come in echo mode: one for each line, but for `quit` and empty lines.
+    pub(super) answers: u64,
+    /// How many of the lines are `ping`.
+    pub(super) pings: u64,
+}
+
+impl Batch {
+    pub(super) fn of(lines: &[u8]) -> Batch {
+        let mut batch = Batch::default();
+        while batch.length < lines.len() && !batch.quits {
+            let rest = &lines[batch.length..];
+            let length = os::find(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            let line = rest[..length].strip_suffix(b"\n").unwrap_or(&rest[..length]);
+            match line.strip_suffix(b"\r").unwrap_or(line) {
+                b"" => {}
+                b"quit" => batch.quits = true,
+                line => {
+                    batch.answers += 1;
+                    batch.pings += u64::from(line == b"ping");
+                }
+            }
+            batch.length += length;
+        }
+        batch
+    }
+}
+
+/// How many of these bytes are whole lines.
+pub(super) fn whole_lines(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Command;
+
+    #[test]
+    fn a_batch_ends_with_quit_and_counts_its_answers() {
+        let batch = |length, quits, answers, pings| Batch { length, quits, answers, pings };
+        for (lines, wanted) in [
+            ("", batch(0, false, 0, 0)),
+            ("\n\r\n", batch(3, false, 0, 0)),
+            ("who\n", batch(4, false, 1, 0)),
+            ("ping\r\nmsg:quit\n\n\r\nping\nwho\n", batch(27, false, 4, 2)),
+            ("msg:quit\r\nquit\r\nping\r\n", batch(16, true, 1, 0)),
+            ("quit\nping\n", batch(5, true, 0, 0)),
+            ("quit:\nping:\n quit", batch(17, false, 3, 0)),
+            ("msg:no end", batch(10, false, 1, 0)),
+        ] {
+            assert_eq!(Batch::of(lines.as_bytes()), wanted, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_made_of_a_text_or_a_command_and_has_one_end() {
+        assert_eq!(one_line("cr stays\r").unwrap(), b"cr stays\r\r\n");
+        assert_eq!(one_line(Command::To { name: "bob", text: "hi" }).unwrap(), b"to:bob:hi\r\n");
+        assert!(matches!(one_line("a\nquit"), Err(ClientError::NotOneLine)));
+        assert!(matches!(one_line(Command::Msg("a\n")), Err(ClientError::NotOneLine)));
+    }
+
+    #[test]
+    fn a_piece_behind_the_last_line_end_is_not_a_whole_line() {
+        for (bytes, whole) in [("", 0), ("a", 0), ("a\n", 2), ("a\nb", 2), ("a\nb\r\n", 5)] {
+            assert_eq!(whole_lines(bytes.as_bytes()), whole);
+        }
+    }
+}
