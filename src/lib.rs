@@ -58,6 +58,9 @@ pub mod protocol;
 pub mod limits;
 mod token;
 
+#[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
+mod atomic;
+
 pub mod line;
 // Much of these two is for the programs alone.
 #[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub, unused_imports))]
@@ -81,6 +84,7 @@ pub mod programs {
     pub mod cli {
         pub use crate::cli::*;
     }
+    pub use crate::atomic::AtomicU64;
     pub use crate::os::{
         Signal, Signals, Wait, clear_umask, monotonic_time, poll, raise_descriptor_limit, reap_children, share_one_heap,
     };

@@ -133,7 +133,14 @@ pub const MAX_CLIENTS: RangeInclusive<usize> = 1..=4_194_304;
 /// What may be asked for as `max_line`.
 pub const MAX_LINE: RangeInclusive<usize> = 1..=1 << 30;
 /// What may be asked for as `max_backlog`.
-pub const MAX_BACKLOG: RangeInclusive<usize> = 1024..=1 << 40;
+pub const MAX_BACKLOG: RangeInclusive<usize> = 1024..=LARGEST_BACKLOG;
+
+/// A tebibyte, or the address space of a process where that is smaller.
+const LARGEST_BACKLOG: usize = {
+    const TEBIBYTE: u64 = 1 << 40;
+    if TEBIBYTE < isize::MAX as u64 { TEBIBYTE as usize } else { isize::MAX as usize }
+};
+
 /// What may be asked for as a timeout. A millisecond is what the kernel's timers are good for.
 pub const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
 /// What may be asked for as `grace`: 0 ends all connections at once.

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ use super::ending::EndReason;
 use super::lock;
 use super::member::Member;
 use super::outbox::Outbox;
+use crate::atomic::AtomicU64;
 use crate::limits::CLOSING_MIN;
 use crate::transport::Stream;
 

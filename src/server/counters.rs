@@ -3,7 +3,9 @@
 //! "Out" counts what sockets took. It is counted before the bytes are sent, so that a client holding its
 //! reply sees it in `stats`; what the socket did not take is taken back.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::atomic::AtomicU64;
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {

@@ -16,7 +16,7 @@ pub(super) mod pause;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -32,6 +32,7 @@ use super::ending::EndReason;
 use super::lock;
 use super::member::Member;
 use super::stop::Stop;
+use crate::atomic::AtomicU64;
 use crate::limits::{Limits, PAUSE_TICK, SHARE};
 use crate::os::{self, Wait};
 

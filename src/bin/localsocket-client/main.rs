@@ -7,12 +7,13 @@ use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use localsocket::client::{OnChange, Receiver, Sender};
 use localsocket::limits;
+use localsocket::programs::AtomicU64;
 use localsocket::programs::cli::{self, Arguments, UsageError};
 use localsocket::protocol::{Command, Event};
 use localsocket::{Address, Change, Client, ClientError, ClientOptions};
