@@ -185,30 +185,34 @@ impl Limits {
     /// The most memory that clients can make a server hold at once. `room` tells whether it runs in room mode. The
     /// kernel's socket buffers come on top.
     pub fn worst_case_memory(&self, room: bool) -> WorstCase {
-        let longest_name = NAME_MAX * 4;
-        let longest_line = self.max_line.saturating_add(2 * longest_name);
-        let longest_who = self.max_clients.saturating_mul(longest_name + 2);
+        // In 64 bits throughout: the sum can be more than a 32-bit machine can address.
+        let [max_line, clients, max_backlog, batch, queue] =
+            [self.max_line, self.max_clients, self.max_backlog, self.batch(room), self.room_queue()]
+                .map(|limit| limit as u64);
+        let longest_name = NAME_MAX as u64 * 4;
+        let longest_line = max_line + 2 * longest_name;
+        let longest_who = clients * (longest_name + 2);
         let longest = longest_line.max(longest_who);
         // A buffer that doubles as it grows holds up to twice its content.
-        let read = 2 * READ_BUFFER_MAX.max(self.max_line.saturating_add(2));
-        let gathered = 2 * self.batch(room).saturating_add(longest);
-        // Outboxes grow in steps, and up to a fifth of one can be what was sent already. In echo mode one holds a copy of what was gathered; in a room, lines for everyone
-        // can come on top of a backlog that private lines have filled.
+        let read = 2 * (READ_BUFFER_MAX as u64).max(max_line + 2);
+        let gathered = 2 * (batch + longest);
+        // Outboxes grow in steps, and up to a fifth of one can be what was sent already. In echo mode one holds a copy
+        // of what was gathered; in a room, lines for everyone can come on top of a backlog that private lines have
+        // filled.
         let waiting = match room {
-            false => BATCH.saturating_add(longest),
-            true => self.max_backlog.saturating_add(self.room_queue()).saturating_add(longest),
+            false => BATCH as u64 + longest,
+            true => max_backlog + queue + longest,
         };
-        let outbox = OUTBOX_STEP.saturating_add(waiting).saturating_add(waiting / 4);
-        let closing = outbox.saturating_add(SESSION_OVERHEAD) as u64;
-        let client = closing.saturating_add(read as u64).saturating_add(gathered as u64);
-        let clients = self.max_clients as u64;
-        let questions = clients.saturating_mul((OPEN_QUESTIONS_MAX * QUESTION_COST) as u64);
+        let outbox = OUTBOX_STEP as u64 + waiting + waiting / 4;
+        let closing = outbox + SESSION_OVERHEAD as u64;
+        let client = closing + read + gathered;
+        let questions = clients * (OPEN_QUESTIONS_MAX * QUESTION_COST) as u64;
         // The queue, the chunk that is being delivered and its lines for everyone, each with one long batch.
-        let queues = 3 * 2 * (self.room_queue().saturating_add(gathered) as u64);
+        let queues = 3 * 2 * (queue + gathered);
         WorstCase {
             clients: client.saturating_mul(clients),
-            closing: closing.saturating_mul(self.max_clients.max(CLOSING_MIN) as u64),
-            room: if room { questions.saturating_add(queues) } else { 0 },
+            closing: closing.saturating_mul(clients.max(CLOSING_MIN as u64)),
+            room: if room { questions + queues } else { 0 },
         }
     }
 }
