@@ -1,8 +1,8 @@
 //! What a joined room promises while everything breaks, over a real engine: three servers say numbered lines, and what
 //! each has seen is compared. `LOCALSOCKET_SOAK` is how many times longer each fault lasts.
 
+use crate::atomic::AtomicU64;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 
 use super::real_engine::{Proxy, Random, RealEngine};
 use super::*;
