@@ -10,7 +10,9 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, ServerProgram, TestServer, on_each_program, on_each_transport, run, wait_for};
+use common::{
+    DEADLINE, Peer, ServerProgram, TestServer, on_each_program, on_each_transport, run, side_by_side, wait_for,
+};
 use localsocket::transport::Stream;
 use localsocket::{Address, Config, Limits, Mode};
 
@@ -283,7 +285,6 @@ fn without_a_grace_all_is_cut_off_and_the_reason_is_the_stop() {
         stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
         while (&stuck.stream).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
         server.program.signal("TERM");
-        server.program.logged("cutting off 1 clients");
         assert!(server.program.logged("has left").contains(": shutting down;"));
         server.program.logged("stopped after");
     });
@@ -370,19 +371,19 @@ fn a_flood_does_not_hold_up_a_stop() {
 #[test]
 fn without_a_token_in_time_a_client_is_closed_however_much_it_says() {
     let limits =
-        Limits { authentication_timeout: Duration::from_secs(1), stall_timeout: DEADLINE, ..Limits::default() };
-    for mode in [Mode::Echo, Mode::Room] {
-        let config =
-            Config { mode, limits: limits.clone(), token: Some("secret".to_owned().into()), ..Config::default() };
+        Limits { authentication_timeout: Duration::from_secs(2), stall_timeout: DEADLINE, ..Limits::default() };
+    side_by_side([("echo", Mode::Echo), ("room", Mode::Room)], |mode| {
+        let token = Some("secret".to_owned().into());
+        let config = Config { mode, limits: limits.clone(), token, ..Config::default() };
         on_each_transport(&config, none_stays_without_a_token);
-    }
+    });
 }
 
 fn none_stays_without_a_token(_: &TestServer, address: &Address) {
-    let mut silent = Peer::connect(address);
-    let mut trickling = Peer::connect(address);
     let mut right = Peer::connect(address);
     assert_eq!(right.ask("auth:secret"), "authenticated");
+    let mut silent = Peer::connect(address);
+    let mut trickling = Peer::connect(address);
     // Takes a little now and then, but never all of what it asks for.
     let sipping = Peer::connect(address);
     let flooding = sipping.stream.as_fd().try_clone_to_owned().unwrap();
@@ -394,14 +395,15 @@ fn none_stays_without_a_token(_: &TestServer, address: &Address) {
             break line;
         }
         pongs += 1;
-        (&sipping.stream).read_exact(&mut [0; 1000]).unwrap();
+        // Its time may be over a little earlier.
+        let _ = (&sipping.stream).read(&mut [0; 1000]);
         // The pace of the trickle, not a wait for something.
         thread::sleep(Duration::from_millis(20));
     };
-    assert_eq!(end, "error: not authenticated within 1 seconds");
+    assert_eq!(end, "error: not authenticated within 2 seconds");
     assert!(pongs > 1);
     trickling.expect_end();
-    silent.expect("error: not authenticated within 1 seconds");
+    silent.expect("error: not authenticated within 2 seconds");
     silent.expect_end();
     wait_for("all three to have left", || right.stat("clients") == 1);
     assert_eq!(right.stat("evicted"), 0);

@@ -110,7 +110,7 @@ fn a_log_that_nobody_reads_does_not_hold_up_a_stop() {
     let stuck = Stream::connect(&server.address, DEADLINE).unwrap();
     stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     while (&stuck).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
-    for signal in ["STOP", "TERM", "INT", "CONT"] {
+    for signal in ["TERM", "INT"] {
         server.signal(signal);
     }
     let code = server.wait().code();
@@ -171,9 +171,7 @@ fn under_journald_lines_have_a_priority_and_no_time() {
         server.stop();
         let log = fs::read_to_string(&path).unwrap();
         if wrong == 0 {
-            for start in
-                ["<6>listening on ", "<6>client 1 (", "<7>client 1 has connected", "<4>refused a client", "<6>stop"]
-            {
+            for start in ["<6>listening on ", "<6>client 1 (", "<7>client 1 has", "<4>refused a client", "<6>stop"] {
                 assert!(log.lines().any(|line| line.starts_with(start)), "{start}\n{log}");
             }
         }
@@ -221,7 +219,7 @@ fn the_log_grows_no_faster_than_what_clients_send() {
     // The longest names, of characters that are escaped to the most bytes.
     let longest = |last: u32| format!("{}{last:02}", "\u{10fffe}".repeat(62));
     let directory = TempDir::new();
-    for (dialect, mode) in [("line", "echo"), ("line", "room")] {
+    for (dialect, mode) in [("line", "echo"), ("line", "room"), ("classic", "echo")] {
         let path = directory.join("log");
         let arguments = ["--dialect", dialect, "--mode", mode];
         let mut server = Quiet::start(File::create(&path).unwrap(), "info", &arguments);

@@ -1,0 +1,120 @@
+//! A client that checks what it reads, and shows the conversation when something is wrong.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
+
+use localsocket::Address;
+use localsocket::line::{Line, LineReader};
+use localsocket::transport::Stream;
+
+use super::DEADLINE;
+
+/// A client that speaks raw bytes and writes down what was said.
+pub struct Peer {
+    pub stream: Stream,
+    reader: LineReader,
+    transcript: String,
+}
+
+impl Peer {
+    #[track_caller]
+    pub fn connect(address: &Address) -> Peer {
+        Peer::over(Stream::connect(address, DEADLINE).unwrap())
+    }
+
+    /// The other side of a connection that a test has accepted itself.
+    #[track_caller]
+    pub fn accept(listener: &TcpListener) -> Peer {
+        Peer::over(Stream::Tcp(listener.accept().unwrap().0))
+    }
+
+    fn over(stream: Stream) -> Peer {
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Peer { stream, reader: LineReader::new(1 << 30), transcript: String::new() }
+    }
+
+    /// Connects, logs in and takes the answer.
+    #[track_caller]
+    pub fn named(address: &Address, name: &str) -> Peer {
+        let mut peer = Peer::connect(address);
+        peer.send(format!("iam:{name}\n"));
+        peer.expect(&format!("{name} has joined"));
+        peer
+    }
+
+    #[track_caller]
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let shown = &bytes[..bytes.len().min(200)];
+        let _ = writeln!(self.transcript, "> {}", shown.escape_ascii());
+        if let Err(error) = (&self.stream).write_all(bytes) {
+            panic!("cannot send: {error}\n{}", self.transcript);
+        }
+    }
+
+    /// Closes the sending half.
+    pub fn end_input(&mut self) {
+        let _ = writeln!(self.transcript, "> (end)");
+        self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// The next line, `None` at the end of the stream.
+    #[track_caller]
+    pub fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(line) = self.reader.next_line() {
+                let Line::Text(text) = line else { panic!("a bad line: {line:?}\n{}", self.transcript) };
+                if self.transcript.len() < 20_000 {
+                    let _ = writeln!(self.transcript, "< {}", text.escape_debug());
+                }
+                return Some(text.to_owned());
+            }
+            match self.reader.fill(&mut &self.stream) {
+                Ok(0) => {
+                    let rest = self.reader.last_line().map(|line| format!("{line:?}"));
+                    assert_eq!(rest, None, "the stream ends within a line\n{}", self.transcript);
+                    let _ = writeln!(self.transcript, "< (end)");
+                    return None;
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("no answer\n{}", self.transcript),
+                Err(error) => panic!("{error}\n{}", self.transcript),
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, wanted: &str) {
+        let line = self.line();
+        assert_eq!(line.as_deref(), Some(wanted), "\n{}", self.transcript);
+    }
+
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        let line = self.line();
+        assert_eq!(line, None, "\n{}", self.transcript);
+    }
+
+    /// Sends a line and takes the next.
+    #[track_caller]
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n"));
+        self.line().unwrap_or_else(|| panic!("the stream ended\n{}", self.transcript))
+    }
+
+    /// A barrier: when it returns, all that was sent before is done.
+    #[track_caller]
+    pub fn ping(&mut self) {
+        assert_eq!(self.ask("ping"), "pong", "\n{}", self.transcript);
+    }
+
+    /// A number that `stats` tells.
+    #[track_caller]
+    pub fn stat(&mut self, key: &str) -> u64 {
+        let stats = self.ask("stats");
+        let value = stats.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key} in {stats}"))
+    }
+}

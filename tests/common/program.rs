@@ -1,0 +1,197 @@
+//! The real programs: started, watched while they run, and waited for.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use localsocket::Address;
+
+use super::{DEADLINE, Peer, TempDir, side_by_side};
+
+/// A program that runs, with what it has written so far.
+pub struct Program {
+    child: Child,
+    pub stdin: Option<ChildStdin>,
+    stdout: Arc<Mutex<Vec<u8>>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    collectors: Vec<JoinHandle<()>>,
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    /// `None` if a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Program {
+    pub fn spawn(command: &mut Command) -> Program {
+        // What the developer's shell says must not decide what the tests find in the log.
+        if command.get_envs().all(|(name, _)| name != "RUST_LOG") {
+            command.env_remove("RUST_LOG");
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, stderr) = (Arc::default(), Arc::default());
+        let collectors = vec![
+            collect(child.stdout.take().unwrap(), Arc::clone(&stdout)),
+            collect(child.stderr.take().unwrap(), Arc::clone(&stderr)),
+        ];
+        Program { stdin: child.stdin.take(), child, stdout, stderr, collectors }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.lock().unwrap()).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until the log, or whatever it writes to stderr, holds a text; gives the line that does.
+    #[track_caller]
+    pub fn logged(&self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.stderr();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(began.elapsed() < DEADLINE, "not logged: {text}\n{log}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> Outcome {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < DEADLINE, "does not end\n{}\n{}", self.stdout(), self.stderr());
+            thread::sleep(Duration::from_millis(2));
+        };
+        for collector in self.collectors.drain(..) {
+            collector.join().unwrap();
+        }
+        Outcome { code: status.code(), stdout: self.stdout(), stderr: self.stderr() }
+    }
+
+    /// A field of `/proc/PID/status`, such as `VmRSS` (in KiB) or `Threads`.
+    pub fn status(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut buffer = [0; 65536];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            into.lock().unwrap().extend_from_slice(&buffer[..count]);
+        }
+    })
+}
+
+/// The server program, on a free port of loopback unless `arguments` say otherwise.
+pub struct ServerProgram {
+    pub program: Program,
+    pub addresses: Vec<Address>,
+}
+
+impl ServerProgram {
+    #[track_caller]
+    pub fn start(arguments: &[&str]) -> ServerProgram {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_localsocket-server"));
+        if !arguments.iter().any(|argument| argument.starts_with("--listen") || *argument == "-l") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        ServerProgram::from_command(command.args(arguments))
+    }
+
+    /// Starts a command that runs the server in the end, and waits for the addresses.
+    #[track_caller]
+    pub fn from_command(command: &mut Command) -> ServerProgram {
+        let mut program = Program::spawn(command);
+        let began = Instant::now();
+        let wanted = command.get_args().filter(|argument| *argument == "--listen" || *argument == "-l").count().max(1);
+        let addresses = loop {
+            let stdout = program.stdout();
+            let complete = &stdout[..stdout.rfind('\n').map_or(0, |end| end + 1)];
+            let lines: Vec<&str> = complete.lines().collect();
+            if lines.len() >= wanted {
+                break lines.iter().map(|line| line.strip_prefix("listening on ").unwrap().parse().unwrap()).collect();
+            }
+            if program.child.try_wait().unwrap().is_some() {
+                panic!("the server ended: {:?}", program.wait());
+            }
+            assert!(began.elapsed() < DEADLINE, "the server does not listen\n{}", program.stderr());
+            thread::sleep(Duration::from_millis(2));
+        };
+        ServerProgram { program, addresses }
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.addresses[0]
+    }
+
+    pub fn connect(&self) -> Peer {
+        Peer::connect(self.address())
+    }
+}
+
+/// The client program, connected to an address, with its input open.
+pub fn client(address: &Address, arguments: &[&str]) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_localsocket-client"));
+    Program::spawn(command.args(["--connect", &address.to_string()]).args(arguments))
+}
+
+/// Runs a program to its end with an input.
+#[track_caller]
+pub fn run(program: &str, arguments: &[&str], input: &[u8]) -> Outcome {
+    let mut program = Program::spawn(Command::new(program).args(arguments));
+    let mut stdin = program.stdin.take().unwrap();
+    let input = input.to_owned();
+    // A program that does not read must not hold up the test.
+    thread::spawn(move || drop(stdin.write_all(&input)));
+    program.wait()
+}
+
+/// Runs a test against the server program on TCP and, side by side, against another on a Unix socket.
+#[track_caller]
+pub fn on_each_program(arguments: &[&str], test: impl Fn(&ServerProgram, &Address) + Sync) {
+    let directory = TempDir::new();
+    let unix = format!("unix:{}", directory.join("hub.sock").display());
+    side_by_side([("TCP", "127.0.0.1:0"), ("Unix", &unix)], |listen| {
+        let server = ServerProgram::start(&[&["--listen", listen], arguments].concat());
+        test(&server, server.address());
+    });
+}
