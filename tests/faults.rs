@@ -58,6 +58,23 @@ fn without_descriptors_newcomers_wait_and_insiders_are_served() {
 }
 
 #[test]
+fn once_descriptors_are_there_again_newcomers_are_served_at_once() {
+    let server = start_after("ulimit -n 40");
+    let mut inside: Vec<Peer> = (0..20).map(|_| server.connect()).collect();
+    inside.iter_mut().for_each(Peer::ping);
+    // More than there are descriptors for; all give up while they wait.
+    let waiting: Vec<Peer> = (0..500).map(|_| server.connect()).collect();
+    server.program.logged("cannot accept on");
+    // Until the pauses are at their longest.
+    thread::sleep(Duration::from_secs(2));
+    drop(waiting);
+    let began = Instant::now();
+    server.connect().ping();
+    // With the longest pause after each handful of those that gave up it would take a minute.
+    assert!(began.elapsed() < Duration::from_secs(10), "took {:?}", began.elapsed());
+}
+
+#[test]
 fn without_memory_for_threads_newcomers_are_turned_away() {
     // Address space for some threads; each has a stack of 256 KiB.
     let server = start_after("ulimit -v 60000");

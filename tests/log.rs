@@ -155,6 +155,24 @@ fn without_a_stderr_it_serves_and_stops_the_same() {
 }
 
 #[test]
+fn a_client_is_named_by_its_process_and_a_probe_is_not_logged() {
+    let directory = TempDir::new();
+    let path = directory.join("hub.sock");
+    let mut server = ServerProgram::start(&["--listen", path.to_str().unwrap()]);
+    // A load balancer that looks whether the port is open.
+    drop(Peer::connect(server.address()));
+    let mut peer = Peer::named(server.address(), "ada");
+    wait_for("the probe to be gone", || peer.stat("clients") == 1);
+    drop(peer);
+    let process = format!("(ada, unix, pid {}, uid ", std::process::id());
+    let line = server.program.logged("has left after");
+    assert!(line.contains("client 2 ") && line.contains(&process), "{line}");
+    server.program.signal("TERM");
+    let log = server.program.wait().stderr;
+    assert_eq!(log.matches("client 1 ").count(), 0, "{log}");
+}
+
+#[test]
 fn under_journald_lines_have_a_priority_and_no_time() {
     let directory = TempDir::new();
     for (wrong, refused) in [(0, "<4>"), (1, "[")] {

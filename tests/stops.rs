@@ -1,0 +1,156 @@
+//! How a server stops: what had arrived is answered, then come the last words, and nobody holds it up.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Peer, on_each_program, on_each_transport, wait_for};
+use localsocket::transport::Stream;
+use localsocket::{Config, Limits};
+
+#[test]
+fn a_stop_answers_what_has_arrived_and_no_more() {
+    on_each_transport(&Config::default(), |server, address| {
+        let mut peer = Peer::named(address, "ada");
+        let mut other = Peer::connect(address);
+        let before = other.stat("bytes-in");
+        let lines = "msg:a\nmsg:b\nmsg:half a li";
+        peer.send(lines);
+        // Once the server has read it, it has surely arrived.
+        let mut wanted = before + lines.len() as u64;
+        wait_for("the lines to be read", || {
+            wanted += 6;
+            other.stat("bytes-in") == wanted
+        });
+        server.handle.stop();
+        for line in ["a", "b", "error: server is shutting down"] {
+            peer.expect(line);
+        }
+        peer.expect_end();
+        other.expect("error: server is shutting down");
+        other.expect_end();
+    });
+}
+
+#[test]
+fn a_stop_takes_a_closed_half_for_the_end_of_the_last_line() {
+    on_each_program(&[], |server, address| {
+        let mut closed = Peer::connect(address);
+        let mut open = Peer::connect(address);
+        closed.ping();
+        open.ping();
+        // While it is frozen, all arrives.
+        server.program.signal("STOP");
+        closed.send("msg:a\nmsg:tail");
+        closed.end_input();
+        open.send("msg:a\nmsg:piece");
+        server.program.signal("TERM");
+        server.program.signal("CONT");
+        closed.expect("a");
+        closed.expect("tail");
+        open.expect("a");
+        open.expect("error: server is shutting down");
+        open.expect_end();
+    });
+}
+
+#[test]
+fn in_a_room_what_had_arrived_is_heard_by_all_before_the_last_words() {
+    on_each_program(&["--mode", "room"], |server, address| {
+        let mut listeners: Vec<Peer> = (0..3).map(|_| Peer::connect(address)).collect();
+        listeners.iter_mut().for_each(Peer::ping);
+        let mut talkers: Vec<Peer> = (0..3).map(|_| Peer::connect(address)).collect();
+        talkers.iter_mut().for_each(Peer::ping);
+        // While it is frozen, all arrives that fits into a socket.
+        server.program.signal("STOP");
+        for (number, talker) in talkers.iter_mut().enumerate() {
+            talker.send(format!("iam:t{number}\n"));
+            talker.send((0..500).map(|n| format!("msg:{n}\n")).collect::<String>());
+        }
+        server.program.signal("TERM");
+        server.program.signal("CONT");
+        let orders: Vec<Vec<String>> =
+            listeners.iter_mut().chain(&mut talkers).map(|peer| std::iter::from_fn(|| peer.line()).collect()).collect();
+        for order in orders {
+            let (last, lines) = order.split_last().unwrap();
+            assert_eq!(last, "error: server is shutting down");
+            for number in 0..3 {
+                let said = lines.iter().filter(|line| line.starts_with(&format!("t{number}: "))).count();
+                assert_eq!(said, 500, "of t{number}");
+            }
+        }
+    });
+}
+
+#[test]
+fn without_a_grace_all_is_cut_off_and_the_reason_is_the_stop() {
+    on_each_program(&["--grace", "0"], |server, address| {
+        let stuck = Peer::connect(address);
+        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        while (&stuck.stream).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
+        server.program.signal("TERM");
+        assert!(server.program.logged("has left").contains(": shutting down;"));
+        server.program.logged("stopped after");
+    });
+}
+
+#[test]
+fn a_stop_is_quick_with_idle_clients_and_a_stuck_one() {
+    on_each_program(&[], |server, address| {
+        let mut idle: Vec<Peer> = (0..200).map(|_| Peer::connect(address)).collect();
+        idle.iter_mut().for_each(Peer::ping);
+        let stuck = Peer::connect(address);
+        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
+        while (&stuck.stream).write_all(flood.as_bytes()).is_ok() {}
+        let began = Instant::now();
+        server.program.signal("TERM");
+        for peer in &mut idle {
+            peer.expect("error: server is shutting down");
+            peer.expect_end();
+        }
+        server.program.logged("stopped after");
+        // A second is promised, five are the grace; the machine may be busy.
+        assert!(began.elapsed() < Duration::from_secs(4), "took {:?}", began.elapsed());
+        assert!(!server.program.stderr().contains("cutting off"));
+    });
+}
+
+#[test]
+fn a_flood_does_not_hold_up_a_stop() {
+    let config = Config { limits: Limits { grace: DEADLINE, ..Limits::default() }, ..Config::default() };
+    on_each_transport(&config, |server, address| {
+        let stream = Stream::connect(address, DEADLINE).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        thread::scope(|scope| {
+            let flood = scope.spawn(|| {
+                let lines = "ping\n".repeat(1000);
+                loop {
+                    if let Err(error) = (&stream).write_all(lines.as_bytes()) {
+                        return error.kind();
+                    }
+                }
+            });
+            let mut received = Vec::new();
+            let mut buffer = [0; 65536];
+            while received.len() < 1_000_000 {
+                let count = (&stream).read(&mut buffer).unwrap();
+                received.extend_from_slice(&buffer[..count]);
+            }
+            server.handle.stop();
+            // To a clean end of the stream.
+            (&stream).read_to_end(&mut received).unwrap();
+            let text = String::from_utf8(received).unwrap();
+            let (pongs, last) = text.split_at(text.find("error").unwrap());
+            assert_eq!(pongs.len() % "pong\r\n".len(), 0);
+            assert_eq!(last, "error: server is shutting down\r\n");
+            // Nobody listens, and the writer is told so.
+            let end = flood.join().unwrap();
+            assert!(matches!(end, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{end:?}");
+        });
+    });
+}
