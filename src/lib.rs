@@ -86,7 +86,8 @@ pub mod programs {
     }
     pub use crate::atomic::AtomicU64;
     pub use crate::os::{
-        Signal, Signals, Wait, clear_umask, monotonic_time, poll, raise_descriptor_limit, reap_children, share_one_heap,
+        Signal, Signals, Wait, clear_umask, kill_apart, monotonic_time, poll, raise_descriptor_limit, reap_children,
+        share_one_heap, spawn_apart,
     };
     pub use crate::service_manager::{InheritedSocket, inherited_sockets, notify, stderr_is_journal};
 }

@@ -10,12 +10,14 @@
 //! - `poll`: waiting for descriptors
 //! - `socket`: sending, receiving, queues, options, descriptors that were inherited
 //! - `unix`: Unix sockets with permissions and time limits, and the kind of file system under them
+//! - `child`: starting and ending other programs
 //! - `process`: signals, zombies, umask, descriptor limit, heap, address space
 
 #![allow(unsafe_code)]
 
 mod bytes;
 mod c;
+mod child;
 mod poll;
 mod process;
 mod result;
@@ -23,6 +25,7 @@ mod socket;
 mod unix;
 
 pub(crate) use bytes::{find, text};
+pub use child::{kill_apart, spawn_apart};
 pub(crate) use poll::has_ended;
 pub use poll::{Wait, poll};
 pub(crate) use process::has_address_space;

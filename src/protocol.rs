@@ -26,6 +26,6 @@ pub use command::Command;
 pub use event::Event;
 pub(crate) use guard::RequestLine;
 pub use guard::{is_http_request, is_tls_hello};
-pub use name::{NAME_MAX, OPEN_QUESTIONS_MAX, QUESTION_ID_MAX, check_name, check_question_id};
+pub use name::{NAME_MAX, OPEN_QUESTIONS_MAX, QUESTION_ID_MAX, check_name, check_question_id, is_invisible};
 pub use question_end::QuestionEnd;
 pub use refusal::Refusal;

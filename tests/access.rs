@@ -183,7 +183,7 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
         ),
         (CLIENT, &["--verbatim=yes"], "--verbatim takes no value"),
         (CLIENT, &["--wait", "-1"], "--wait: invalid value '-1'; allowed: a time in seconds from 0 to 31536000"),
-        (CLIENT, &["--name", "a\nb"], "--name: it holds a line end"),
+        (CLIENT, &["--name", "a\nb"], "--name: the name contains a line end"),
         (
             CLIENT,
             &["-c", "host"],

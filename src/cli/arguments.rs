@@ -1,18 +1,29 @@
 //! What a command line said, as values: numbers, times, words, tokens. Every error names the option and says
 //! what is allowed.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::Read;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::UsageError;
 use crate::limits::Seconds;
 
 /// The most of a token file that is read; a device instead of a file must not fill the memory.
 const TOKEN_FILE_MAX: u64 = 64 * 1024;
+
+/// A mistake on the command line; one line that says what is wrong and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageError(pub String);
+
+impl Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
 
 /// What a command line said.
 #[derive(Debug, Default)]
@@ -122,12 +133,20 @@ fn invalid(long: &str, text: &str, allowed: &str) -> UsageError {
     UsageError(format!("--{long}: invalid value '{}'; allowed: {allowed}", text.escape_debug()))
 }
 
-/// Reads a token: the first line of a file, without a byte order mark.
+/// Reads the token of `--token-file`: the first line of a file, without a byte order mark.
 ///
 /// # Errors
 /// The file cannot be read, or its first line is empty.
 pub fn read_token(path: &str) -> Result<String, UsageError> {
-    let fail = |why: &dyn Display| UsageError(format!("--token-file: {}: {why}", path.escape_debug()));
+    read_token_of("--token-file", path)
+}
+
+/// The same for a path that something else has named, which errors begin with.
+///
+/// # Errors
+/// Those of [`read_token`].
+pub fn read_token_of(source: &str, path: &str) -> Result<String, UsageError> {
+    let fail = |why: &dyn Display| UsageError(format!("{source}: {}: {why}", path.escape_debug()));
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_MAX).read_to_string(&mut text));
     read.map_err(|error| fail(&error))?;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Opt, Program};
+use super::table::{Opt, Program};
 
 /// A shell that completes command lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +167,7 @@ fn in_single_quotes(text: &str) -> String {
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::super::tests::PROGRAM;
+    use super::super::table::tests::PROGRAM;
     use super::*;
 
     /// Runs a shell with a script; `None` if there is no such shell here.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Opt, Program};
+use super::table::{Opt, Program};
 
 impl Program {
     /// The manual page, section 1.
@@ -141,8 +141,8 @@ fn start_of_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::PROGRAM;
-    use super::super::{Program, Section};
+    use super::super::table::Section;
+    use super::super::table::tests::PROGRAM;
     use super::*;
 
     const FULL: Program = Program {

@@ -32,6 +32,13 @@ pub enum ClientError {
     Finished,
 }
 
+impl ClientError {
+    /// Whether it says only that the server did not answer in time.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, ClientError::Lost(error) if error.kind() == io::ErrorKind::TimedOut)
+    }
+}
+
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -23,6 +23,7 @@ impl Receiver {
         let limit = give_up.filter(|_| !wait.is_zero());
         let mut pauses = Pauses::new();
         let mut receiver = None;
+        let mut before = None;
         loop {
             let error = Receiver::attempt(&link, limit, &mut receiver).err();
             let (started, error) = match (receiver.take(), error) {
@@ -33,9 +34,15 @@ impl Receiver {
             let left = time_left(give_up).unwrap_or(Duration::MAX);
             if !refused && !left.is_zero() {
                 receiver = started;
+                before = Some(error);
                 thread::sleep(pauses.next().min(left).min(LONGEST_PAUSE));
                 continue;
             }
+            // An attempt that the end of the wait cut short tells nothing; the one before it does.
+            let error = match before {
+                Some(before) if !refused && error.is_timeout() => before,
+                _ => error,
+            };
             return match started {
                 // There is a server, so receiving can go on trying.
                 Some(mut started) if !refused && link.can_reconnect() => {

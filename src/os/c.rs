@@ -57,6 +57,7 @@ unsafe extern "C" {
 // signal.h
 pub(super) const SIGHUP: c_int = 1;
 pub(super) const SIGINT: c_int = 2;
+pub(super) const SIGKILL: c_int = 9;
 pub(super) const SIGTERM: c_int = 15;
 pub(super) const SIG_DFL: usize = 0;
 pub(super) const SIG_IGN: usize = 1;
@@ -70,6 +71,7 @@ unsafe extern "C" {
     pub(super) fn sigemptyset(set: *mut sigset_t) -> c_int;
     pub(super) fn sigaddset(set: *mut sigset_t, signal: c_int) -> c_int;
     pub(super) fn pthread_sigmask(how: c_int, set: *const sigset_t, before: *mut sigset_t) -> c_int;
+    pub(super) fn kill(process: c_int, signal: c_int) -> c_int;
     pub(super) fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_int;
     pub(super) fn signal(signal: c_int, handler: usize) -> usize;
 }

@@ -81,7 +81,13 @@ fn is_allowed(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control() && !matches!(c, ':' | ',' | '>');
     }
-    !c.is_control() && !INVISIBLE.iter().any(|range| range.contains(&c))
+    !c.is_control() && !is_invisible(c)
+}
+
+/// Whether a character shows nothing, or steers how others are shown: Unicode category Cf and the line and paragraph
+/// separators. No name contains one; a message can.
+pub fn is_invisible(c: char) -> bool {
+    !c.is_ascii() && INVISIBLE.iter().any(|range| range.contains(&c))
 }
 
 /// Whether the words of a notice are in a name, which would give that notice two readings.

@@ -1,40 +1,106 @@
-//! The option table of `localsocket-client`: its command line, help text, manual page and completions. Holds data only, so
-//! that a test can include it.
+//! The option table of `localsocket-client`: its command line, help text, manual page and completions. Holds data
+//! only, so that a test can include it.
 
-use localsocket::programs::cli::{Opt, Program};
+use localsocket::programs::cli::{Opt, Program, Section};
 
 pub(crate) const PROGRAM: Program = Program {
     name: "localsocket-client",
     summary: "talk to a localsocket-server",
     operands: "[LINE]...",
-    about: "Sends lines to a localsocket-server and prints what comes back. Lines come from the arguments,\n\
-            else from stdin. A command (iam:NAME, msg:TEXT, to:NAME:TEXT, who, ping, stats, help,\n\
-            auth:TOKEN, quit) is sent as it is, any other text as msg:TEXT.",
+    about: "Sends lines to a localsocket-server and prints what comes back. Lines come from the arguments, or\n\
+            from stdin if there are none. A line that is a command of the protocol (iam:NAME, msg:TEXT,\n\
+            to:NAME:TEXT, who, ping, stats, help, quit and so on) is sent as it is, any other text as msg:TEXT.",
     options: &[
-        Opt::with_value("connect", "ADDRESS", "the server", "127.0.0.1:12345").or_letter('c'),
-        Opt::with_value("name", "NAME", "log in first", "none").or_letter('n'),
-        Opt::with_value("token-file", "PATH", "authenticate first, with this file's first line", "none"),
-        Opt::flag("verbatim", "send lines as they are", "off"),
-        Opt::with_value("wait", "SECONDS", "keep trying until the server is up, so long at most", "0"),
-        Opt::with_value("connect-timeout", "SECONDS", "how long one try may take", "5"),
+        Opt::with_value("connect", "ADDRESS", "the address of the server", "127.0.0.1:12345").or_letter('c'),
+        Opt::with_value("name", "NAME", "log in under this name first", "none").or_letter('n'),
+        Opt::with_value("token-file", "PATH", "authenticate first with the first line of this file", "none"),
+        Opt::flag("text", "send every line as text, even if it looks like a command", "off").or_letter('t'),
+        Opt::with_value("to", "NAME", "send every line as text to NAME only", "everyone"),
+        Opt::flag("verbatim", "send the input unchanged, byte for byte", "off"),
+        Opt::flag("recv-only", "read no input; print lines until the connection ends", "off"),
+        Opt::flag("deaf", "room mode: hear only what is addressed to this client", "off"),
+        Opt::with_value("ask", "NAME", "put every line to NAME as a question and print the answers", "off"),
+        Opt::with_value("answer", "COMMAND", "answer questions: run COMMAND with sh for each of them", "off"),
+        Opt::with_value("jobs", "N", "with --answer: how many commands may run at a time", "1"),
+        Opt::with_value("count", "N", "end after N printed lines, with --answer after N questions", "never"),
+        Opt::with_value("timeout", "SECONDS", "end after this time; --ask: limit for each answer", "never; --ask: 5"),
+        Opt::flag("no-notices", "do not print who has joined, left or been renamed", "off"),
+        Opt::flag("timestamps", "print the time of arrival in front of each line", "off"),
+        Opt::with_value("wait", "SECONDS", "keep trying until the server is up and the name is free", "0"),
+        Opt::with_value("connect-timeout", "SECONDS", "how long connecting may take in all", "5"),
         Opt::flag("reconnect", "connect again when the connection is lost", "off"),
-        Opt::with_value("heartbeat", "SECONDS", "ping after so long without traffic; 0 is never", "30"),
-        Opt::flag("ping", "health check: connect, ping, exit 0 on pong", ""),
+        Opt::with_value("heartbeat", "SECONDS", "send ping after this time without traffic; 0: never", "30"),
+        Opt::flag("ping", "health check: connect, send ping, exit with 0 on pong", ""),
     ],
-    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. Lines from the server go to stdout, all else to\n\
-            stderr.",
+    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME. Lines from the server go to stdout,\n\
+            everything else goes to stderr. Times are in seconds and may have decimals.",
     exit_codes: &[
         ("0", "done"),
-        ("1", "no connection, or it ended before the input did"),
-        ("2", "wrong usage"),
-        ("3", "an error line was received, and the input was not a terminal, however it ended"),
+        ("1", "the connection could not be made, was lost, or ended before all input was sent"),
+        ("2", "the command line is wrong"),
+        ("3", "an error line came or a question failed, and the input was not a terminal; or --name was refused"),
+        ("4", "the time of --timeout was over before the answer or the lines of --count came"),
     ],
-    environment: &[("NO_COLOR", "no colours, if it is set and not empty")],
+    environment: &[
+        ("LOCALSOCKET_CONNECT", "the address, if there is no --connect"),
+        ("LOCALSOCKET_TOKEN_FILE", "the token file, if there is no --token-file"),
+        ("LOCALSOCKET_ASKER", "set for COMMAND of --answer: the name of the client that asks"),
+        ("NO_COLOR", "if set and not empty, errors are not shown in red on a terminal"),
+    ],
+    sections: &[
+        Section {
+            title: "INPUT",
+            text: "At the end of the input the client closes its sending half, prints everything that still comes, and\n\
+                   exits. When the server ends the connection, the client exits at once, even while it waits for input.\n\
+                   Empty lines are not sent. With --text and --to no line is a command, so a program can pass on text\n\
+                   from anywhere. A LINE, --name, --to or --ask with a line end in it is an error.",
+            terms: &[],
+        },
+        Section {
+            title: "OUTPUT",
+            text: "If stdout is a terminal, control characters and invisible characters are shown escaped, and errors\n\
+                   in red. If the connection ends in the middle of a line, the piece is printed without a line end and\n\
+                   stderr says so. A reader of stdout that has gone, such as head, ends the client without an error.",
+            terms: &[],
+        },
+        Section {
+            title: "QUESTIONS",
+            text: "--ask puts each line of the input to one client and prints the answers, in the order of the\n\
+                   questions. Up to 64 questions are open at a time. A question that is refused, fails or is not\n\
+                   answered in time is reported on stderr, and the exit code tells. Without --name the client uses a\n\
+                   name of its own that no other client has.\n\n\
+                   --answer runs 'sh -c COMMAND' for each question that is put to --name. The text of the question\n\
+                   and a line end are on its stdin, the name of the asker is in LOCALSOCKET_ASKER; neither is ever part\n\
+                   of a command line. The output of COMMAND is the answer. If it exits with another status than 0, the\n\
+                   question is refused, and the last line of its stderr is the reason. At SIGTERM, SIGINT and the end of\n\
+                   the connection no more commands are started, and those that run get 5 seconds to end.",
+            terms: &[],
+        },
+        Section {
+            title: "CONNECTION",
+            text: "With --reconnect the client connects and logs in again when the connection is lost, after pauses\n\
+                   that grow from 0.1 to 10 seconds, and goes on with its input. Lines that had been sent and have no\n\
+                   answer are counted on stderr and not sent again. The first connection has to succeed, unless --wait\n\
+                   gives it time. If the ping of --heartbeat is not answered in another SECONDS, the connection counts\n\
+                   as lost. --ping waits for its answer as long as --connect-timeout says, and a server that answers\n\
+                   that it is full counts as alive.",
+            terms: &[],
+        },
+    ],
     examples: &[
-        ("echo hello | localsocket-client -c unix:/run/hub.sock -n ada", "says hello under the name ada"),
-        ("localsocket-client --ping -c unix:/run/hub.sock", "exits with 0 if the server answers"),
-        ("tail -f log | localsocket-client --reconnect -n logger", "goes on when the server is restarted"),
+        (
+            "localsocket-client --recv-only --timestamps >room.log",
+            "writes everything that is said in the room to a file",
+        ),
+        (
+            "tail -F app.log | localsocket-client --text -n app --reconnect",
+            "sends each new line of a log file to the room",
+        ),
+        (
+            "localsocket-client -n squarer --answer 'awk \"{ print \\$1 * \\$1 }\"'",
+            "answers each question with a square",
+        ),
+        ("localsocket-client --ask squarer 12", "prints 144"),
     ],
     see_also: &["localsocket-server(1)", "localsocket-bench(1)"],
-    ..Program::EMPTY
 };

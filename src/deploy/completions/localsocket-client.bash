@@ -18,6 +18,24 @@ _localsocket_client() {
             compopt -o filenames 2>/dev/null
             words=$(compgen -f -- "$word")
             ;;
+        --to)
+            :
+            ;;
+        --ask)
+            :
+            ;;
+        --answer)
+            words=$(compgen -c -- "$word")
+            ;;
+        --jobs)
+            :
+            ;;
+        --count)
+            :
+            ;;
+        --timeout)
+            :
+            ;;
         --wait)
             :
             ;;
@@ -28,7 +46,7 @@ _localsocket_client() {
             :
             ;;
         *)
-            words=$(compgen -W '-c --connect -n --name --token-file --verbatim --wait --connect-timeout --reconnect --heartbeat --ping -h --help -V --version' -- "$word")
+            words=$(compgen -W '-c --connect -n --name --token-file -t --text --to --verbatim --recv-only --deaf --ask --answer --jobs --count --timeout --no-notices --timestamps --wait --connect-timeout --reconnect --heartbeat --ping -h --help -V --version' -- "$word")
             ;;
     esac
     COMPREPLY=()

@@ -1,17 +1,29 @@
 #compdef localsocket-client
 # Made from the table of options. Do not edit.
 _arguments -s -S \
-    '-c+[the server]:ADDRESS:' \
-    '--connect=[the server]:ADDRESS:' \
-    '-n+[log in first]:NAME:' \
-    '--name=[log in first]:NAME:' \
-    '--token-file=[authenticate first, with this file'\''s first line]:file:_files' \
-    '--verbatim[send lines as they are]' \
-    '--wait=[keep trying until the server is up, so long at most]:SECONDS:' \
-    '--connect-timeout=[how long one try may take]:SECONDS:' \
+    '-c+[the address of the server]:ADDRESS:' \
+    '--connect=[the address of the server]:ADDRESS:' \
+    '-n+[log in under this name first]:NAME:' \
+    '--name=[log in under this name first]:NAME:' \
+    '--token-file=[authenticate first with the first line of this file]:file:_files' \
+    '-t[send every line as text, even if it looks like a command]' \
+    '--text[send every line as text, even if it looks like a command]' \
+    '--to=[send every line as text to NAME only]:NAME:' \
+    '--verbatim[send the input unchanged, byte for byte]' \
+    '--recv-only[read no input; print lines until the connection ends]' \
+    '--deaf[room mode\: hear only what is addressed to this client]' \
+    '--ask=[put every line to NAME as a question and print the answers]:NAME:' \
+    '--answer=[answer questions\: run COMMAND with sh for each of them]:command:_cmdstring' \
+    '--jobs=[with --answer\: how many commands may run at a time]:N:' \
+    '--count=[end after N printed lines, with --answer after N questions]:N:' \
+    '--timeout=[end after this time; --ask\: limit for each answer]:SECONDS:' \
+    '--no-notices[do not print who has joined, left or been renamed]' \
+    '--timestamps[print the time of arrival in front of each line]' \
+    '--wait=[keep trying until the server is up and the name is free]:SECONDS:' \
+    '--connect-timeout=[how long connecting may take in all]:SECONDS:' \
     '--reconnect[connect again when the connection is lost]' \
-    '--heartbeat=[ping after so long without traffic; 0 is never]:SECONDS:' \
-    '--ping[health check\: connect, ping, exit 0 on pong]' \
+    '--heartbeat=[send ping after this time without traffic; 0\: never]:SECONDS:' \
+    '--ping[health check\: connect, send ping, exit with 0 on pong]' \
     '-h[print this text and exit]' \
     '--help[print this text and exit]' \
     '-V[print the version and exit]' \

@@ -43,6 +43,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x541B, SIOCOUTQ = 0x5411;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
+    c_int: SIG_SETMASK = 2;
 }
 
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
@@ -52,6 +53,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
+    c_int: SIG_SETMASK = 2;
 }
 
 #[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6"))]
@@ -62,6 +64,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x467F, SIOCOUTQ = 0x7472;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x800, RLIMIT_NOFILE = 5, SIGCHLD = 18, SIG_BLOCK = 1, EAFNOSUPPORT = 124;
+    c_int: SIG_SETMASK = 3;
 }
 
 #[cfg(any(target_arch = "sparc", target_arch = "sparc64"))]
@@ -72,6 +75,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x800;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 6, SIGCHLD = 20, SIG_BLOCK = 1, EAFNOSUPPORT = 47;
+    c_int: SIG_SETMASK = 4;
 }
 
 #[cfg(not(any(

@@ -1,0 +1,160 @@
+//! The exit code, as a pure function of how things went.
+
+/// What the program was to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Send its input and print what comes.
+    Talk,
+    /// `--recv-only`, `--answer`: go on until the server ends the connection.
+    Serve,
+    /// `--ask`.
+    Ask,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As many lines as `--count` asks for came.
+    Count,
+    /// The time of `--timeout` was over.
+    Time,
+    /// A signal asked a service to stop.
+    Stopped,
+    /// All questions of `--ask` have had their end.
+    AllAsked,
+    /// Whoever reads stdout has gone.
+    ReaderGone,
+    /// The connection ended in order, by either side.
+    Closed,
+    /// The connection broke, or could not be made.
+    Lost,
+    /// The server refused the login.
+    NameRefused,
+    /// Stdout could not be written to.
+    OutputFailed,
+}
+
+/// How things went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Course {
+    pub(crate) work: Work,
+    pub(crate) end: End,
+    /// The input comes from a person at a terminal.
+    pub(crate) person: bool,
+    /// An `error: ` line came, or a question was refused or failed.
+    pub(crate) error: bool,
+    /// A question was not answered in time.
+    pub(crate) late: bool,
+    /// The connection ended in the middle of a line.
+    pub(crate) cut: bool,
+    /// All of the input was sent, or it asked for the end with `quit`.
+    pub(crate) finished: bool,
+    /// Input could not be read, could not be sent, or had no answer when a connection was lost.
+    pub(crate) input_lost: bool,
+    /// `--count` was given and has not been reached.
+    pub(crate) count_missing: bool,
+}
+
+impl Course {
+    pub(crate) fn new(work: Work) -> Course {
+        Course {
+            work,
+            end: End::Closed,
+            person: false,
+            error: false,
+            late: false,
+            cut: false,
+            finished: false,
+            input_lost: false,
+            count_missing: false,
+        }
+    }
+}
+
+/// The exit code. Where several fit: 3, 4, 1. (2 is a wrong command line, which does not get here.)
+pub(crate) fn code(course: &Course) -> u8 {
+    let Course { work, end, .. } = *course;
+    if end == End::Stopped {
+        return 0;
+    }
+    if course.cut {
+        return 1;
+    }
+    if end == End::NameRefused || course.error && !course.person {
+        return 3;
+    }
+    if course.late || end == End::Time && course.count_missing {
+        return 4;
+    }
+    let done = match end {
+        End::Count | End::Time | End::Stopped | End::ReaderGone => true,
+        End::AllAsked => !course.input_lost,
+        // A question that was open is an error; one that could not be put is lost input.
+        End::Closed if work == Work::Serve => !course.count_missing,
+        End::Closed => course.finished && !course.input_lost && !course.count_missing,
+        End::Lost | End::NameRefused | End::OutputFailed => false,
+    };
+    if done { 0 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TALK: Course = Course {
+        work: Work::Talk,
+        end: End::Closed,
+        person: false,
+        error: false,
+        late: false,
+        cut: false,
+        finished: true,
+        input_lost: false,
+        count_missing: false,
+    };
+    const LISTEN: Course = Course { work: Work::Serve, finished: false, ..TALK };
+    const ASK: Course = Course { work: Work::Ask, end: End::AllAsked, ..TALK };
+
+    #[test]
+    fn the_exit_code_tells_how_things_went() {
+        for (what, course, wanted) in [
+            ("all sent and answered", TALK, 0),
+            ("ended by the server first", Course { finished: false, ..TALK }, 1),
+            ("input behind quit", Course { input_lost: true, ..TALK }, 1),
+            ("lost", Course { end: End::Lost, ..TALK }, 1),
+            ("an error", Course { error: true, ..TALK }, 3),
+            ("an error, then lost", Course { error: true, end: End::Lost, ..TALK }, 3),
+            ("an error, then the reader has gone", Course { error: true, end: End::ReaderGone, ..TALK }, 3),
+            ("a person's error", Course { error: true, person: true, ..TALK }, 0),
+            ("a person's error, then lost", Course { error: true, person: true, end: End::Lost, ..TALK }, 1),
+            ("a name refused", Course { end: End::NameRefused, ..TALK }, 3),
+            ("a person's name refused", Course { end: End::NameRefused, person: true, ..TALK }, 3),
+            ("cut", Course { cut: true, ..TALK }, 1),
+            ("cut, with an error before", Course { cut: true, error: true, ..TALK }, 1),
+            ("head -1", Course { end: End::ReaderGone, finished: false, ..TALK }, 0),
+            ("disk full", Course { end: End::OutputFailed, ..TALK }, 1),
+            ("counted", Course { end: End::Count, finished: false, ..TALK }, 0),
+            ("listened long enough", Course { end: End::Time, finished: false, ..TALK }, 0),
+            ("waited in vain", Course { end: End::Time, count_missing: true, ..TALK }, 4),
+            ("waited in vain after an error", Course { end: End::Time, count_missing: true, error: true, ..TALK }, 3),
+            ("all came, but not enough", Course { count_missing: true, ..TALK }, 1),
+            ("listened to the end", LISTEN, 0),
+            ("listened until it was lost", Course { end: End::Lost, ..LISTEN }, 1),
+            ("listened, then dropped as too slow", Course { error: true, ..LISTEN }, 3),
+            ("listened to a cut end", Course { cut: true, ..LISTEN }, 1),
+            ("not enough to count", Course { count_missing: true, ..LISTEN }, 1),
+            ("a service that was stopped", Course { end: End::Stopped, ..LISTEN }, 0),
+            ("the same after an error", Course { end: End::Stopped, error: true, ..LISTEN }, 0),
+            ("all answered", ASK, 0),
+            ("one refused", Course { error: true, ..ASK }, 3),
+            ("one too late", Course { late: true, ..ASK }, 4),
+            ("one refused, one too late", Course { error: true, late: true, ..ASK }, 3),
+            ("a person's question too late", Course { late: true, person: true, ..ASK }, 4),
+            ("lost while asking", Course { end: End::Lost, ..ASK }, 1),
+            ("one too late, then lost", Course { late: true, end: End::Lost, ..ASK }, 4),
+            ("closed while asking", Course { end: End::Closed, finished: false, ..ASK }, 1),
+        ] {
+            assert_eq!(code(&course), wanted, "{what}");
+        }
+    }
+}

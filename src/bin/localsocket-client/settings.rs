@@ -1,0 +1,265 @@
+//! What the command line and the environment ask for, checked: no value is more than a part of one line.
+
+use std::env;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use localsocket::limits;
+use localsocket::programs::cli::{Arguments, UsageError, read_token, read_token_of};
+use localsocket::{Address, ClientOptions};
+
+use crate::ask::own_name;
+use crate::combinations;
+
+/// How many commands of `--answer` may run at a time.
+const JOBS: std::ops::RangeInclusive<usize> = 1..=1024;
+
+const COUNT: std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+
+/// How long the answer to a question may take, unless `--timeout` says otherwise.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the client is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// `--ping`.
+    Ping,
+    /// Send the input and print what comes.
+    Talk(Form),
+    /// `--recv-only`.
+    Listen,
+    /// `--ask NAME`.
+    Ask { name: String, timeout: Duration },
+    /// `--answer COMMAND`.
+    Answer { command: String, jobs: usize },
+}
+
+/// What becomes of an input line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A command is sent as it is, any other text as a message.
+    Commands,
+    /// It is text, for everyone.
+    Text,
+    /// It is text, for one client.
+    To(String),
+    /// It is sent as it is.
+    Verbatim,
+}
+
+/// Everything that can be set.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) address: Address,
+    pub(crate) options: ClientOptions,
+    pub(crate) mode: Mode,
+    /// The LINE arguments; if there are none, stdin is read.
+    pub(crate) lines: Vec<String>,
+    pub(crate) count: Option<usize>,
+    /// How long to listen. With `--ask` it is part of the mode.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) no_notices: bool,
+    pub(crate) timestamps: bool,
+}
+
+impl Settings {
+    /// # Errors
+    /// A mistake of the user.
+    pub(crate) fn new(arguments: Arguments) -> Result<Settings, UsageError> {
+        Settings::with_environment(arguments, |name| env::var_os(name))
+    }
+
+    fn with_environment(
+        arguments: Arguments,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Settings, UsageError> {
+        combinations::check(&arguments)?;
+        for option in ["name", "to", "ask"] {
+            if arguments.value(option).is_some_and(|value| value.contains(['\n', '\r'])) {
+                return Err(UsageError(format!("--{option}: the name contains a line end")));
+            }
+        }
+        for option in ["to", "ask"] {
+            // It would end the name, and the rest would be sent as text.
+            if arguments.value(option).is_some_and(|value| value.contains(':')) {
+                return Err(UsageError(format!("--{option}: the name contains a colon")));
+            }
+        }
+        if let Some(line) = arguments.operands.iter().find(|line| line.contains('\n')) {
+            let line = line.escape_debug();
+            return Err(UsageError(format!("LINE '{line}' contains a line end; each line is an argument of its own")));
+        }
+        let variable = |name: &'static str| Variable::read(name, &environment);
+        let address = match arguments.parsed("connect")? {
+            Some(address) => address,
+            None => match variable("LOCALSOCKET_CONNECT")? {
+                Some(Variable { name, value }) => {
+                    value.parse().map_err(|error| UsageError(format!("{name}: {error}")))?
+                }
+                None => Address::default(),
+            },
+        };
+        let token = match arguments.value("token-file") {
+            Some(path) => Some(read_token(path)?),
+            None => match variable("LOCALSOCKET_TOKEN_FILE")? {
+                Some(Variable { name, value }) => Some(read_token_of(name, &value)?),
+                None => None,
+            },
+        };
+        let default = ClientOptions::default();
+        let from_zero = Duration::ZERO..=*limits::TIMEOUT.end();
+        let heartbeat = arguments.seconds("heartbeat", &from_zero)?.unwrap_or(Duration::from_secs(30));
+        let timeout = arguments.seconds("timeout", &limits::TIMEOUT)?;
+        let mode = mode(&arguments, timeout)?;
+        let options = ClientOptions {
+            connect_timeout: arguments.seconds("connect-timeout", &limits::TIMEOUT)?.unwrap_or(default.connect_timeout),
+            wait: arguments.seconds("wait", &from_zero)?.unwrap_or(default.wait),
+            token: token.map(Into::into),
+            name: match &mode {
+                Mode::Ask { .. } => Some(arguments.value("name").map_or_else(own_name, str::to_owned)),
+                _ => arguments.value("name").map(str::to_owned),
+            },
+            deaf: arguments.has("deaf") || matches!(mode, Mode::Ask { .. } | Mode::Answer { .. }),
+            reconnect: arguments.has("reconnect"),
+            heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
+            on_change: None,
+        };
+        Ok(Settings {
+            address,
+            options,
+            count: arguments.number("count", &COUNT)?,
+            timeout: timeout.filter(|_| !matches!(mode, Mode::Ask { .. })),
+            mode,
+            no_notices: arguments.has("no-notices"),
+            timestamps: arguments.has("timestamps"),
+            lines: arguments.operands,
+        })
+    }
+}
+
+fn mode(arguments: &Arguments, timeout: Option<Duration>) -> Result<Mode, UsageError> {
+    let jobs = arguments.number("jobs", &JOBS)?.unwrap_or(1);
+    Ok(if arguments.has("ping") {
+        Mode::Ping
+    } else if arguments.has("recv-only") {
+        Mode::Listen
+    } else if let Some(name) = arguments.value("ask") {
+        Mode::Ask { name: name.to_owned(), timeout: timeout.unwrap_or(ANSWER_TIMEOUT) }
+    } else if let Some(command) = arguments.value("answer") {
+        Mode::Answer { command: command.to_owned(), jobs }
+    } else if let Some(name) = arguments.value("to") {
+        Mode::Talk(Form::To(name.to_owned()))
+    } else if arguments.has("text") {
+        Mode::Talk(Form::Text)
+    } else if arguments.has("verbatim") {
+        Mode::Talk(Form::Verbatim)
+    } else {
+        Mode::Talk(Form::Commands)
+    })
+}
+
+/// An environment variable that is set and not empty.
+struct Variable {
+    name: &'static str,
+    value: String,
+}
+
+impl Variable {
+    fn read(
+        name: &'static str,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Variable>, UsageError> {
+        match environment(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(value)) if value.is_empty() => Ok(None),
+            Some(Ok(value)) => Ok(Some(Variable { name, value })),
+            Some(Err(value)) => Err(UsageError(format!("{name}: {value:?} is not valid UTF-8"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::PROGRAM;
+
+    fn settings(words: &[&str], environment: &[(&str, &str)]) -> Result<Settings, UsageError> {
+        let find = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        Settings::with_environment(PROGRAM.parse(words.iter().map(Into::into))?, find)
+    }
+
+    #[track_caller]
+    fn refused(words: &[&str], environment: &[(&str, &str)]) -> String {
+        settings(words, environment).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_that_the_help_text_names_are_the_defaults() {
+        let plain = format!("{:?}", settings(&[], &[]).unwrap());
+        for option in PROGRAM.options {
+            if option.value.is_some_and(|_| option.default.starts_with(|c: char| c.is_ascii_digit())) {
+                let needed: &[&str] = if option.long == "jobs" { &["--answer", "x", "-n", "x"] } else { &[] };
+                let plain =
+                    if needed.is_empty() { plain.clone() } else { format!("{:?}", settings(needed, &[]).unwrap()) };
+                let named = format!("--{}", option.long);
+                let words = [needed, &[&named, option.default]].concat();
+                assert_eq!(format!("{:?}", settings(&words, &[]).unwrap()), plain, "--{}", option.long);
+            }
+        }
+    }
+
+    #[test]
+    fn each_option_leads_to_its_mode() {
+        for (words, mode) in [
+            ([].as_slice(), Mode::Talk(Form::Commands)),
+            (&["-t"], Mode::Talk(Form::Text)),
+            (&["--to", "bob"], Mode::Talk(Form::To("bob".to_owned()))),
+            (&["--to", "bob", "--text"], Mode::Talk(Form::To("bob".to_owned()))),
+            (&["--verbatim"], Mode::Talk(Form::Verbatim)),
+            (&["--recv-only"], Mode::Listen),
+            (&["--ping"], Mode::Ping),
+            (&["--ask", "b"], Mode::Ask { name: "b".to_owned(), timeout: ANSWER_TIMEOUT }),
+            (
+                &["--ask", "b", "--timeout", "0.5"],
+                Mode::Ask { name: "b".to_owned(), timeout: Duration::from_millis(500) },
+            ),
+            (&["--answer", "a\nb", "-n", "c"], Mode::Answer { command: "a\nb".to_owned(), jobs: 1 }),
+            (&["--answer", "x", "-n", "c", "--jobs", "7"], Mode::Answer { command: "x".to_owned(), jobs: 7 }),
+        ] {
+            assert_eq!(settings(words, &[]).unwrap().mode, mode, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_more_than_one_line() {
+        for option in ["--name", "--to", "--ask"] {
+            for value in ["a\nb", "a\n", "a\r"] {
+                assert_eq!(refused(&[option, value], &[]), format!("{option}: the name contains a line end"));
+            }
+        }
+        assert_eq!(refused(&["--to", "a:b"], &[]), "--to: the name contains a colon");
+        let wanted = "LINE 'a\\nquit' contains a line end; each line is an argument of its own";
+        assert_eq!(refused(&["fine", "a\nquit"], &[]), wanted);
+        assert_eq!(settings(&["a\rb"], &[]).unwrap().lines, ["a\rb"]);
+    }
+
+    #[test]
+    fn the_environment_says_what_the_command_line_does_not() {
+        let file = env::temp_dir().join(format!("localsocket-settings-{}", std::process::id()));
+        std::fs::write(&file, "secret\n").unwrap();
+        let path = file.to_str().unwrap();
+        let environment = [("LOCALSOCKET_CONNECT", "unix:/x"), ("LOCALSOCKET_TOKEN_FILE", path)];
+        let settings_with = |words: &[&str]| settings(words, &environment).unwrap();
+        assert_eq!(settings_with(&[]).address.to_string(), "unix:/x");
+        assert!(settings_with(&[]).options.token.is_some());
+        assert_eq!(settings_with(&["-c", "127.0.0.1:7"]).address.to_string(), "127.0.0.1:7");
+        let empty = [("LOCALSOCKET_CONNECT", ""), ("LOCALSOCKET_TOKEN_FILE", "")];
+        let plain = settings(&[], &empty).unwrap();
+        assert_eq!((plain.address, plain.options.token.is_none()), (Address::default(), true));
+        let error = refused(&[], &[("LOCALSOCKET_CONNECT", "31000")]);
+        assert!(error.starts_with("LOCALSOCKET_CONNECT: "), "{error}");
+        let error = refused(&[], &[("LOCALSOCKET_TOKEN_FILE", "/nowhere")]);
+        assert_eq!(error, "LOCALSOCKET_TOKEN_FILE: /nowhere: No such file or directory (os error 2)");
+        std::fs::remove_file(file).unwrap();
+    }
+}

@@ -1,0 +1,345 @@
+//! `--ask` and `--answer`: the real client against the real server, with friendly, hostile and broken commands.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Outcome, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted, wait_for};
+use localsocket::Address;
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+const ROOM: &[&str] = &["--mode", "room"];
+
+/// Starts an answerer and waits until it is there.
+fn answerer(address: &Address, arguments: &[&str]) -> Program {
+    let name = arguments[arguments.iter().position(|argument| *argument == "-n").unwrap() + 1];
+    let program = client(address, arguments);
+    let mut peer = Peer::connect(address);
+    wait_for("the answerer", || peer.ask("who").contains(name));
+    program
+}
+
+fn ask(address: &Address, arguments: &[&str], input: &[u8]) -> Outcome {
+    run(CLIENT, &[&["-c", &address.to_string(), "--ask"], arguments].concat(), input)
+}
+
+/// The processes below one, by their names.
+fn children(program: &Program) -> Vec<String> {
+    let children = format!("/proc/{0}/task", program.id());
+    let mut names = Vec::new();
+    for task in fs::read_dir(children).into_iter().flatten().flatten() {
+        for child in fs::read_to_string(task.path().join("children")).unwrap_or_default().split_whitespace() {
+            names.push(fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default());
+        }
+    }
+    names
+}
+
+#[test]
+fn a_question_gets_its_answer() {
+    on_each_program(ROOM, |_, address| {
+        let mut squarer = answerer(address, &["-n", "squarer", "--answer", "awk '{ print $1 * $1 }'"]);
+        let outcome = ask(address, &["squarer", "12"], b"");
+        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "144\n", ""));
+        let input: String = (0..200).map(|n| format!("{n}\n\n")).collect();
+        let wanted: String = (0..200).map(|n| format!("{}\n", n * n)).collect();
+        let outcome = ask(address, &["squarer"], input.as_bytes());
+        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), &*wanted, ""));
+        assert!(children(&squarer).is_empty(), "zombies: {:?}", children(&squarer));
+        squarer.signal("TERM");
+        let outcome = squarer.wait();
+        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "", ""));
+    });
+}
+
+#[test]
+fn answers_are_printed_in_the_order_of_the_questions_however_they_come() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let command = "read -r n; sleep 0.$((9 - n)); echo \"$n\"; echo of \"$LOCALSOCKET_ASKER\"";
+    let _slow = answerer(address, &["-n", "slow", "--jobs", "9", "--answer", command]);
+    let began = Instant::now();
+    let outcome = ask(address, &["slow", "-n", "ada", "1", "2", "3", "4", "5", "6", "7", "8", "9"], b"");
+    let wanted: String = (1..=9).map(|n| format!("{n}\nof ada\n")).collect();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), &*wanted), "{outcome:?}");
+    assert!(began.elapsed() < Duration::from_millis(3600), "not at a time");
+}
+
+#[test]
+fn nobody_else_hears_of_it_and_nobody_is_announced() {
+    let server = ServerProgram::start(ROOM);
+    let mut witness = Peer::named(server.address(), "witness");
+    let _cat = answerer(server.address(), &["-n", "cat", "--answer", "cat"]);
+    let outcome = ask(server.address(), &["cat", "secret"], b"");
+    assert_eq!(outcome.stdout, "secret\n");
+    witness.ping();
+}
+
+#[test]
+fn each_failure_is_told_and_has_its_exit_code() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let command = "read -r what; case $what in no) echo 'not today' >&2; exit 1;; seven) exit 7;; killed) kill -9 $$;; \
+                   late) sleep 60;; *) echo yes;; esac";
+    let mut moody = answerer(address, &["-n", "moody", "--jobs", "8", "--answer", command]);
+    for (question, code, why) in [
+        ("yes", 0, ""),
+        ("no", 3, "question 1 ('no'): moody refused the question: not today"),
+        ("seven", 3, "question 1 ('seven'): moody refused the question: exit status 7"),
+        ("killed", 3, "question 1 ('killed'): moody refused the question: killed by signal 9"),
+        ("late", 4, "question 1 ('late'): no answer in time"),
+    ] {
+        let outcome = ask(address, &["moody", "--timeout", if code == 4 { "0.2" } else { "30" }, question], b"");
+        let wanted = if why.is_empty() { String::new() } else { format!("localsocket-client: {why}\n") };
+        let stdout = if code == 0 { "yes\n" } else { "" };
+        assert_eq!((outcome.code, &*outcome.stdout, outcome.stderr), (Some(code), stdout, wanted));
+    }
+    // One failure among others holds up none of them.
+    let outcome = ask(address, &["moody"], b"yes\nno\n\xff\nyes\n");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "yes\nyes\n"), "{outcome:?}");
+    let outcome = ask(address, &["nobody", "x"], b"");
+    assert_eq!(outcome.code, Some(3));
+    assert!(outcome.stderr.contains("nobody here is called nobody"), "{outcome:?}");
+    // The stderr of a command is the stderr of its answerer.
+    moody.signal("KILL");
+    assert_eq!(moody.wait().stderr, "not today\nnot today\n");
+    let outcome = ask(&ServerProgram::start(&[]).address().clone(), &["cat", "x"], b"");
+    assert_ne!(outcome.code, Some(0), "echo mode has no questions: {outcome:?}");
+}
+
+#[test]
+fn nothing_that_others_send_is_part_of_a_command_line() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let directory = TempDir::new();
+    let trace = directory.join("trace");
+    let command = format!("cat; env | grep -c '^LOCALSOCKET_ASKER=' >>{}", trace.display());
+    let _cat = answerer(address, &["-n", "cat", "--answer", &command]);
+    let hostile = [
+        "$(touch TRACE)",
+        "`touch TRACE`",
+        "'; touch TRACE; '",
+        "\"; touch TRACE; \"",
+        "\\",
+        "-n",
+        "-e a\\nb",
+        "%s%n",
+        "\u{1b}]0;title\u{7}",
+        "a\rb",
+        "\u{202e}\u{0}x",
+        "answer:cat:1:x",
+        "quit",
+        " ",
+        "\u{fffd}",
+    ];
+    let names = ["$(id)", "`id`", "'a b'", "a=b;c", "-x", "*", "\"", "\\"];
+    for (number, text) in hostile.iter().enumerate() {
+        let text = text.replace("TRACE", &directory.join("pwned").display().to_string());
+        let mut input = text.clone().into_bytes();
+        input.push(b'\n');
+        let outcome = ask(address, &["cat", "-n", names[number % names.len()]], &input);
+        assert_eq!((outcome.code, outcome.stdout), (Some(0), format!("{text}\n")), "{text:?} {}", outcome.stderr);
+    }
+    assert!(!directory.join("pwned").exists());
+    let long = "x".repeat(65_000);
+    let outcome = ask(address, &["cat"], long.as_bytes());
+    assert_eq!((outcome.code, outcome.stdout), (Some(0), long + "\n"));
+    let outcome = ask(address, &["cat", "--timeout", "20"], "x".repeat(70_000).as_bytes());
+    assert_eq!(outcome.code, Some(3));
+    assert!(outcome.stderr.contains("line too long (limit 65536 bytes)"), "{}", outcome.stderr);
+}
+
+#[test]
+fn whatever_a_command_does_with_its_streams_there_is_an_answer() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let text = "x".repeat(60_000);
+    for (command, lines, last) in [
+        ("true", 0, ""),
+        ("exec <&-; echo closed", 0, "closed"),
+        ("sleep 600 & echo left behind", 0, "left behind"),
+        ("setsid sleep 600 & echo left behind", 0, "left behind"),
+        ("seq 100000; cat >/dev/null; echo end", 100_000, "end"),
+        ("exec >&- 2>&-; cat >/dev/null", 0, ""),
+        ("wc -c", 0, "60001"),
+        ("printf 'a\\r\\nb'", 1, "b"),
+    ] {
+        let mut odd = answerer(address, &["-n", "odd", "--answer", command]);
+        let outcome = ask(address, &["odd", "--timeout", "25", &text], b"");
+        assert_eq!(outcome.code, Some(0), "{command}: {}", outcome.stderr);
+        let printed: Vec<&str> = outcome.stdout.lines().collect();
+        assert_eq!((printed.len(), printed.last().copied()), (lines + 1, Some(last)), "{command}");
+        odd.signal("INT");
+        assert_eq!(odd.wait().code, Some(0), "{command}");
+    }
+}
+
+/// What the descriptors of a process are.
+fn descriptors(process: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+    entries.filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.display().to_string())).collect()
+}
+
+#[test]
+fn a_command_inherits_no_descriptor_and_no_blocked_signal() {
+    let server = ServerProgram::start(ROOM);
+    let command = "grep -h SigBlk /proc/self/status; exec find /proc/self/fd -type l -printf '%l\\n'";
+    let nosy = answerer(server.address(), &["-n", "nosy", "--answer", command]);
+    // Whoever started the tests may have left descriptors to all of them.
+    let own: BTreeSet<String> = descriptors(&nosy.id().to_string()).difference(&descriptors("self")).cloned().collect();
+    let outcome = ask(server.address(), &["nosy", "x"], b"");
+    let mut lines = outcome.stdout.lines();
+    assert_eq!(lines.next(), Some("SigBlk:\t0000000000000000"), "{outcome:?}");
+    let inherited: Vec<&str> = lines.filter(|line| own.contains(*line)).collect();
+    assert!(own.iter().any(|link| link.starts_with("socket:")), "{own:?}");
+    assert!(inherited.is_empty(), "{inherited:?}");
+}
+
+#[test]
+fn at_a_stop_no_command_is_started_and_those_that_run_are_waited_for() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let directory = TempDir::new();
+    let (started, go) = (directory.join("started"), directory.join("go"));
+    let command = format!(
+        "read -r n; echo $n >>{}; while [ ! -e {} ]; do sleep 0.01; done; echo $n",
+        started.display(),
+        go.display()
+    );
+    for signal in ["TERM", "INT"] {
+        let mut busy = answerer(address, &["-n", "busy", "--answer", &command]);
+        let asking = client(address, &["--ask", "busy", "--timeout", "30", "first", "second"]);
+        wait_for("the first command", || fs::read_to_string(&started).is_ok_and(|lines| lines == "first\n"));
+        busy.signal(signal);
+        // A question that comes now is refused at once.
+        let outcome = ask(address, &["busy", "--timeout", "30", "third"], b"");
+        assert_eq!(outcome.code, Some(3), "{outcome:?}");
+        assert!(outcome.stderr.contains("busy refused the question: not answered: the service is stopping"));
+        fs::write(&go, "").unwrap();
+        assert_eq!(busy.wait().code, Some(0));
+        let outcome = { asking }.wait();
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "first\n"), "{outcome:?}");
+        assert_eq!(fs::read_to_string(&started).unwrap(), "first\n");
+        fs::remove_file(&started).unwrap();
+        fs::remove_file(&go).unwrap();
+    }
+}
+
+#[test]
+fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
+    let server = ServerProgram::start(ROOM);
+    let directory = TempDir::new();
+    let pid = directory.join("pid");
+    let command = format!("sh -c 'echo $$ >{}; exec sleep 600'; true", pid.display());
+    let mut stuck = answerer(server.address(), &["-n", "stuck", "--answer", &command]);
+    let asking = client(server.address(), &["--ask", "stuck", "--timeout", "60", "x"]);
+    wait_for("the command", || fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')));
+    let began = Instant::now();
+    stuck.signal("TERM");
+    assert_eq!(stuck.wait().code, Some(0));
+    assert!(began.elapsed() >= Duration::from_secs(5) && began.elapsed() < Duration::from_secs(10));
+    let outcome = { asking }.wait();
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    let pid = fs::read_to_string(&pid).unwrap();
+    wait_for("the end of the sleeper", || !fs::exists(format!("/proc/{}", pid.trim())).unwrap());
+}
+
+#[test]
+fn an_answer_that_the_server_does_not_take_is_a_refusal() {
+    let server = ServerProgram::start(&["--mode", "room", "--max-line", "2000"]);
+    let address = server.address();
+    let command = "read -r n; printf 'first\\n%*s\\nlast' \"$n\" x | tr ' ' x";
+    let mut long = answerer(address, &["-n", "long", "--answer", command]);
+    let why =
+        "long refused the question: the answer has a line that is longer than the server allows (limit 2000 bytes)";
+    // Once it is known, and before.
+    for _ in 0..2 {
+        let outcome = ask(address, &["long", "--timeout", "30", "3000"], b"");
+        assert_eq!(outcome.code, Some(3), "{outcome:?}");
+        assert!(outcome.stderr.contains(why), "{outcome:?}");
+    }
+    let outcome = ask(address, &["long", "--timeout", "30", "1000"], b"");
+    assert_eq!((outcome.code, outcome.stdout.len()), (Some(0), "first\n\nlast\n".len() + 1000));
+    long.signal("TERM");
+    let outcome = long.wait();
+    assert_eq!(outcome.code, Some(0));
+    assert_eq!(outcome.stderr, "localsocket-client: error: line too long (limit 2000 bytes)\n");
+}
+
+#[test]
+fn it_ends_after_so_many_questions_or_so_long() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let mut two = answerer(address, &["-n", "two", "--answer", "cat", "--count", "2"]);
+    assert_eq!(ask(address, &["two", "a", "b"], b"").stdout, "a\nb\n");
+    assert_eq!(two.wait().code, Some(0));
+    let outcome = client(address, &["-n", "two", "--answer", "cat", "--count", "2", "--timeout", "0.1"]).wait();
+    assert_eq!(outcome.code, Some(4), "{outcome:?}");
+    let outcome = client(address, &["-n", "two", "--answer", "cat", "--timeout", "0.1"]).wait();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
+#[test]
+fn the_end_of_the_server_ends_both_or_neither() {
+    let directory = TempDir::new();
+    let listen = format!("unix:{}", directory.join("hub.sock").display());
+    let arguments = [ROOM, &["--listen", &listen]].concat();
+    let mut server = ServerProgram::start(&arguments);
+    let address = server.address().clone();
+    let mut once = answerer(&address, &["-n", "once", "--answer", "cat"]);
+    let mut lasting = answerer(&address, &["-n", "lasting", "--reconnect", "--answer", "cat"]);
+    let mut asking = client(&address, &["--ask", "once"]);
+    asking.stdin.as_mut().unwrap().write_all(b"hello\n").unwrap();
+    wait_for("an answer", || asking.stdout() == "hello\n");
+    server.program.signal("TERM");
+    server.program.wait();
+    let outcome = once.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), ""), "{outcome:?}");
+    let outcome = asking.wait();
+    assert_eq!(outcome.code, Some(3), "last words are an error: {outcome:?}");
+    let _server = ServerProgram::start(&arguments);
+    let outcome = client(&address, &["--ask", "lasting", "--wait", "30", "--timeout", "30", "x"]);
+    let mut peer = Peer::connect(&address);
+    wait_for("the answerer", || peer.ask("who").contains("lasting"));
+    drop(outcome);
+    assert_eq!(ask(&address, &["lasting", "again"], b"").stdout, "again\n");
+    lasting.signal("TERM");
+    assert_eq!(lasting.wait().code, Some(0));
+}
+
+#[test]
+fn a_connection_that_is_lost_while_questions_are_open_is_exit_code_1() {
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        peer.expect("deaf");
+        assert!(peer.line().unwrap().starts_with("iam:asker-"));
+        peer.expect("ping");
+        peer.send("deaf\r\nx has joined\r\npong\r\n");
+        let mut ids = BTreeSet::new();
+        for text in ["a", "b"] {
+            let line = peer.line().unwrap();
+            let id = line.strip_prefix("ask:bob:").unwrap().strip_suffix(&format!(":{text}")).unwrap();
+            ids.insert(id.to_owned());
+        }
+        assert_eq!(ids.len(), 2);
+    });
+    let outcome = ask(&address, &["bob", "a", "b"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_stop_works_before_there_is_a_connection() {
+    let directory = TempDir::new();
+    let nowhere = Address::Unix(directory.join("nowhere"));
+    let mut waiting = client(&nowhere, &["-n", "a", "--answer", "cat", "--wait", "60"]);
+    thread::sleep(Duration::from_millis(200));
+    waiting.signal("TERM");
+    assert_eq!(waiting.wait().code, Some(0));
+}
