@@ -1,7 +1,7 @@
 //! Lines out of a stream of bytes.
 //!
 //! [`LineReader`] holds at most one line more than the limit allows, whatever arrives: the rest of a line
-//! that is too long is thrown away as it comes. It reads only when asked to ([`LineReader::fill`]), so a
+//! that is too long is discarded as it arrives. It reads only when asked to ([`LineReader::fill`]), so a
 //! caller can answer all lines that are here before it waits for more, and a read that times out loses
 //! nothing. However the stream is cut into reads, the same lines come out. Knows no commands and no sockets.
 
@@ -10,23 +10,23 @@ use std::io::{self, ErrorKind, Read};
 use crate::limits::{READ_BUFFER_MAX, READ_BUFFER_MIN};
 use crate::os;
 
-/// The start of a too long line that is kept in any case, so that an HTTP request line is known for
-/// what it is under the smallest limit: the longest method and a space.
+/// How much of a line that is too long is kept under the smallest limit too, so that an HTTP request line can be told
+/// by its method: the longest one and a space.
 const PREFIX: usize = 8;
 
 /// A line without its end, which is LF or CRLF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// A line as it should be. It may be empty.
+    /// A line of UTF-8 within the limit. It may be empty.
     Text(&'a str),
     /// A line that is not UTF-8.
     NotUtf8(&'a [u8]),
-    /// The start of a line that is longer than the limit. Its rest never shows up.
+    /// The start of a line that is longer than the limit. The rest is discarded.
     TooLong(&'a [u8]),
 }
 
 impl<'a> Line<'a> {
-    /// Its bytes; of a too long line the first of them.
+    /// Its bytes; of a line that is too long, the first of them.
     pub fn start(&self) -> &'a [u8] {
         match self {
             Line::Text(text) => text.as_bytes(),
@@ -38,11 +38,11 @@ impl<'a> Line<'a> {
 /// Cuts what a reader gives into lines of at most a given length.
 #[derive(Debug)]
 pub struct LineReader {
-    /// Zeroed once when it grows; `start..end` holds what was read and not yet given out.
+    /// Zeroed once when it grows; `start..end` holds what was read and not yet returned.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// How far behind `start` there is surely no LF.
+    /// The number of bytes from `start` on that hold no LF.
     scanned: usize,
     /// Whether the read before the last one was small.
     quiet: bool,
@@ -60,8 +60,8 @@ impl LineReader {
     /// the end of the input. Take all lines with [`LineReader::next_line`] before the next call.
     ///
     /// # Errors
-    /// What the read fails with, but for an interruption, which is tried again. Nothing that was read
-    /// before is lost, so after a timeout the call can be repeated.
+    /// What the read reports, except for an interruption, after which it is tried again. Nothing that was read before
+    /// is lost, so the call can be repeated after a timeout.
     pub fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
         self.make_room();
         loop {
@@ -76,7 +76,7 @@ impl LineReader {
         }
     }
 
-    /// Gives the next complete line, `None` if more has to be read first.
+    /// The next complete line; `None` if more has to be read first.
     #[inline]
     pub fn next_line(&mut self) -> Option<Line<'_>> {
         if self.discarding && !self.discard() {

@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn address_space_is_had_unless_it_is_more_than_there_is() {
         assert!(has_address_space(1 << 20));
-        assert!(!has_address_space(usize::MAX / 2));
+        // A 32-bit process may have half of it.
+        assert!(!has_address_space(usize::MAX - 0xFFFF));
     }
 
     #[test]
