@@ -306,6 +306,12 @@ impl Client {
         self.receiver.answer(function)
     }
 
+    /// The question that a received line puts to this client, to be answered. `None` if the line is something else.
+    /// For programs that do more than to answer; see [`Client::answer`].
+    pub fn question(&self, line: &str) -> Option<Question> {
+        self.receiver.question(line)
+    }
+
     /// Sends `quit` and waits until the server has ended the connection.
     ///
     /// # Errors

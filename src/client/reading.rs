@@ -43,7 +43,8 @@ pub(super) struct Reading {
 pub(super) enum Next {
     /// One for the caller.
     Line(String),
-    /// None for the caller, but the login is done, or a fence was passed: do not wait before looking at that.
+    /// None for the caller, but the login is done, a fence was passed, or a question may have ended: do not wait
+    /// before looking at that.
     Progress,
     /// More has to be read first, or the login was refused.
     Nothing,
@@ -93,7 +94,7 @@ impl Reading {
                 .filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words()))
                 .map(str::to_owned);
             if link.questions.take(&line) {
-                continue;
+                return Next::Progress;
             }
             match link.note_received(&line) {
                 Some(Purpose::Fence(number)) => {
