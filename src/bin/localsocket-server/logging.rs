@@ -9,15 +9,20 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, panic, process, thread};
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
-use localsocket::programs::{self, cli::Patient};
+use localsocket::programs::cli::Patient;
+use localsocket::programs::{self, Wait};
 use log::{Level, LevelFilter, Record, error, warn};
 use queue::LogQueue;
 
 const VARIABLE: &str = "RUST_LOG";
+
+/// How long stderr may take nothing at the end of the process before what is left of the log is given up.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The running log. Clones are the same log.
 #[derive(Debug, Clone)]
@@ -53,15 +58,20 @@ impl Log {
             let name = thread.name().unwrap_or("unnamed");
             error!("thread {name} {}", panic.to_string().replace('\n', " "));
             if name == "main" {
-                log_of_panics.flush();
+                log_of_panics.flush(PATIENCE);
             }
         }));
         Ok(log)
     }
 
-    /// Waits until everything is written, but not for a stderr that nobody reads.
-    pub(crate) fn flush(&self) {
-        self.0.flush();
+    /// Waits until everything is written, but not for a stderr that takes nothing for as long as `patience`.
+    pub(crate) fn flush(&self, patience: Duration) {
+        let stderr = io::stderr();
+        self.0.flush(|| {
+            let mut waits = [Wait::writable(stderr.as_fd())];
+            programs::poll(&mut waits, Some(patience));
+            waits[0].is_ready()
+        });
     }
 
     /// Writes a message that is no log line, behind the log lines before it.
@@ -69,9 +79,9 @@ impl Log {
         self.0.push(format!("{text}\n").as_bytes());
     }
 
-    /// Ends the process, once the log is written.
+    /// Ends the process at once, except for what the log takes.
     pub(crate) fn exit(&self, code: i32) -> ! {
-        self.flush();
+        self.flush(PATIENCE / 5);
         process::exit(code);
     }
 }

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         if let Err(Failure::Other(message)) = &result {
             log.message(&format!("{}: {message}", PROGRAM.name));
         }
-        log.flush();
+        log.flush(logging::PATIENCE);
         match result {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(Failure::Usage(mistake)) => Err(mistake),

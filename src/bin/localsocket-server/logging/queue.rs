@@ -29,9 +29,11 @@ const REST: Duration = Duration::from_millis(5);
 /// How long the writer waits before it tries again after an error, such as a full disk.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long [`LogQueue::flush`] waits in all, and how long while nothing is taken.
-const FLUSH_TIME: Duration = Duration::from_secs(1);
-const FLUSH_PATIENCE: Duration = Duration::from_millis(100);
+/// How long [`LogQueue::flush`] waits in all, at most. Long, since the writer may not get a processor for a while.
+const FLUSH_TIME: Duration = Duration::from_secs(5);
+
+/// How long nothing may be written before [`LogQueue::flush`] asks whether stderr takes anything.
+const FLUSH_TICK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 pub(crate) struct LogQueue {
@@ -53,6 +55,8 @@ struct State {
     idle: bool,
     /// The process is about to exit: the writer does not rest any more.
     flushing: bool,
+    /// The last write failed; it is tried again.
+    failing: bool,
     /// Nobody will ever read stderr again.
     closed: bool,
 }
@@ -63,7 +67,7 @@ impl State {
     }
 
     fn is_done(&self) -> bool {
-        self.closed || (self.idle && self.waiting.is_empty())
+        self.closed || self.failing || (self.idle && self.waiting.is_empty())
     }
 }
 
@@ -108,18 +112,22 @@ impl LogQueue {
         }
     }
 
-    /// Waits until everything is written, but not for a stderr that takes nothing.
-    pub(crate) fn flush(&self) {
+    /// Waits until everything is written, unless it cannot be: `is_taken` says whether stderr takes anything, and may
+    /// wait for that. (That the writer has written nothing for a moment does not say so on a busy machine.)
+    pub(crate) fn flush(&self, is_taken: impl Fn() -> bool) {
         let deadline = Instant::now() + FLUSH_TIME;
         let mut state = self.lock();
         state.flushing = true;
         self.more.notify_one();
         while !state.is_done() && Instant::now() < deadline {
-            let (after, waited) =
-                self.progress.wait_timeout(state, FLUSH_PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            let (after, waited) = self.progress.wait_timeout(state, FLUSH_TICK).unwrap_or_else(PoisonError::into_inner);
             state = after;
             if waited.timed_out() {
-                return;
+                drop(state);
+                if !is_taken() {
+                    return;
+                }
+                state = self.lock();
             }
         }
     }
@@ -133,12 +141,14 @@ impl LogQueue {
                 match target.write(rest) {
                     Ok(count @ 1..) => {
                         rest = &rest[count..];
-                        self.lock().in_flight = rest.len();
-                        self.progress.notify_all();
+                        self.note_write(rest.len(), true);
                     }
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => return self.close(),
-                    Ok(_) | Err(_) => thread::sleep(RETRY),
+                    Ok(_) | Err(_) => {
+                        self.note_write(rest.len(), false);
+                        thread::sleep(RETRY);
+                    }
                 }
             }
             if let Some(count) = self.take_dropped() {
@@ -171,6 +181,13 @@ impl LogQueue {
         let mut state = self.lock();
         let is_time = state.dropped > 0 && state.held() <= CAPACITY / 2;
         is_time.then(|| std::mem::take(&mut state.dropped))
+    }
+
+    fn note_write(&self, left: usize, worked: bool) {
+        let mut state = self.lock();
+        state.in_flight = left;
+        state.failing = !worked;
+        self.progress.notify_all();
     }
 
     fn close(&self) {
@@ -259,7 +276,7 @@ mod tests {
         let queue = start(ours);
         queue.push(b"one\n");
         queue.push(b"last\n");
-        queue.flush();
+        queue.flush(|| true);
         theirs.set_nonblocking(true).unwrap();
         assert_eq!(read_to(theirs, "last"), ["one", "last"]);
 
@@ -267,7 +284,7 @@ mod tests {
         let queue = start(ours);
         (0..300).for_each(|_| queue.push(&[b'x'; 1000]));
         let began = Instant::now();
-        queue.flush();
+        queue.flush(|| false);
         assert!(began.elapsed() < FLUSH_TIME);
         drop(theirs);
     }
@@ -278,7 +295,7 @@ mod tests {
         drop(theirs);
         let queue = start(ours);
         queue.push(b"one\n");
-        queue.flush();
+        queue.flush(|| true);
         queue.push(b"two\n");
         let state = queue.lock();
         assert!(state.closed && state.held() == 0);
