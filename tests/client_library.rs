@@ -4,37 +4,20 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, run, scripted};
 use localsocket::client::Sender;
+use localsocket::protocol::Event;
 use localsocket::transport::Stream;
 use localsocket::{Address, Change, Client, ClientError, ClientOptions, Config, Mode};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
-
-#[test]
-fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
-    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
-    let mut ada = Client::connect(&server.unix).unwrap();
-    ada.log_in("ada", DEADLINE).unwrap();
-    let mut bob = Client::connect(&server.tcp).unwrap();
-    assert_eq!(bob.request("who", DEADLINE).unwrap(), "who: ada");
-    ada.send("msg:before").unwrap();
-    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "ada: before");
-    let error = bob.log_in("ada", DEADLINE).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
-    bob.log_in("bob", DEADLINE).unwrap();
-    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "ada: before");
-    assert!(matches!(bob.send("msg:a\nquit"), Err(ClientError::NotOneLine)));
-    bob.send("msg:cr stays\r").unwrap();
-    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "bob: cr stays\r");
-    bob.quit(DEADLINE).unwrap();
-    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "bob has joined");
-}
 
 #[test]
 fn receiving_with_a_timeout_never_loses_half_a_line() {
@@ -219,4 +202,129 @@ fn a_client_that_is_not_split_connects_again_when_it_sends() {
     assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "ada has joined");
     assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "hello");
     assert_eq!(*changes.lock().unwrap(), ["connected", "disconnected", "retrying", "connected"]);
+}
+
+#[test]
+fn a_piece_of_a_line_is_never_given_as_a_line() {
+    let (address, playing) = scripted(|listener| {
+        for _ in 0..2 {
+            Peer::accept(&listener).send("whole\r\nerror: server is shut");
+        }
+        let mut third = Peer::accept(&listener);
+        third.expect("ping");
+        third.send("pong\r\nwhole again\r\nerror: server is shutting down\r\n");
+    });
+    let mut client = Client::connect(&address).unwrap();
+    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "whole");
+    let error = client.receive(Some(DEADLINE)).unwrap_err();
+    assert!(matches!(&error, ClientError::Cut(piece) if piece == "error: server is shut"), "{error}");
+    assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
+    let ending = client.ending().unwrap();
+    assert_eq!((ending.cut.as_deref(), ending.last_words.as_deref()), (Some("error: server is shut"), None));
+
+    // With a connection again, it is told with the end of the one before, and lines go on.
+    let pieces = Arc::new(Mutex::new(Vec::new()));
+    let on_change = Arc::new({
+        let pieces = Arc::clone(&pieces);
+        move |change: Change<'_>| {
+            if let Change::Disconnected { cut, last_words, .. } = change {
+                pieces.lock().unwrap().push((cut.map(str::to_owned), last_words.map(str::to_owned)));
+            }
+        }
+    });
+    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
+    for line in ["whole", "whole again", "error: server is shutting down"] {
+        assert_eq!(receiver.receive(Some(DEADLINE)).unwrap(), line);
+    }
+    playing.join().unwrap();
+    sender.send("quit").unwrap();
+    assert!(receiver.lines().next().is_none());
+    let last_words = "server is shutting down".to_owned();
+    assert_eq!(receiver.ending().unwrap().last_words.as_ref(), Some(&last_words));
+    let told = [(Some("error: server is shut".to_owned()), None), (None, Some(last_words))];
+    assert_eq!(*pieces.lock().unwrap(), told);
+}
+
+#[test]
+fn a_client_that_only_listens_pings_all_the_same() {
+    let (address, playing) = scripted(|listener| {
+        let peer = Peer::accept(&listener);
+        let talking = Arc::new(AtomicBool::new(true));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while talking.load(Ordering::SeqCst) {
+                    (&peer.stream).write_all(b"eve: x\r\n").unwrap();
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+            let mut pings = [0; 12];
+            let result = (&peer.stream).read_exact(&mut pings);
+            talking.store(false, Ordering::SeqCst);
+            result.unwrap();
+            assert_eq!(&pings, b"ping\r\nping\r\n");
+        });
+    });
+    let options = ClientOptions { heartbeat: Some(Duration::from_millis(200)), ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    let began = Instant::now();
+    for line in client.lines() {
+        assert_eq!(line.unwrap(), "eve: x");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(400));
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_client_of_one_thread_reads_on_while_the_server_takes_nothing() {
+    const SIZE: usize = 8 << 20;
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        // It reads only when all of this is taken.
+        let line = [&[b'y'; SIZE][..], b"\r\n"].concat();
+        (&peer.stream).write_all(&line).unwrap();
+        assert_eq!(peer.line().unwrap().len(), SIZE);
+        peer.send("done\r\n");
+    });
+    let mut client = Client::connect(&address).unwrap();
+    client.send("x".repeat(SIZE)).unwrap();
+    assert_eq!(client.receive(Some(DEADLINE)).unwrap().len(), SIZE);
+    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "done");
+    playing.join().unwrap();
+
+    // And a timeout holds.
+    let (address, playing) = scripted(|listener| Peer::accept(&listener));
+    let mut client = Client::connect(&address).unwrap();
+    let line = "x".repeat(32 << 20);
+    let outcome = client.request(&line, Duration::from_millis(200));
+    assert!(matches!(outcome, Err(ClientError::Closed)), "{outcome:?}");
+    drop(playing.join().unwrap());
+}
+
+#[test]
+fn lines_are_found_iterated_and_waited_for_with_others() {
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let Address::Unix(path) = &server.unix else { panic!("a path") };
+    let mut ada = Client::connect(path.as_path()).unwrap();
+    ada.log_in("ada", DEADLINE).unwrap();
+    let mut bob = Client::connect(server.tcp.to_string()).unwrap();
+    bob.log_in("bob", DEADLINE).unwrap();
+    for line in ["msg:one", "to:ada:two", "msg:three"] {
+        bob.send(line).unwrap();
+    }
+    bob.ping(DEADLINE).unwrap();
+    let is_direct = |event: Event<'_>| matches!(event, Event::Direct { sender: "bob", .. });
+    assert_eq!(ada.receive_where(Some(DEADLINE), is_direct).unwrap(), "bob > ada: two");
+    assert!(matches!(ada.receive_where(Some(Duration::ZERO), is_direct), Err(ClientError::TimedOut)));
+    ada.ping(DEADLINE).unwrap();
+    // What was kept is searched first.
+    let is_message = |event: Event<'_>| matches!(event, Event::Message { text: "three", .. });
+    assert_eq!(ada.receive_where(Some(Duration::ZERO), is_message).unwrap(), "bob: three");
+    bob.quit(DEADLINE).unwrap();
+    assert!(ada.as_fd().try_clone_to_owned().is_ok());
+    server.handle.stop();
+    let rest: Vec<_> = ada.lines().map(Result::unwrap).collect();
+    assert_eq!(rest, ["bob has joined", "bob: one", "bob has left", "error: server is shutting down"]);
+    assert_eq!(ada.ending().unwrap().last_words.as_deref(), Some("server is shutting down"));
+    assert!(matches!(Client::connect("nowhere"), Err(ClientError::Address(_))));
 }

@@ -1,0 +1,139 @@
+//! The client of the library: how it logs in, and when nothing can be sent.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Peer, TestServer, scripted};
+use localsocket::protocol::{Command, Event};
+use localsocket::{Client, ClientError, ClientOptions, Config, Mode};
+
+#[test]
+fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let mut ada = Client::connect(&server.unix).unwrap();
+    ada.log_in("ada", DEADLINE).unwrap();
+    let mut bob = Client::connect(&server.tcp).unwrap();
+    assert_eq!(bob.request("who", DEADLINE).unwrap(), "who: ada");
+    ada.send("msg:before").unwrap();
+    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "ada: before");
+    let error = bob.log_in("ada", DEADLINE).unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    bob.log_in("bob", DEADLINE).unwrap();
+    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "ada: before");
+    assert!(matches!(bob.send("msg:a\nquit"), Err(ClientError::NotOneLine)));
+    bob.send("msg:cr stays\r").unwrap();
+    assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "bob: cr stays\r");
+    bob.quit(DEADLINE).unwrap();
+    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "bob has joined");
+}
+
+#[test]
+fn a_log_in_is_not_fooled_by_what_others_are_called_or_say() {
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        peer.expect("ping");
+        peer.expect("iam:ada");
+        peer.expect("ping");
+        // The answer to the caller's own ping, another ada that comes and goes, and only then the answer.
+        peer.send("pong\r\nada has joined\r\nbob: pong\r\nada has left\r\nada has joined\r\n");
+        peer.send("error: name ada is taken\r\npong\r\n");
+        peer.expect("iam:ada");
+        peer.expect("ping");
+        peer.send("ada has left\r\nerror: unknown command; send help for the list\r\nbob is now ada\r\npong\r\n");
+        peer.expect_end();
+    });
+    let mut client = Client::connect(&address).unwrap();
+    client.send(Command::Ping).unwrap();
+    let error = client.log_in("ada", DEADLINE).unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    client.log_in("ada", DEADLINE).unwrap();
+    let mut kept = Vec::new();
+    while let Ok(line) = client.receive(Some(Duration::ZERO)) {
+        kept.push(line);
+    }
+    let first = ["pong", "ada has joined", "bob: pong", "ada has left", "ada has joined"];
+    let second = ["ada has left", "error: unknown command; send help for the list"];
+    assert_eq!(kept, [&first[..], &second].concat());
+    drop(client);
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_name_that_is_taken_at_first_is_an_error_or_waited_for() {
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let options = |name: &str| ClientOptions { name: Some(name.to_owned()), ..ClientOptions::default() };
+    let first = Client::connect_with(&server.unix, options("ada")).unwrap();
+    let error = Client::connect_with(&server.tcp, options("ada")).unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    let brief = ClientOptions { wait: Duration::from_millis(300), ..options("ada") };
+    let began = Instant::now();
+    let error = Client::connect_with(&server.tcp, brief).unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    // A name that never can be had is not waited for.
+    let error = Client::connect_with(&server.tcp, ClientOptions { wait: DEADLINE, ..options("a:b") }).unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text.starts_with("invalid name")), "{error}");
+
+    let waiting = thread::spawn({
+        let (address, options) = (server.tcp.clone(), ClientOptions { wait: DEADLINE, ..options("ada") });
+        move || Client::connect_with(&address, options).unwrap()
+    });
+    let mut again = Client::connect_with(&server.tcp, ClientOptions { reconnect: true, ..options("ada") }).unwrap();
+    // Nothing is sent without the name: it would be said by nobody, or by somebody else.
+    assert!(matches!(again.request("msg:too early", Duration::from_millis(300)), Err(ClientError::TimedOut)));
+    first.quit(DEADLINE).unwrap();
+    let second = waiting.join();
+    second.unwrap().quit(DEADLINE).unwrap();
+    again.send("msg:hello").unwrap();
+    let line = again.receive_where(Some(DEADLINE), |event| matches!(event, Event::Message { .. })).unwrap();
+    assert_eq!(line, "ada: hello");
+}
+
+#[test]
+fn sending_to_a_frozen_server_ends_when_nobody_receives_any_more() {
+    let (address, playing) = scripted(|listener| Peer::accept(&listener));
+    let options = ClientOptions { heartbeat: Some(Duration::from_millis(200)), ..ClientOptions::default() };
+    let (sender, receiver) = Client::connect_with(&address, options).unwrap().split();
+    let other = sender.clone();
+    drop(receiver);
+    let line = "x".repeat(32 << 20);
+    assert!(matches!(sender.send(&line), Err(ClientError::Closed)));
+    assert!(matches!(other.send("x"), Err(ClientError::Closed)));
+    drop(playing.join().unwrap());
+}
+
+#[test]
+fn what_stands_behind_quit_is_told_not_to_be_sent() {
+    let server = TestServer::start(Config::default());
+    let (sender, mut receiver) = Client::connect(&server.unix).unwrap().split();
+    assert!(matches!(sender.send_lines(b"msg:a\nquit\nmsg:b\n"), Err(ClientError::Finished)));
+    assert!(matches!(sender.send("msg:c"), Err(ClientError::Finished)));
+    assert_eq!(receiver.lines().map(Result::unwrap).collect::<Vec<_>>(), ["a"]);
+    assert!(receiver.is_finished());
+    let mut client = Client::connect(&server.tcp).unwrap();
+    client.send(Command::Quit).unwrap();
+    assert!(matches!(client.send("msg:d"), Err(ClientError::Finished)));
+    client.quit(DEADLINE).unwrap();
+}
+
+#[test]
+fn a_program_speaks_in_the_room_that_it_embeds() {
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let options = ClientOptions { name: Some("host".to_owned()), reconnect: true, ..ClientOptions::default() };
+    let mut host = server.handle.connect(options.clone()).unwrap();
+    assert_eq!(host.receive(Some(DEADLINE)).unwrap(), "host has joined");
+    let error = server.handle.connect(options).unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text == "name host is taken"), "{error}");
+    let mut ada = Client::connect(&server.unix).unwrap();
+    ada.log_in("ada", DEADLINE).unwrap();
+    host.send("msg:welcome").unwrap();
+    assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "host: welcome");
+    server.handle.stop();
+    // There is no address to connect to again.
+    while host.receive(Some(DEADLINE)).is_ok() {}
+    assert!(matches!(host.send("msg:x"), Err(ClientError::Closed)));
+}
