@@ -12,6 +12,10 @@ use crate::protocol::{NAME_MAX, OPEN_QUESTIONS_MAX};
 /// How long the look-up of a host name may take when a server starts: as long as resolvers wait for one answer.
 pub(crate) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// In a room that is shared with other servers: how long a client that has left stays connected to get what the others
+/// have sent it, while they cannot be reached.
+pub(crate) const AWAY_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long the server reads on after its last words, so that they are not lost to a connection reset.
 pub const LINGER: Duration = Duration::from_secs(2);
 

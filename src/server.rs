@@ -16,6 +16,8 @@
 //! - `room`: one order of lines for everybody, at the pace of the slowest healthy reader
 //! - `joined`: the same room on several servers
 //! - `hub`: what all sessions share
+//! - `home`: this server's clients, as a shared room needs them
+//! - `shared_voice`: how one client speaks in a shared room
 //! - `speaker`: what one client says
 //! - `handlers`: what each command does
 //! - `session`: one client's life, from its first byte to the reason it ended
@@ -32,8 +34,8 @@ mod config;
 mod counters;
 mod ending;
 mod handlers;
+mod home;
 mod hub;
-#[allow(dead_code, unused_imports, unreachable_pub)] // until the room takes it in
 mod joined;
 mod lock;
 mod member;
@@ -42,6 +44,7 @@ mod questions;
 mod room;
 mod running;
 mod session;
+mod shared_voice;
 mod speaker;
 mod stats;
 mod stop;
@@ -58,8 +61,9 @@ use log::{info, warn};
 
 pub use command::{CustomCommand, InvalidUsage, Request};
 pub use config::{Config, Dialect, Mode, ServerError, UnknownWord};
+use home::Home;
 use hub::Hub;
-#[allow(unused_imports)]
+use joined::Joined;
 pub use joined::{Join, JoinError, JoinPassword, JoinUrl, JoinUrlError};
 use lock::lock;
 pub use running::{RunningServer, ServerHandle};
@@ -159,7 +163,8 @@ impl Server {
     /// period was over.
     ///
     /// # Errors
-    /// The system has no thread for the room's writer.
+    /// The system has no thread for the room, or a room that is shared with other servers cannot be joined and
+    /// trying again cannot help.
     pub fn run(self) -> io::Result<()> {
         let Server { hub, listeners, addresses, wake } = self;
         log_start(&hub, &addresses);
@@ -167,6 +172,10 @@ impl Server {
             Some(_) => Some(start_room_writer(&hub)?),
             None => None,
         };
+        if let Some(join) = hub.config.join.clone() {
+            let home = Arc::new(Home(Arc::downgrade(&hub)));
+            hub.set_joined(Joined::start(join, hub.config.limits.max_line, home)?);
+        }
         let sessions = Arc::clone(&hub);
         let workers = Workers::new(move |place| session::run(&sessions, &place));
         accept::run(&hub, &workers, &listeners, &wake);
@@ -179,12 +188,19 @@ impl Server {
             hub.cut_all();
             hub.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
         }
+        if let Some(joined) = hub.joined() {
+            let left = hub.stop.deadline().saturating_duration_since(Instant::now());
+            joined.stop(left.max(*STOP_PATIENCE.start()));
+        }
         if let (Some(room), Some(writer)) = (&hub.room, writer) {
             room.close();
             let _ = writer.join();
         }
         info!("stopped after {:.1} s; {}", hub.started.elapsed().as_secs_f64(), hub.stats());
-        Ok(())
+        match hub.refusal() {
+            Some(error) => Err(io::Error::other(error)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -200,6 +216,10 @@ fn start_room_writer(hub: &Arc<Hub>) -> io::Result<JoinHandle<()>> {
 fn log_start(hub: &Hub, addresses: &[Address]) {
     let Config { mode, limits, .. } = &hub.config;
     let seconds = |time| Seconds(time).to_string();
+    let mut worst_case = limits.worst_case_memory(*mode == Mode::Room);
+    if hub.config.join.is_some() {
+        worst_case.room = worst_case.room.saturating_add(joined::memory(limits.max_line));
+    }
     let wait = match mode {
         Mode::Echo => format!("write timeout {} s", seconds(limits.write_timeout)),
         Mode::Room => {
@@ -215,7 +235,7 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
         limits.idle_timeout.map_or("never".to_owned(), |idle| format!("{} s", Seconds(idle))),
         seconds(limits.grace),
         if hub.wants_token() { "with a token" } else { "no token" },
-        limits.worst_case_memory(*mode == Mode::Room),
+        worst_case,
     );
     for address in addresses {
         match transport::own_address().filter(|_| address.is_unspecified()) {

@@ -261,6 +261,15 @@ impl ClientList {
         self.connections().iter().filter(|member| !member.has_ended()).for_each(|member| member.stop_reading());
     }
 
+    /// Ends every client.
+    pub(super) fn end_all(&self, reason: EndReason) {
+        let members: Vec<Arc<Member>> =
+            lock(&self.state).entries.values().map(|entry| Arc::clone(&entry.member)).collect();
+        for member in members {
+            member.end(reason);
+        }
+    }
+
     /// Ends every client, and cuts every connection.
     pub(super) fn cut_all(&self, reason: EndReason) {
         for member in self.connections() {

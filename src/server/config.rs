@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::command::CustomCommand;
+use super::joined::Join;
 use crate::limits::{LimitError, Limits};
 use crate::protocol::BUILT_IN;
 use crate::token::Token;
@@ -100,6 +101,8 @@ pub struct Config {
     pub unix_mode: u32,
     /// Permits addresses beyond this machine without a token.
     pub allow_remote: bool,
+    /// Room mode: the room is shared with other servers. They are joined once the server runs.
+    pub join: Option<Join>,
     /// Commands beside the built-in ones.
     pub commands: Vec<CustomCommand>,
 }
@@ -113,6 +116,7 @@ impl Default for Config {
             token: None,
             unix_mode: 0o600,
             allow_remote: false,
+            join: None,
             commands: Vec::new(),
         }
     }
@@ -134,6 +138,11 @@ impl Config {
         }
         if self.dialect == Dialect::Classic && self.token.is_some() {
             return Err(ServerError::Contradiction("clients of the classic dialect cannot send a token"));
+        }
+        if self.join.is_some() && self.mode != Mode::Room {
+            return Err(ServerError::Contradiction(
+                "only a room can be shared with other servers: room mode is needed",
+            ));
         }
         let mut names: Vec<&str> = self.commands.iter().map(CustomCommand::name).collect();
         names.sort_unstable();

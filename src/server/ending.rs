@@ -18,6 +18,7 @@ pub(super) enum EndReason {
     LooksLikeHttp,
     LooksLikeTls,
     ShuttingDown,
+    CutOff,
     NetworkError,
     Panicked,
 }
@@ -37,6 +38,7 @@ impl EndReason {
             EndReason::LooksLikeHttp => Some(Refusal::Http),
             EndReason::LooksLikeTls => Some(Refusal::Tls),
             EndReason::ShuttingDown => Some(Refusal::ShuttingDown),
+            EndReason::CutOff => Some(Refusal::CutOff),
             EndReason::Panicked => Some(Refusal::Internal),
         }
     }
@@ -55,6 +57,7 @@ impl fmt::Display for EndReason {
             EndReason::LooksLikeHttp => "looks like HTTP",
             EndReason::LooksLikeTls => "looks like TLS",
             EndReason::ShuttingDown => "shutting down",
+            EndReason::CutOff => "cut off from the other servers",
             EndReason::NetworkError => "network error",
             EndReason::Panicked => "panicked",
         })
@@ -74,6 +77,7 @@ mod tests {
             (EndReason::ServerFull, true),
             (EndReason::NotAuthenticated, true),
             (EndReason::ShuttingDown, true),
+            (EndReason::CutOff, true),
             // These answer a line.
             (EndReason::WrongToken, false),
             (EndReason::LooksLikeHttp, false),

@@ -21,6 +21,12 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         speaker.refuse(Refusal::AuthenticateFirst);
         return Ok(());
     }
+    if speaker.is_still_joining()
+        && !matches!(command, Command::Ping | Command::Stats | Command::Help | Command::Quit | Command::Auth(_))
+    {
+        speaker.refuse(Refusal::NotJoined);
+        return Ok(());
+    }
     match command {
         Command::Msg(text) => msg(speaker, text),
         Command::Iam(name) => return iam(speaker, name),
@@ -120,7 +126,7 @@ fn who(speaker: &mut Speaker<'_>) {
     let hub = speaker.hub;
     let out = speaker.own_line();
     out.extend_from_slice(b"who: ");
-    hub.list.write_names(out);
+    hub.write_names(out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -3,13 +3,14 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use super::client_list::ClientList;
 use super::config::{Config, Mode};
 use super::counters::Counters;
 use super::ending::EndReason;
+use super::joined::{JoinError, Joined, Phase};
 use super::lock;
 use super::room::Room;
 use super::stats::Stats;
@@ -26,6 +27,10 @@ pub(super) struct Hub {
     pub(super) list: Arc<ClientList>,
     /// In room mode only.
     pub(super) room: Option<Room>,
+    /// The other servers, once this one runs, if the room is shared.
+    joined: OnceLock<Joined>,
+    /// Why the room cannot be joined, if that ends the server.
+    refused: Mutex<Option<JoinError>>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Arc<Stop>,
     /// The reply to `help`, without its line end.
@@ -55,6 +60,8 @@ impl Hub {
             token: config.token.take().map(Mutex::new),
             list,
             room,
+            joined: OnceLock::new(),
+            refused: Mutex::default(),
             counters,
             stop,
             help,
@@ -87,12 +94,43 @@ impl Hub {
         self.stop.has_begun()
     }
 
+    /// The other servers, if the room is shared.
+    pub(super) fn joined(&self) -> Option<&Joined> {
+        self.joined.get()
+    }
+
+    pub(super) fn set_joined(&self, joined: Joined) {
+        let _ = self.joined.set(joined);
+    }
+
+    /// Stops the server, because the room that it is to share cannot be joined.
+    pub(super) fn refuse_to_run(&self, error: JoinError) {
+        *lock(&self.refused) = Some(error);
+        self.stop();
+    }
+
+    /// Why the room could not be joined, if that has ended the server.
+    pub(super) fn refusal(&self) -> Option<JoinError> {
+        lock(&self.refused).take()
+    }
+
+    /// Appends the names of all clients that have logged in, on all servers, sorted, with `, ` between them.
+    pub(super) fn write_names(&self, out: &mut Vec<u8>) {
+        match self.joined() {
+            None => self.list.write_names(out),
+            Some(joined) => joined.write_names(out),
+        }
+    }
+
     /// Ends the accept loop, and lets every session answer what has arrived and end.
     pub(super) fn stop(&self) {
         self.stop.begin();
         self.list.stop_reading();
         if let Some(room) = &self.room {
             room.wake();
+        }
+        if let Some(joined) = self.joined() {
+            joined.wake();
         }
         self.wake();
     }
@@ -102,6 +140,9 @@ impl Hub {
         self.list.cut_all(EndReason::ShuttingDown);
         if let Some(room) = &self.room {
             room.wake();
+        }
+        if let Some(joined) = self.joined() {
+            joined.wake();
         }
     }
 
@@ -136,6 +177,7 @@ impl Hub {
             bytes_in: counters.bytes_in.get(),
             bytes_out: counters.bytes_out.get(),
             asked: counters.asked.get(),
+            shared: self.joined().map(|joined| (joined.servers(), joined.phase() == Phase::Joined)),
         }
     }
 }

@@ -28,7 +28,7 @@ mod url;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -39,16 +39,23 @@ pub(in crate::server) use entry::{AnswerKind, Item};
 pub(in crate::server) use local::Local;
 pub(in crate::server) use outgoing::OwnWords;
 pub(in crate::server) use replica::Delivery;
-use settings::{ENTRY_MARGIN, Settings};
+use settings::{ENTRY_MARGIN, KEPT_MAX, Settings};
 use shared::Shared;
 pub(in crate::server) use shared::{Phase, Unsaid};
 
+use super::lock;
 use crate::limits::STACK_SIZE;
+
+/// The most memory, in bytes, that sharing a room takes beside the names of the other servers' clients: what is kept of
+/// the own lines, and an entry that is read, one that is sent and one that is given to the clients.
+pub(in crate::server) fn memory(max_line: usize) -> u64 {
+    2 * KEPT_MAX as u64 + 4 * max_line.saturating_add(ENTRY_MARGIN) as u64
+}
 
 /// This server's part in a shared room.
 pub(in crate::server) struct Joined {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Joined {
@@ -59,28 +66,30 @@ impl Joined {
 
     fn start_with(join: Join, settings: Settings, max_line: usize, local: Arc<dyn Local>) -> io::Result<Joined> {
         let longest = max_line.saturating_add(ENTRY_MARGIN);
-        let mut joined = Joined { shared: Arc::new(Shared::new(join, settings, longest, local)), threads: Vec::new() };
+        let joined =
+            Joined { shared: Arc::new(Shared::new(join, settings, longest, local)), threads: Mutex::default() };
         joined.start_thread("joined-says", says::run)?;
         joined.start_thread("joined-follows", follows::run)?;
         Ok(joined)
     }
 
-    fn start_thread(&mut self, name: &str, run: fn(&Shared)) -> io::Result<()> {
+    fn start_thread(&self, name: &str, run: fn(&Shared)) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE);
-        self.threads.push(thread.spawn(move || run(&shared))?);
+        lock(&self.threads).push(thread.spawn(move || run(&shared))?);
         Ok(())
     }
 
-    /// Says something to the room. Waits while too much of this server's is under way. `Ok(Some)` is to be given to the
+    /// Says something to the room. Waits while too much of this server's is under way, unless they are last words. `Ok(Some)` is to be given to the
     /// client at once.
     pub(in crate::server) fn push(
         &self,
         client: u64,
         item: Item<'_>,
+        last_words: bool,
         has_ended: &dyn Fn() -> bool,
     ) -> Result<Option<OwnWords>, Unsaid> {
-        self.shared.push(client, item, has_ended)
+        self.shared.push(client, item, last_words, has_ended)
     }
 
     /// Says something to the client itself, behind what it has said. `Ok(Some)` gives it back, to be given at once:
@@ -88,9 +97,10 @@ impl Joined {
     pub(in crate::server) fn push_own(
         &self,
         words: OwnWords,
+        last_words: bool,
         has_ended: &dyn Fn() -> bool,
     ) -> Result<Option<OwnWords>, Unsaid> {
-        self.shared.push_own(words, has_ended)
+        self.shared.push_own(words, last_words, has_ended)
     }
 
     /// Takes a name, and waits until everybody has heard or it is known that another client has it.
@@ -106,18 +116,13 @@ impl Joined {
 
     /// Says that a client has left, and waits until everybody has heard, for `patience` at most, or `away` while there is
     /// no engine.
-    pub(in crate::server) fn leave(&self, client: u64, patience: Duration, away: Duration) {
-        self.shared.leave(client, patience, away);
+    pub(in crate::server) fn leave(&self, client: u64, was_named: bool, patience: Duration, away: Duration) {
+        self.shared.leave(client, was_named, patience, away);
     }
 
     /// Waits until all that a client has said has come back, for `patience` at most. Tells whether it has.
     pub(in crate::server) fn wait_until_said(&self, client: u64, patience: Duration) -> bool {
         self.shared.wait_until_said(client, patience)
-    }
-
-    /// Whether anything of a client is under way.
-    pub(in crate::server) fn has_something_of(&self, client: u64) -> bool {
-        self.shared.lock().outgoing.last_of(client).is_some()
     }
 
     pub(in crate::server) fn phase(&self) -> Phase {
@@ -134,16 +139,22 @@ impl Joined {
         self.shared.lock().replica.names().write_to(out);
     }
 
+    /// The names of all servers' clients, sorted.
+    pub(in crate::server) fn names(&self) -> Vec<String> {
+        self.shared.lock().replica.names().all()
+    }
+
     /// Wakes clients that wait, because one of them has ended.
     pub(in crate::server) fn wake(&self) {
         self.shared.wake_all();
     }
 
     /// Leaves the room, for `patience` at most; what is still under way is not waited for.
-    pub(in crate::server) fn stop(&mut self, patience: Duration) {
+    pub(in crate::server) fn stop(&self, patience: Duration) {
         let until = Instant::now() + patience;
         self.shared.stop();
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
             // One that waits for the engine ends by itself, within the time-outs of its calls.
             while !thread.is_finished() && Instant::now() < until {
                 thread::sleep(Duration::from_millis(2));

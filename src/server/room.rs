@@ -21,7 +21,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-pub(super) use batch::{Batch, Kind};
+pub(super) use batch::{Batch, Entry, Kind};
 use delivery::{Delivery, Full, Surroundings};
 use pause::{Rule, Verdict, Watch};
 
@@ -126,7 +126,6 @@ impl Room {
     }
 
     /// Puts a batch into the queue that does not come from a session here, and waits until it has been delivered.
-    #[allow(dead_code)]
     pub(super) fn submit_elsewhere(&self, batch: &mut Batch) {
         let mut queue = lock(&self.queue);
         while !queue.has_room(batch.len(), self.limit) && !self.closed.load(Ordering::SeqCst) {

@@ -40,7 +40,10 @@ impl ServerHandle {
     /// The names of all clients that have logged in, sorted. In echo mode, a name that several clients have is
     /// there as often.
     pub fn names(&self) -> Vec<String> {
-        self.hub.list.names()
+        match self.hub.joined() {
+            None => self.hub.list.names(),
+            Some(joined) => joined.names(),
+        }
     }
 
     /// The server's counters.

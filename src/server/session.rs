@@ -35,11 +35,14 @@ pub(super) fn run(hub: &Hub, place: &Place) {
             let reason = converse(&mut speaker);
             if reason == EndReason::ShuttingDown && hub.room.is_some() {
                 // What others still have to say comes before the last words.
+                speaker.finish();
                 hub.list.wait_for_silence(&place.member, hub.stop.time_to_talk());
             }
-            place.leave();
             // One that is ended for its connection waits for nobody.
-            speaker.leave(!matches!(reason, EndReason::NetworkError | EndReason::TooSlow));
+            let waits = !matches!(reason, EndReason::NetworkError | EndReason::TooSlow | EndReason::CutOff);
+            speaker.leave_others(waits);
+            place.leave();
+            speaker.leave(waits);
             reason
         }
     };
@@ -109,7 +112,7 @@ fn say_last_words(speaker: &Speaker<'_>, reason: EndReason) {
         member.end(reason);
         room.wake();
     }
-    if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown) {
+    if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown | EndReason::CutOff) {
         // Reading has been shut down to wake this thread. With both halves closed the system answers
         // whatever still comes with a reset, so the words have to be there before.
         let patience = if drained { hub.stop.patience(LINGER) } else { Duration::ZERO };
@@ -123,7 +126,11 @@ fn say_last_words(speaker: &Speaker<'_>, reason: EndReason) {
 fn close(speaker: &Speaker<'_>, reason: EndReason) {
     match reason {
         // The peer's end has been seen, or cannot be, since reading was shut down.
-        EndReason::PeerClosed | EndReason::NetworkError | EndReason::TooSlow | EndReason::ShuttingDown => {}
+        EndReason::PeerClosed
+        | EndReason::NetworkError
+        | EndReason::TooSlow
+        | EndReason::ShuttingDown
+        | EndReason::CutOff => {}
         _ => transport::read_until_closed(speaker.member.outbox.stream(), LINGER),
     }
 }

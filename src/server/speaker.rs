@@ -17,6 +17,7 @@ use super::member::Member;
 use super::outbox::DrainError;
 use super::questions::QuestionId;
 use super::room::{Batch, Kind, Room};
+use super::shared_voice::SharedVoice;
 use crate::limits::NAME_LOG_MAX;
 use crate::protocol::{Event, Refusal};
 
@@ -36,11 +37,14 @@ pub(super) struct Speaker<'h> {
     batch: Batch,
     /// The number of the last batch that went into the room's queue.
     submitted: u64,
+    /// If the room is shared with other servers.
+    shared: Option<SharedVoice<'h>>,
 }
 
 impl<'h> Speaker<'h> {
     pub(super) fn new(hub: &'h Hub, member: Arc<Member>) -> Speaker<'h> {
         Speaker {
+            shared: SharedVoice::new(hub, &member),
             hub,
             member,
             name: None,
@@ -95,6 +99,11 @@ impl<'h> Speaker<'h> {
     pub(super) fn flush(&mut self) -> Outcome {
         if self.batch.is_empty() {
             return Ok(());
+        }
+        if self.authenticated
+            && let Some(shared) = &mut self.shared
+        {
+            return shared.say(&mut self.batch, false);
         }
         let used = self.batch.len();
         let given = match self.room() {
@@ -173,6 +182,9 @@ impl<'h> Speaker<'h> {
 
     /// Lets this client hear only what is for it alone.
     pub(super) fn become_deaf(&mut self) {
+        if let Some(shared) = &mut self.shared {
+            shared.become_deaf();
+        }
         Event::Other("deaf").write_to(self.batch.headed(Kind::Deaf, &self.member, ""));
     }
 
@@ -183,6 +195,9 @@ impl<'h> Speaker<'h> {
             self.reply(Event::Joined(name));
             return Ok(());
         };
+        if self.shared.is_some() {
+            return self.log_in_shared(name);
+        }
         self.batch.headed(Kind::LogIn, &self.member, name);
         self.flush()?;
         // What comes next is said under this name, or not.
@@ -193,6 +208,41 @@ impl<'h> Speaker<'h> {
         }
         self.name = called;
         Ok(())
+    }
+
+    fn log_in_shared(&mut self, name: &str) -> Outcome {
+        self.flush()?;
+        let name = Arc::from(name);
+        let Some(shared) = &mut self.shared else { return Ok(()) };
+        match shared.log_in(&name)? {
+            Err(refusal) => self.refuse(refusal),
+            Ok(()) => {
+                if self.name.as_ref() != Some(&name) {
+                    self.log_name(&name);
+                }
+                self.name = Some(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the room is shared and this server has not reached the others yet.
+    pub(super) fn is_still_joining(&self) -> bool {
+        self.shared.as_ref().is_some_and(SharedVoice::is_still_joining)
+    }
+
+    /// Tells the other servers, if there are any, that this client has left. See [`SharedVoice::leave`].
+    pub(super) fn leave_others(&mut self, wait: bool) {
+        if let Some(shared) = &mut self.shared {
+            shared.leave(&mut self.batch, wait);
+        }
+    }
+
+    /// Before a stop: waits until the other servers have what this client has said.
+    pub(super) fn finish(&mut self) {
+        if let Some(shared) = &mut self.shared {
+            shared.finish(&mut self.batch);
+        }
     }
 
     /// Takes a name in echo mode, where several clients may have the same.

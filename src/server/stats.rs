@@ -31,6 +31,8 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Questions that were given to a client.
     pub asked: u64,
+    /// In a room that several servers share: how many do now, and whether this one reaches the others.
+    pub shared: Option<(usize, bool)>,
 }
 
 impl fmt::Display for Stats {
@@ -50,6 +52,10 @@ impl fmt::Display for Stats {
             self.bytes_in,
             self.bytes_out,
             self.asked,
-        )
+        )?;
+        match self.shared {
+            None => Ok(()),
+            Some((servers, joined)) => write!(f, " hubs={servers} joined={}", if joined { "yes" } else { "no" }),
+        }
     }
 }

@@ -12,6 +12,8 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value("listen", "ADDRESS", "where to listen; may be repeated", "127.0.0.1:12345").or_letter('l'),
         Opt::with_value("mode", "echo|room", "who receives a message: its sender, or everybody", "echo").or_letter('m'),
         Opt::with_value("dialect", "line|classic", "classic is for clients that send no line ends", "line"),
+        Opt::with_value("join", "URL", "room mode: share the room with other servers through Redis or Valkey", "none"),
+        Opt::with_value("join-password-file", "PATH", "the first line of this file is the password for --join", "none"),
         Opt::with_value("max-clients", "N", "most connections at a time", "1024"),
         Opt::with_value("max-line", "BYTES", "longest line, without its end", "65536"),
         Opt::with_value("max-backlog", "BYTES", "room mode: most bytes that may wait for one reader", "1048576"),
@@ -41,8 +43,14 @@ pub(crate) const PROGRAM: Program = Program {
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one. The addresses are printed\n\
             on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug logs more.\n\
             SIGINT and SIGTERM stop the server in order; a second one ends it at once. SIGHUP stops a server that\n\
-            was started at a terminal; any other server reads its token file again.",
-    exit_codes: &[("0", "stopped by a signal"), ("1", "cannot listen, or a second signal came"), ("2", "wrong usage")],
+            was started at a terminal; any other server reads its token file again.\n\
+            URL is redis://[USER@]HOST[:PORT][/DATABASE][?room=NAME] or unix:PATH[?room=NAME]. Servers with the\n\
+            same URL are one room.",
+    exit_codes: &[
+        ("0", "stopped by a signal"),
+        ("1", "cannot listen, cannot join the room, or a second signal came"),
+        ("2", "wrong usage"),
+    ],
     environment: &[
         ("RUST_LOG", "what is logged: off, error, warn, info (the default), debug or trace"),
         ("LISTEN_FDS, LISTEN_PID", "sockets from a service manager, which are used instead of --listen"),

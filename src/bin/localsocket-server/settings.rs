@@ -2,7 +2,7 @@
 
 use localsocket::limits::{self, Limits};
 use localsocket::programs::cli::{self, Arguments, UsageError};
-use localsocket::{Address, Config, Dialect, Mode, Token};
+use localsocket::{Address, Config, Dialect, Join, JoinPassword, JoinUrl, Mode, Token};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -47,8 +47,27 @@ fn config(arguments: &Arguments) -> Result<Config, UsageError> {
         token: arguments.value("token-file").map(cli::read_token).transpose()?.map(Token::from),
         unix_mode: arguments.octal("unix-mode", 0o777)?.unwrap_or(default.unix_mode),
         allow_remote: arguments.has("allow-remote"),
+        join: join(arguments)?,
         commands: Vec::new(),
     })
+}
+
+fn join(arguments: &Arguments) -> Result<Option<Join>, UsageError> {
+    let Some(url) = arguments.value("join") else {
+        return match arguments.has("join-password-file") {
+            true => Err(UsageError("--join-password-file has no effect without --join".to_owned())),
+            false => Ok(None),
+        };
+    };
+    let mut join = Join::from(url.parse::<JoinUrl>().map_err(|error| UsageError(format!("--join: {error}")))?);
+    if let Some(path) = arguments.value("join-password-file") {
+        let password = cli::read_token(path).map_err(|UsageError(error)| {
+            let of_password = error.replacen("--token-file", "--join-password-file", 1);
+            UsageError(of_password.replace("it must hold the token", "it must hold the password"))
+        })?;
+        join.password = Some(JoinPassword::from(password));
+    }
+    Ok(Some(join))
 }
 
 fn addresses(arguments: &Arguments) -> Result<Vec<Address>, UsageError> {

@@ -17,6 +17,13 @@ _localsocket_server() {
         --dialect)
             words=$(compgen -W 'line classic' -- "$word")
             ;;
+        --join)
+            :
+            ;;
+        --join-password-file)
+            compopt -o filenames 2>/dev/null
+            words=$(compgen -f -- "$word")
+            ;;
         --max-clients)
             :
             ;;
@@ -46,7 +53,7 @@ _localsocket_server() {
             :
             ;;
         *)
-            words=$(compgen -W '-l --listen -m --mode --dialect --max-clients --max-line --max-backlog --stall-timeout --write-timeout --idle-timeout --token-file --unix-mode --allow-remote --grace -h --help -V --version' -- "$word")
+            words=$(compgen -W '-l --listen -m --mode --dialect --join --join-password-file --max-clients --max-line --max-backlog --stall-timeout --write-timeout --idle-timeout --token-file --unix-mode --allow-remote --grace -h --help -V --version' -- "$word")
             ;;
     esac
     COMPREPLY=()

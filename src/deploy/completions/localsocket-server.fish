@@ -3,6 +3,8 @@ complete -c localsocket-server -f
 complete -c localsocket-server -s l -l listen -x -d 'where to listen; may be repeated'
 complete -c localsocket-server -s m -l mode -x -a 'echo room' -d 'who receives a message: its sender, or everybody'
 complete -c localsocket-server -l dialect -x -a 'line classic' -d 'classic is for clients that send no line ends'
+complete -c localsocket-server -l join -x -d 'room mode: share the room with other servers through Redis or Valkey'
+complete -c localsocket-server -l join-password-file -r -F -d 'the first line of this file is the password for --join'
 complete -c localsocket-server -l max-clients -x -d 'most connections at a time'
 complete -c localsocket-server -l max-line -x -d 'longest line, without its end'
 complete -c localsocket-server -l max-backlog -x -d 'room mode: most bytes that may wait for one reader'

@@ -6,6 +6,8 @@ _arguments -s -S \
     '-m+[who receives a message\: its sender, or everybody]:word:(echo room)' \
     '--mode=[who receives a message\: its sender, or everybody]:word:(echo room)' \
     '--dialect=[classic is for clients that send no line ends]:word:(line classic)' \
+    '--join=[room mode\: share the room with other servers through Redis or Valkey]:URL:' \
+    '--join-password-file=[the first line of this file is the password for --join]:file:_files' \
     '--max-clients=[most connections at a time]:N:' \
     '--max-line=[longest line, without its end]:BYTES:' \
     '--max-backlog=[room mode\: most bytes that may wait for one reader]:BYTES:' \

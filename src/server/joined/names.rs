@@ -123,6 +123,11 @@ impl Names {
         gone
     }
 
+    /// All names, sorted.
+    pub(super) fn all(&self) -> Vec<String> {
+        self.by_name.keys().map(|name| name.to_string()).collect()
+    }
+
     /// Appends all names, sorted, with `, ` between them.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
         for (index, name) in self.by_name.keys().enumerate() {

@@ -64,10 +64,15 @@ impl Replica {
         Ok(())
     }
 
+    /// Notes that a client hears the room no longer.
+    pub(super) fn note_deaf(&mut self, client: u64) {
+        self.deaf.insert(client);
+    }
+
     /// Gives a client what it caused for itself.
     pub(super) fn own_words<'a>(&mut self, words: OwnWords, out: &mut Vec<Delivery<'a>>) {
         if words.deaf {
-            self.deaf.insert(words.client);
+            self.note_deaf(words.client);
         }
         out.push(Delivery::Own(words));
     }

@@ -13,6 +13,8 @@ use super::outgoing::Content;
 use super::settings::{LOG_INTERVAL, Settings};
 use super::shared::{Fault, Phase, Shared};
 
+const GONE: &str = "this server was not heard for its lease, or the engine has lost lines";
+
 /// Why a membership is over.
 enum Over {
     Stopped,
@@ -204,9 +206,7 @@ impl Says<'_> {
             self.heard = Instant::now();
             match (task, answer) {
                 (_, Answer::Gone) => {
-                    return Ok(Over::CutOff(
-                        "this server's membership is over, or the engine has lost lines".to_owned(),
-                    ));
+                    return Ok(Over::CutOff(GONE.to_owned()));
                 }
                 (_, Answer::Old) => return Err(JoinError::Lost("a later connection took over".to_owned())),
                 (Task::Leave, _) => return Ok(Over::Stopped),
@@ -287,8 +287,7 @@ impl Says<'_> {
             match self.try_to_come_back() {
                 Ok(Some(engine)) => return Ok(engine),
                 Ok(None) => {
-                    let why = "this server's membership is over, or the engine has lost lines";
-                    return Err(Over::CutOff(why.to_owned()));
+                    return Err(Over::CutOff(GONE.to_owned()));
                 }
                 Err(error) => {
                     if self.heard.elapsed() >= settings.give_up {

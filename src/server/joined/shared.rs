@@ -22,6 +22,9 @@ use crate::server::lock;
 use crate::server::questions::{NotAsked, QuestionId};
 use crate::transport::Stream;
 
+/// How often a client that waits looks whether it has ended. Whoever ends it wakes it as a rule.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Where a server stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Phase {
@@ -262,9 +265,10 @@ impl Shared {
         &self,
         client: u64,
         item: Item<'_>,
+        last_words: bool,
         has_ended: &dyn Fn() -> bool,
     ) -> Result<Option<OwnWords>, Unsaid> {
-        let mut state = self.wait_for_room(item.text().len(), has_ended)?;
+        let mut state = self.wait_for_room(item.text().len(), last_words, has_ended)?;
         if let Item::Question { id, .. } = item
             && let Err(refusal) = state.reserve(client, id)
         {
@@ -279,16 +283,30 @@ impl Shared {
 
     /// Adds something for the client alone, behind what it has said. `Ok(Some)` gives it back: nothing of the client
     /// waits.
-    pub(super) fn push_own(&self, words: OwnWords, has_ended: &dyn Fn() -> bool) -> Result<Option<OwnWords>, Unsaid> {
+    pub(super) fn push_own(
+        &self,
+        words: OwnWords,
+        last_words: bool,
+        has_ended: &dyn Fn() -> bool,
+    ) -> Result<Option<OwnWords>, Unsaid> {
         let mut state = self.lock();
         if state.outgoing.last_of(words.client).is_some() {
             drop(state);
-            state = self.wait_for_room(words.text.len(), has_ended)?;
+            state = self.wait_for_room(words.text.len(), last_words, has_ended)?;
         }
-        Ok(state.outgoing.push_own(words).err())
+        let given_back = state.outgoing.push_own(words).err();
+        if let Some(words) = given_back.as_ref().filter(|words| words.deaf) {
+            state.replica.note_deaf(words.client);
+        }
+        Ok(given_back)
     }
 
-    fn wait_for_room(&self, length: usize, has_ended: &dyn Fn() -> bool) -> Result<MutexGuard<'_, State>, Unsaid> {
+    fn wait_for_room(
+        &self,
+        length: usize,
+        last_words: bool,
+        has_ended: &dyn Fn() -> bool,
+    ) -> Result<MutexGuard<'_, State>, Unsaid> {
         let mut state = self.lock();
         let membership = state.membership;
         loop {
@@ -298,10 +316,10 @@ impl Shared {
             if has_ended() {
                 return Err(Unsaid::Ended);
             }
-            if state.outgoing.is_empty() || state.outgoing.len() + length <= KEPT_MAX {
+            if last_words || state.outgoing.is_empty() || state.outgoing.len() + length <= KEPT_MAX {
                 return Ok(state);
             }
-            state = self.wait_for_change(state, None);
+            state = self.wait_for_change(state, Some(LOOK_AGAIN));
         }
     }
 
@@ -313,7 +331,7 @@ impl Shared {
         deaf: bool,
         has_ended: &dyn Fn() -> bool,
     ) -> Result<(), Unsaid> {
-        let mut state = self.wait_for_room(0, has_ended)?;
+        let mut state = self.wait_for_room(0, false, has_ended)?;
         let membership = state.membership;
         let serial = state.outgoing.push_name(client, deaf, Some(Arc::clone(name)));
         self.wake_speaker(&state);
@@ -331,20 +349,22 @@ impl Shared {
                 state.outgoing.abandon(serial);
                 return Err(Unsaid::Ended);
             }
-            state = self.wait_for_change(state, None);
+            state = self.wait_for_change(state, Some(LOOK_AGAIN));
         }
     }
 
     /// Adds that a client has left, and waits until everybody has heard, for `patience` at most, or `away` while there
     /// is no engine.
-    pub(super) fn leave(&self, client: u64, patience: Duration, away: Duration) {
+    pub(super) fn leave(&self, client: u64, was_named: bool, patience: Duration, away: Duration) {
         let mut state = self.lock();
         if state.phase == Phase::Joining {
             return;
         }
         let membership = state.membership;
-        state.outgoing.push_name(client, false, None);
-        self.wake_speaker(&state);
+        if was_named {
+            state.outgoing.push_name(client, false, None);
+            self.wake_speaker(&state);
+        }
         let (began, mut away_since) = (Instant::now(), None);
         while state.membership == membership && state.outgoing.last_of(client).is_some() && !state.stopping {
             let left = match state.phase {

@@ -29,9 +29,9 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 /// Times that let a test see a lease end. Longer than what a busy machine does to a thread.
 fn settings() -> Settings {
     Settings {
-        answer: Duration::from_millis(500),
+        answer: Duration::from_millis(1000),
         block: Duration::from_millis(200),
-        lease: Duration::from_millis(1500),
+        lease: Duration::from_millis(2500),
         window: 200_000,
         give_up: Duration::from_secs(20),
         retry: Duration::from_millis(5)..=Duration::from_millis(100),
@@ -128,7 +128,7 @@ impl Server {
     }
 
     fn push(&self, client: u64, item: Item<'_>) -> Result<(), Unsaid> {
-        if let Some(words) = self.joined.push(client, item, &|| false)? {
+        if let Some(words) = self.joined.push(client, item, false, &|| false)? {
             self.clients.deliver(&[Delivery::Own(words)]);
         }
         Ok(())
@@ -136,7 +136,7 @@ impl Server {
 
     fn own(&self, client: u64, text: &str) {
         let words = OwnWords { client, lines: 1, text: text.as_bytes().to_vec(), deaf: text == "deaf" };
-        if let Some(words) = self.joined.push_own(words, &|| false).unwrap() {
+        if let Some(words) = self.joined.push_own(words, false, &|| false).unwrap() {
             self.clients.deliver(&[Delivery::Own(words)]);
         }
     }

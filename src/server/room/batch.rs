@@ -29,7 +29,6 @@ pub(in crate::server) enum Kind {
     /// The sender has left. There is no line.
     Leave,
     /// The sender has the name in the head from now on, and nobody is told. There is no line.
-    #[allow(dead_code)]
     Named,
 }
 
@@ -119,6 +118,23 @@ impl Batch {
     pub(in crate::server) fn headed(&mut self, kind: Kind, sender: &Arc<Member>, head: &str) -> &mut Vec<u8> {
         self.begin(kind, Some(sender), head);
         &mut self.bytes
+    }
+
+    /// Appends so many lines for everyone.
+    pub(in crate::server) fn lines_for_everyone(&mut self, text: &[u8], lines: u64) {
+        self.append_lines(Kind::Everyone, None, text, lines);
+    }
+
+    /// Appends so many lines of a client's own.
+    pub(in crate::server) fn lines(&mut self, kind: Kind, sender: &Arc<Member>, text: &[u8], lines: u64) {
+        self.append_lines(kind, Some(sender), text, lines);
+    }
+
+    fn append_lines(&mut self, kind: Kind, sender: Option<&Arc<Member>>, text: &[u8], lines: u64) {
+        self.line(kind, sender).extend_from_slice(text);
+        if let Some(last) = self.entries.last_mut() {
+            last.lines += lines.saturating_sub(1);
+        }
     }
 
     fn begin(&mut self, kind: Kind, sender: Option<&Arc<Member>>, head: &str) {

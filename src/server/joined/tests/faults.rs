@@ -39,11 +39,15 @@ impl Load {
         thread::sleep(time * soak());
     }
 
-    /// Waits until so many more lines are on their way: the room goes on.
+    /// Waits until every server has seen many more lines: the room goes on.
     #[track_caller]
     fn goes_on(&self) {
-        let before = self.said.load(Ordering::SeqCst);
-        wait_for("lines are said again", || self.said.load(Ordering::SeqCst) > before + 600);
+        let seen = || -> Vec<usize> {
+            let lines = |server: &Arc<Server>| lock(&server.clients.seen).runs.iter().map(Vec::len).sum();
+            self.servers.iter().map(lines).collect()
+        };
+        let before = seen();
+        wait_for("lines are seen again", || seen().iter().zip(&before).all(|(now, before)| *now > before + 300));
     }
 
     /// Ends the load and checks what everybody has seen.
@@ -74,7 +78,7 @@ fn send(server: &Server, name: char, over: &AtomicBool, said: &AtomicU64) {
     while !over.load(Ordering::SeqCst) {
         let padding = "x".repeat([0, 0, 100, 3000][random.below(4) as usize]);
         // A client's life ends with the membership; what it said last may be lost with it.
-        let now = server.joined.shared.lock().membership;
+        let now = server.cut_offs();
         if now != life {
             (life, number) = (now, 0);
         }
@@ -82,9 +86,9 @@ fn send(server: &Server, name: char, over: &AtomicBool, said: &AtomicU64) {
             thread::sleep(Duration::from_millis(1));
             continue;
         }
-        if server.say(1, &format!("{name}{life}: {number} {padding}")).is_ok()
-            && server.joined.shared.lock().membership == life
-        {
+        let line = format!("{name}{life}: {number} {padding}\r\n");
+        let item = Item::Lines { lines: 1, text: line.as_bytes() };
+        if server.joined.push(1, item, false, &|| server.cut_offs() != life).is_ok() {
             number += 1;
             said.fetch_add(1, Ordering::SeqCst);
         }
@@ -155,11 +159,15 @@ fn an_engine_that_forgets_everything() {
     let Some(mut engine) = RealEngine::start(NOT_PERSISTENT) else { return };
     let load = Load::start(&engine.url(), &settings());
     load.goes_on();
+    let all_are_back = |times| {
+        let is_back = |server: &Server| server.cut_offs() >= times && !lock(&server.clients.seen).was_cut_off;
+        wait_for("all are cut off and back", || load.servers.iter().all(|server| is_back(server)));
+    };
     engine.kill();
     engine.run();
-    load.goes_on();
+    all_are_back(1);
     assert!(engine.command("FLUSHALL").starts_with("+OK"));
-    wait_for("all are cut off again", || load.servers.iter().all(|server| server.cut_offs() >= 2));
+    all_are_back(2);
     load.goes_on();
     load.check();
 }
@@ -279,7 +287,7 @@ fn a_server_that_dies_is_announced_within_its_lease() {
     assert_eq!(server.log_in(1, "bob"), Err(Unsaid::Taken));
     wait_for("bob is announced", || server.lines().last().is_some_and(|line| line == "bob has left"));
     let took = began.elapsed();
-    assert!(took <= settings.lease + Duration::from_secs(1), "{took:?}");
+    assert!(took <= settings.lease + Duration::from_secs(3), "{took:?}");
     assert_eq!(server.log_in(1, "bob"), Ok(()));
 }
 
@@ -290,15 +298,15 @@ fn a_room_whose_only_server_has_died_is_free_after_its_lease() {
     let _proxy = dead_server(&engine, &settings, "bob");
     thread::sleep(settings.lease + Duration::from_millis(500));
     let began = Instant::now();
-    let mut server = Server::joined(&engine.url(), settings.clone());
+    let server = Server::joined(&engine.url(), settings.clone());
     wait_for("the name is free", || server.log_in(1, "bob").is_ok());
-    assert!(began.elapsed() <= settings.lease + Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(began.elapsed() <= settings.lease + Duration::from_secs(2), "{:?}", began.elapsed());
     // One that dies now leaves keys behind, which nobody removes but the engine.
     let _proxy = dead_server(&engine, &settings, "eve");
     server.joined.stop(DEADLINE);
     assert_eq!(engine.command("DBSIZE"), ":2");
     let left: i64 = engine.command("PTTL localsocket:{main}:state")[1..].parse().unwrap();
-    assert!(left > 0 && left <= 12 * 1500, "{left}");
+    assert!(left > 0 && left <= 12 * 2500, "{left}");
     let server = Server::joined(&engine.url(), settings);
     assert_eq!(engine.command("PTTL localsocket:{main}:state"), ":-1", "it is in use again");
     drop(server);

@@ -66,7 +66,7 @@ fn without_an_engine_nothing_is_taken() {
     assert_eq!(server.say(1, "hello"), Err(Unsaid::NotJoined));
     assert_eq!(server.log_in(1, "ada"), Err(Unsaid::NotJoined));
     assert_eq!((server.who(), server.joined.servers()), (String::new(), 0));
-    server.joined.leave(1, DEADLINE, DEADLINE);
+    server.joined.leave(1, true, DEADLINE, DEADLINE);
     assert!(server.refusal().is_none());
 }
 
@@ -93,7 +93,7 @@ fn a_client_that_waits_is_let_go_when_it_ends() {
     thread::scope(|scope| {
         let waiting =
             scope.spawn(|| server.joined.log_in(1, &Arc::from("ada"), false, &|| ended.load(Ordering::SeqCst)));
-        wait_for("it waits", || server.joined.has_something_of(1));
+        wait_for("it waits", || server.joined.shared.lock().outgoing.last_of(1).is_some());
         ended.store(true, Ordering::SeqCst);
         server.joined.wake();
         assert_eq!(waiting.join().unwrap(), Err(Unsaid::Ended));

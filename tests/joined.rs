@@ -1,0 +1,271 @@
+//! One room on several servers: whole servers with real clients, over a redis-server of the test's own. Where there is
+//! no redis-server, each of these tests says in one line that it was skipped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, TestServer, wait_for};
+use localsocket::transport::Stream;
+use localsocket::{Address, Config, Join, JoinUrl, Mode};
+
+/// A redis-server on a Unix socket in a directory of its own.
+struct Engine {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Engine {
+    fn start() -> Option<Engine> {
+        let directory = TempDir::new();
+        let mut engine = Engine { child: run_engine(&directory)?, directory };
+        engine.wait_until_it_answers();
+        Some(engine)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.join("redis.sock")
+    }
+
+    fn url(&self) -> String {
+        format!("unix:{}", self.socket().display())
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        let address = Address::Unix(self.socket());
+        wait_for("redis-server answers", || Stream::connect(&address, DEADLINE).is_ok());
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    fn start_again(&mut self) {
+        self.child = run_engine(&self.directory).unwrap();
+        self.wait_until_it_answers();
+    }
+
+    fn command(&self, command: &str) -> String {
+        Peer::connect(&Address::Unix(self.socket())).ask(command)
+    }
+}
+
+fn run_engine(directory: &TempDir) -> Option<Child> {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--unixsocket"]);
+    command.arg(directory.join("redis.sock")).arg("--dir").arg(&directory.0);
+    match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+        Ok(child) => Some(child),
+        Err(_) => {
+            eprintln!("skipped: this test needs a redis-server, and there is none on this machine");
+            None
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn config(engine: &Engine) -> Config {
+    let url: JoinUrl = engine.url().parse().unwrap();
+    Config { mode: Mode::Room, join: Some(Join::from(url)), ..Config::default() }
+}
+
+fn joined(engine: &Engine) -> TestServer {
+    let server = TestServer::start(config(engine));
+    wait_for("the server has joined", || server.handle.stats().shared.is_some_and(|(_, joined)| joined));
+    server
+}
+
+/// Waits until a server has heard of these names.
+fn hears_of(server: &TestServer, names: &[&str]) {
+    wait_for("the names are known", || server.handle.names() == names);
+}
+
+#[test]
+fn clients_of_two_servers_are_in_one_room() {
+    let Some(engine) = Engine::start() else { return };
+    let (one, two) = (joined(&engine), joined(&engine));
+    let mut ada = Peer::named(&one.tcp, "ada");
+    hears_of(&two, &["ada"]);
+    let mut bob = Peer::named(&two.unix, "bob");
+    ada.expect("bob has joined");
+    assert_eq!(bob.ask("iam:ada"), "error: name ada is taken");
+    // Replies come in the order of the commands, behind what was said before them.
+    ada.send("msg:hello\nping\nto:bob:psst\nwho\nto:eve:x\nping\n");
+    for line in ["ada: hello", "pong", "ada > bob: psst", "who: ada, bob", "error: nobody here is called eve", "pong"] {
+        ada.expect(line);
+    }
+    bob.expect("ada: hello");
+    bob.expect("ada > bob: psst");
+    bob.send("iam:rob\n");
+    bob.expect("bob is now rob");
+    ada.expect("bob is now rob");
+    bob.send("msg:bye\nquit\n");
+    bob.expect("bob: bye".replace("bob", "rob").as_str());
+    ada.expect("rob: bye");
+    ada.expect("rob has left");
+    assert_eq!(ada.ask("who"), "who: ada");
+    wait_for("both count two servers", || one.handle.stats().shared == Some((2, true)));
+    assert!(ada.ask("stats").ends_with(" hubs=2 joined=yes"));
+    assert_eq!(two.handle.names(), ["ada"]);
+}
+
+#[test]
+fn questions_and_deaf_clients_work_over_servers() {
+    let Some(engine) = Engine::start() else { return };
+    let (one, two) = (joined(&engine), joined(&engine));
+    let mut bot = Peer::connect(&two.tcp);
+    assert_eq!(bot.ask("deaf"), "deaf");
+    bot.send("iam:bot\n");
+    bot.expect("bot has joined");
+    let mut ada = Peer::named(&one.tcp, "ada");
+    ada.send("ask:bot:1:time?\nask:bot:1:again?\nask:eve:2:x\nmsg:not for bots\n");
+    ada.expect("error: question id 1 is still open");
+    ada.expect("error: question 2: nobody here is called eve");
+    ada.expect("ada: not for bots");
+    bot.expect("ada ?> 1: time?");
+    bot.send("part:ada:1:let me see\nanswer:ada:1:noon\nanswer:ada:1:noon\nping\n");
+    bot.expect("error: no open question 1 of ada");
+    bot.expect("pong");
+    ada.expect("bot +> 1: let me see");
+    ada.expect("bot => 1: noon");
+    assert_eq!(ada.ask("ask:bot:3:still there?\nping"), "pong");
+    bot.expect("ada ?> 3: still there?");
+    bot.send("quit\n");
+    ada.expect("error: question 3: bot has left");
+    ada.ping();
+    assert_eq!(two.handle.stats().asked, 2);
+}
+
+#[test]
+fn a_stop_says_what_has_arrived_and_frees_the_names() {
+    let Some(engine) = Engine::start() else { return };
+    let one = joined(&engine);
+    let mut two = joined(&engine);
+    let mut ada = Peer::named(&one.tcp, "ada");
+    hears_of(&two, &["ada"]);
+    let mut bob = Peer::named(&two.tcp, "bob");
+    ada.expect("bob has joined");
+    bob.send("msg:last\n");
+    bob.expect("bob: last");
+    two.stop();
+    bob.expect("error: server is shutting down");
+    bob.expect_end();
+    ada.expect("bob: last");
+    ada.expect("bob has left");
+    wait_for("one server is left", || one.handle.stats().shared == Some((1, true)));
+    drop(one);
+    assert_eq!(engine.command("DBSIZE"), ":0");
+}
+
+#[test]
+fn without_an_engine_the_server_says_so_and_with_one_it_goes_on() {
+    let Some(mut engine) = Engine::start() else { return };
+    engine.kill();
+    let server = TestServer::start(config(&engine));
+    let mut ada = Peer::connect(&server.tcp);
+    for line in ["who", "iam:ada", "msg:x", "deaf", "nonsense"] {
+        assert_eq!(ada.ask(line), "error: not joined yet", "{line}");
+    }
+    ada.ping();
+    assert!(ada.ask("stats").ends_with(" hubs=0 joined=no"));
+    assert!(ada.ask("help").starts_with("help: "));
+    engine.start_again();
+    wait_for("the server has joined", || server.handle.stats().shared == Some((1, true)));
+    assert_eq!(ada.ask("iam:ada"), "ada has joined");
+    engine.kill();
+    wait_for("the engine is missed", || server.handle.stats().shared == Some((1, false)));
+    // What it says waits, and its reply behind that; a client with nothing that waits is answered.
+    ada.send("msg:are you there?\nping\n");
+    let mut eve = Peer::connect(&server.tcp);
+    eve.ping();
+    assert_eq!(eve.ask("who"), "who: ada");
+    engine.start_again();
+    ada.expect("ada: are you there?");
+    ada.expect("pong");
+    eve.expect("ada: are you there?");
+}
+
+#[test]
+fn an_engine_that_has_forgotten_the_room_cuts_its_clients_off() {
+    let Some(engine) = Engine::start() else { return };
+    let server = joined(&engine);
+    let mut ada = Peer::named(&server.tcp, "ada");
+    assert_eq!(engine.command("FLUSHALL"), "+OK");
+    ada.expect("error: cut off from the other servers");
+    ada.expect_end();
+    wait_for("the server has joined again", || server.handle.stats().shared == Some((1, true)));
+    Peer::named(&server.tcp, "ada");
+}
+
+#[test]
+fn what_cannot_be_joined_ends_the_program_with_the_cause() {
+    let Some(engine) = Engine::start() else { return };
+    engine.command("SET localsocket:{main}:state mine");
+    let program = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_localsocket-server"));
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        Program::spawn(&mut command).wait()
+    };
+    let outcome = program(&["--mode", "room", "--join", &engine.url()]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("choose another room name"), "{outcome:?}");
+    assert!(outcome.stdout.starts_with("listening on "), "{outcome:?}");
+    engine.command("CONFIG SET requirepass secret");
+    let outcome = program(&["--mode", "room", "--join", &engine.url()]);
+    assert!(outcome.code == Some(1) && outcome.stderr.contains("--join-password-file"), "{outcome:?}");
+    let file = engine.directory.join("password");
+    for (content, code, said) in [("wrong\n", 1, "refuses the user or the password"), ("", 2, "first line is empty")] {
+        std::fs::write(&file, content).unwrap();
+        let file = file.to_str().unwrap();
+        let outcome = program(&["--mode", "room", "--join", &engine.url(), "--join-password-file", file]);
+        assert!(outcome.code == Some(code) && outcome.stderr.contains(said), "{outcome:?}");
+        assert!(!outcome.stderr.contains("--token-file"), "{outcome:?}");
+    }
+    for arguments in [
+        &["--join", "redis://h"][..],
+        &["--mode", "room", "--join", "redis://:secret@h"],
+        &["--mode", "room", "--join", "redis://h?room=a b"],
+        &["--mode", "room", "--join-password-file", "/nowhere"],
+    ] {
+        let outcome = program(arguments);
+        assert!(outcome.code == Some(2) && !outcome.stderr.contains("secret"), "{arguments:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_is_announced_and_one_that_was_stopped_cuts_its_clients_off() {
+    let Some(engine) = Engine::start() else { return };
+    let one = joined(&engine);
+    let mut ada = Peer::named(&one.tcp, "ada");
+    let start = || {
+        let server = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
+        server.program.logged("joined room main");
+        server
+    };
+    let (killed, stopped) = (start(), start());
+    let _bob = Peer::named(killed.address(), "bob");
+    ada.expect("bob has joined");
+    let mut eve = Peer::connect(stopped.address());
+    eve.send("iam:eve\n");
+    ada.expect("eve has joined");
+    killed.program.signal("KILL");
+    stopped.program.signal("STOP");
+    let mut gone = [ada.line().unwrap(), ada.line().unwrap()];
+    gone.sort();
+    assert_eq!(gone, ["bob has left", "eve has left"]);
+    stopped.program.signal("CONT");
+    while eve.line().is_some_and(|line| line != "error: cut off from the other servers") {}
+    eve.expect_end();
+    assert!(stopped.program.logged("cut off from the other servers").contains("lease"));
+}
