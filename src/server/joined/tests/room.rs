@@ -172,6 +172,6 @@ fn a_reader_on_one_server_holds_back_the_senders_of_another() {
         assert_eq!((one.cut_offs(), two.cut_offs()), (0, 0));
         two.clients.blocked.store(false, Ordering::SeqCst);
     });
-    wait_for("all is seen", || two.lines().len() == 2000);
+    wait_for("all is seen", || two.lines().len() == 2000 && one.lines().len() == 2000);
     assert_eq!((one.lines().len(), one.cut_offs(), two.cut_offs()), (2000, 0, 0));
 }
