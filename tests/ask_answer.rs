@@ -273,6 +273,20 @@ fn an_answer_that_the_server_does_not_take_is_a_refusal() {
 }
 
 #[test]
+fn a_command_that_writes_for_ever_ends_when_nobody_waits_for_it() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let endless = answerer(address, &["-n", "endless", "--answer", "while echo tick; do sleep 0.01; done"]);
+    let outcome = ask(address, &["endless", "--timeout", "0.2", "x"], b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(4), ""), "{outcome:?}");
+    wait_for("the end of the command", || children(&endless).is_empty());
+    // Its place is free again.
+    let outcome = ask(address, &["endless", "--timeout", "0.2", "x"], b"");
+    assert_eq!(outcome.code, Some(4), "{outcome:?}");
+    wait_for("the end of the command", || children(&endless).is_empty());
+}
+
+#[test]
 fn it_ends_after_so_many_questions_or_so_long() {
     let server = ServerProgram::start(ROOM);
     let address = server.address();

@@ -64,7 +64,10 @@ fn receive(mut receiver: Receiver, service: &Arc<Service>, status: &Status) -> (
                     let refusal = Refusal::parse(text);
                     match refusal {
                         // Whoever asked has gone before the answer came. That happens.
-                        Some(Refusal::NoOpenQuestion { .. }) => continue,
+                        Some(Refusal::NoOpenQuestion { id, asker, .. }) => {
+                            service.wanted.end(asker, id);
+                            continue;
+                        }
                         Some(Refusal::LineTooLong(limit)) => refuse_too_long(service, limit),
                         _ => {}
                     }

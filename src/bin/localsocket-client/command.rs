@@ -47,6 +47,13 @@ impl Running {
     }
 }
 
+/// Whether more of an answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    More,
+    NoMore,
+}
+
 /// Why a question is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) String);
@@ -58,13 +65,13 @@ impl fmt::Display for Refused {
 }
 
 /// Runs `sh -c command` for one question and returns the last line of its output; earlier lines are given to `part`
-/// as they come, what it writes to stderr to `errors`.
+/// as they come, what it writes to stderr to `errors`. When `part` says that nobody wants more, its stdout is closed.
 pub(crate) fn run(
     command: &str,
     asker: &str,
     text: &str,
     running: &Arc<Running>,
-    mut part: impl FnMut(&str),
+    mut part: impl FnMut(&str) -> Next,
     mut errors: impl FnMut(&[u8]),
 ) -> Result<String, Refused> {
     let fail = |what: &str, error: io::Error| Refused(format!("cannot {what}: {error}"));
@@ -80,7 +87,7 @@ pub(crate) fn run(
         Err(error) => {
             kill_apart(id);
             running.remove(id);
-            return Err(fail("start a thread", error));
+            return Err(fail("watch the command", error));
         }
     };
     let input = [text.as_bytes(), b"\n"].concat();
@@ -113,7 +120,11 @@ pub(crate) fn run(
         if gives {
             let bytes = take(&mut stdout, &mut buffer);
             came += bytes.len();
-            answer.add(bytes, &mut part);
+            let mut next = Next::More;
+            answer.add(bytes, |line| next = part(line));
+            if next == Next::NoMore {
+                stdout = None;
+            }
         }
         if complains {
             let bytes = take(&mut stderr, &mut buffer);
@@ -134,7 +145,7 @@ pub(crate) fn run(
     }
     let status = ended.status.join().unwrap_or_else(|_| Err(io::Error::other("its end was not seen")));
     match status {
-        Ok(status) if status.success() => Ok(answer.last(&mut part)),
+        Ok(status) if status.success() => Ok(answer.last(&mut |line: &str| _ = part(line))),
         Ok(status) => Err(Refused(reason(status, complaint.last_not_empty()))),
         Err(error) => Err(fail("wait for the command", error)),
     }
@@ -208,7 +219,10 @@ mod tests {
     fn answer(command: &str, text: &str) -> (Vec<String>, Result<String, Refused>, String) {
         let (mut parts, mut errors) = (Vec::new(), Vec::new());
         let began = Instant::now();
-        let part = |line: &str| parts.push(line.to_owned());
+        let part = |line: &str| {
+            parts.push(line.to_owned());
+            if line == "enough" { Next::NoMore } else { Next::More }
+        };
         let result = run(command, "ada; `id`", text, &Arc::default(), part, |bytes| errors.extend_from_slice(bytes));
         assert!(began.elapsed() < Duration::from_secs(30), "{command} took too long");
         (parts, result, String::from_utf8_lossy(&errors).into_owned())
@@ -267,6 +281,11 @@ mod tests {
         assert!(answer("(while :; do echo more; done) & sleep 0.1", "").1.is_ok());
         expect("exec >&- 2>&-; cat >/dev/null", &long, &[], "");
         expect("wc -c", &long, &[], "3000001");
+    }
+
+    #[test]
+    fn a_command_whose_output_nobody_wants_any_more_is_told_by_the_system() {
+        assert_eq!(answer("exec yes enough", "").1, Err(Refused("killed by signal 13".to_owned())));
     }
 
     #[test]

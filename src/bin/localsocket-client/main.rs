@@ -4,7 +4,7 @@
 //! - `talk.rs`: sends the input, which `input.rs` reads, and prints what comes.
 //! - `ask.rs`: `--ask`.
 //! - `answer.rs`: `--answer`; `service.rs`: what waits and what runs; `command.rs`: one run of COMMAND; `lines.rs`: its
-//!   output; `line_limit.rs`: lines that the server does not take.
+//!   output; `line_limit.rs`: lines that the server does not take; `wanted.rs`: who still waits.
 //! - `output.rs`: stdout and stderr; `timestamp.rs`: the time in front of a line.
 //! - `status.rs`: what happens to the connection; `exit.rs`: the exit code.
 
@@ -23,6 +23,7 @@ mod settings;
 mod status;
 mod talk;
 mod timestamp;
+mod wanted;
 
 use std::fmt::Display;
 use std::io::{self, Write};

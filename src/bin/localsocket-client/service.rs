@@ -13,10 +13,11 @@ use localsocket::client::{Question, Sender};
 use localsocket::programs::{Signal, Signals};
 use localsocket::protocol::Command;
 
-use crate::command::{self, Refused, Running};
+use crate::command::{self, Next, Refused, Running};
 use crate::exit::End;
 use crate::line_limit::{self, LineLimit};
 use crate::output::Forwarded;
+use crate::wanted::Wanted;
 
 /// How long commands that run are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,6 +60,7 @@ pub(crate) struct Service {
     changed: Condvar,
     running: Arc<Running>,
     pub(crate) line_limit: LineLimit,
+    pub(crate) wanted: Wanted,
     /// Set when there is a connection.
     pub(crate) sender: OnceLock<Sender>,
     /// Held while a ping is sent.
@@ -75,6 +77,7 @@ impl Service {
             changed: Condvar::new(),
             running: Arc::default(),
             line_limit: LineLimit::default(),
+            wanted: Wanted::default(),
             sender: OnceLock::new(),
             pinging: Mutex::default(),
         })
@@ -124,6 +127,7 @@ impl Service {
     /// Forgets what was waited for over a connection that has ended.
     pub(crate) fn forget_waiting(&self) {
         self.line_limit.forget();
+        self.wanted.end_all();
         let mut state = self.state();
         state.pongs = state.pings;
         let forgotten = std::mem::take(&mut state.waiting);
@@ -186,14 +190,16 @@ impl Service {
     fn answer(&self, question: Question) {
         let mut errors = Forwarded::default();
         let (asker, id, text) = (question.asker(), question.id(), question.text());
+        let answering = self.wanted.begin(asker, id);
         let mut longest = 0;
         let mut part = |line: &str| {
             let length = Command::Part { asker, id, text: line }.to_string().len();
             longest = longest.max(length);
             if self.line_limit.admit(asker, id, length).is_ok() {
-                // If its connection has ended, so has the question; the command is not disturbed.
+                // If its connection has ended, so has the question.
                 let _ = question.part(line);
             }
+            if answering.is_wanted() { Next::More } else { Next::NoMore }
         };
         let result = command::run(&self.command, asker, text, &self.running, &mut part, |bytes| errors.add(bytes));
         errors.finish();
