@@ -55,10 +55,11 @@ fn what_the_server_says_against_a_listener_makes_exit_code_3() {
     let outcome = client(server.address(), &["--recv-only", "--heartbeat", "0"]).wait();
     assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: idle for 0.2 seconds\n"), "{outcome:?}");
     // With its heartbeat it is never idle, not even while others talk.
+    let server = ServerProgram::start(&["--mode", "room", "--idle-timeout", "1.5"]);
     let mut ada = Peer::named(server.address(), "ada");
-    let mut busy = listener(&server, &["--recv-only", "--heartbeat", "0.05"]);
+    let mut busy = listener(&server, &["--recv-only", "--heartbeat", "0.2"]);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(600) {
+    while began.elapsed() < Duration::from_millis(2200) {
         ada.send("msg:x\n");
         ada.expect("ada: x");
         thread::sleep(Duration::from_millis(20));

@@ -10,6 +10,9 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use common::{DEADLINE, Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, wait_for};
 
@@ -112,11 +115,25 @@ fn follow_a_log_file() {
     let following = Program::spawn(following.process_group(0));
     listener.expect("app has joined");
     let mut file = OpenOptions::new().append(true).open(&log).unwrap();
-    // tail may look at the file only after this line was written; it must not begin with it then.
-    writeln!(file, "quit").unwrap();
-    listener.expect("app: quit");
-    writeln!(file, "iam:root").unwrap();
-    listener.expect("app: iam:root");
+    // tail begins at the end of the file that it finds, and does not say when it has.
+    let seen = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = file.try_clone().unwrap();
+            while !seen.load(Ordering::SeqCst) {
+                writeln!(file, "start").unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let line = listener.line();
+        seen.store(true, Ordering::SeqCst);
+        assert_eq!(line.as_deref(), Some("app: start"));
+    });
+    // Neither of them is a command.
+    write!(file, "quit\niam:root\n").unwrap();
+    let rest: Vec<String> =
+        std::iter::from_fn(|| listener.line()).filter(|line| line != "app: start").take(2).collect();
+    assert_eq!(rest, ["app: quit", "app: iam:root"]);
     Command::new("sh").args(["-c", &format!("kill -9 -{}", following.id())]).status().unwrap();
 }
 
