@@ -86,7 +86,7 @@ fn each_failure_is_told_and_has_its_exit_code() {
     let server = ServerProgram::start(ROOM);
     let address = server.address();
     let command = "read -r what; case $what in no) echo 'not today' >&2; exit 1;; seven) exit 7;; killed) kill -9 $$;; \
-                   late) sleep 60;; *) echo yes;; esac";
+                   late) sleep 20;; *) echo yes;; esac";
     let mut moody = answerer(address, &["-n", "moody", "--jobs", "8", "--answer", command]);
     for (question, code, why) in [
         ("yes", 0, ""),
@@ -163,8 +163,8 @@ fn whatever_a_command_does_with_its_streams_there_is_an_answer() {
     for (command, lines, last) in [
         ("true", 0, ""),
         ("exec <&-; echo closed", 0, "closed"),
-        ("sleep 600 & echo left behind", 0, "left behind"),
-        ("setsid sleep 600 & echo left behind", 0, "left behind"),
+        ("sleep 20 & echo left behind", 0, "left behind"),
+        ("setsid sleep 20 & echo left behind", 0, "left behind"),
         ("seq 100000; cat >/dev/null; echo end", 100_000, "end"),
         ("exec >&- 2>&-; cat >/dev/null", 0, ""),
         ("wc -c", 0, "60001"),
@@ -236,7 +236,7 @@ fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
     let server = ServerProgram::start(ROOM);
     let directory = TempDir::new();
     let pid = directory.join("pid");
-    let command = format!("sh -c 'echo $$ >{}; exec sleep 600'; true", pid.display());
+    let command = format!("sh -c 'echo $$ >{}; exec sleep 20'; true", pid.display());
     let mut stuck = answerer(server.address(), &["-n", "stuck", "--answer", &command]);
     let asking = client(server.address(), &["--ask", "stuck", "--timeout", "60", "x"]);
     wait_for("the command", || fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')));
