@@ -88,6 +88,8 @@ fn a_question_that_cannot_be_answered_says_why() {
     let late = ada.ask("bob", "12", Duration::from_millis(50)).unwrap_err();
     assert!(matches!(late, AskError::TimedOut), "{late:?}");
     let question = ada.put_question("bob", "12", DEADLINE).unwrap();
+    // A barrier: the question was put before bob leaves.
+    ada.ping(DEADLINE).unwrap();
     bob.quit(DEADLINE).unwrap();
     let left = ada.wait_for_answer(question).unwrap_err();
     assert!(matches!(&left, AskError::Left(name) if name == "bob"), "{left:?}");
