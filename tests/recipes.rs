@@ -1,0 +1,392 @@
+//! Every recipe of the README, the guide and the manual pages does what it says: each block marked `sh NAME` is run by a
+//! test below, as it stands, by bash in an empty directory, with the programs in its PATH and a room in its environment.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Peer, Program, ServerProgram, TempDir, fenced_blocks, wait_for};
+
+#[path = "../src/bin/localsocket-bench/options.rs"]
+mod bench_options;
+#[path = "../src/bin/localsocket-client/options.rs"]
+mod client_options;
+#[path = "../src/bin/localsocket-server/options.rs"]
+mod server_options;
+
+/// The documents with recipes, and the marks of theirs that the tests below run.
+const RECIPES: [(&str, &[&str]); 4] = [
+    ("README.md", &["listen", "send", "follow", "answer", "ask", "each", "wait"]),
+    ("src/guide/operating.md", &["start", "reload"]),
+    ("src/guide/performance.md", &["bench-echo", "bench-room"]),
+    ("src/guide/machines.md", &[]),
+];
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The text of a document's only block with this mark.
+#[track_caller]
+fn block(document: &str, mark: &str) -> String {
+    let blocks = fenced_blocks(&source(document), mark);
+    assert_eq!(blocks.len(), 1, "blocks marked {mark} in {document}");
+    blocks[0].join("\n")
+}
+
+fn recipe(mark: &str) -> String {
+    let (document, _) = RECIPES.iter().find(|(_, marks)| marks.contains(&mark)).expect("a mark of RECIPES");
+    block(document, &format!("sh {mark}"))
+}
+
+#[test]
+fn every_recipe_is_run() {
+    for (document, marks) in RECIPES {
+        let text = std::fs::read_to_string(source(document)).unwrap();
+        let found: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("```sh ")).collect();
+        assert_eq!(found, marks, "{document}");
+    }
+}
+
+/// A shell script that runs, with everything that it started; all of it ends with the test.
+struct Script(Program);
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).output();
+    }
+}
+
+fn programs() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_localsocket-client")).parent().unwrap()
+}
+
+/// An empty directory, and a room.
+struct Kitchen {
+    server: ServerProgram,
+    directory: TempDir,
+}
+
+impl Kitchen {
+    fn new() -> Kitchen {
+        let directory = TempDir::new();
+        let address = format!("unix:{}", directory.join("kitchen.sock").display());
+        Kitchen { server: ServerProgram::start(&["--mode", "room", "--listen", &address]), directory }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let path = format!("{}:{}", programs().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(program);
+        command.current_dir(&self.directory.0).env("PATH", path).process_group(0);
+        command.env("LOCALSOCKET_CONNECT", self.server.address().to_string());
+        command
+    }
+
+    /// Starts a script. It ends when all that it started has ended.
+    fn start(&self, script: &str) -> Script {
+        Script(Program::spawn(self.command("bash").args(["-c", &format!("{script}\nstatus=$?; wait; exit $status")])))
+    }
+
+    fn run(&self, script: &str) -> common::Outcome {
+        self.start(script).0.wait()
+    }
+
+    /// A client without a name, which listens from now on.
+    fn listener(&self) -> Peer {
+        let mut peer = self.server.connect();
+        peer.ping();
+        peer
+    }
+
+    /// Waits until so many clients are connected, `peer` included.
+    fn wait_for_clients(peer: &mut Peer, count: u64) {
+        wait_for("clients", || peer.stat("clients") == count);
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.directory.join(file)).unwrap_or_default()
+    }
+}
+
+#[test]
+fn listening_in_the_background_into_a_file() {
+    let kitchen = Kitchen::new();
+    let _script = kitchen.start(&recipe("listen"));
+    let mut ada = kitchen.listener();
+    Kitchen::wait_for_clients(&mut ada, 2);
+    ada.send("iam:ada\nmsg:hello\n");
+    wait_for("a line in room.log", || kitchen.read("room.log").contains("Z ada: hello\n"));
+    assert!(kitchen.read("room.log").starts_with("20"), "a time in front");
+}
+
+#[test]
+fn sending_one_line() {
+    let kitchen = Kitchen::new();
+    let mut listener = kitchen.listener();
+    let outcome = kitchen.run(&recipe("send"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for line in ["build has joined", "build: build finished", "build has left"] {
+        listener.expect(line);
+    }
+}
+
+#[test]
+fn following_a_log_file() {
+    let kitchen = Kitchen::new();
+    std::fs::write(kitchen.directory.join("app.log"), "old\n").unwrap();
+    let mut listener = kitchen.listener();
+    let _script = kitchen.start(&recipe("follow"));
+    listener.expect("app has joined");
+    // `tail` may only now be looking at the end of the file, so lines go on coming until one arrives.
+    let log = kitchen.directory.join("app.log");
+    let mut append = Command::new("sh");
+    append.args(["-c", "while echo quit && sleep 0.1; do :; done >>\"$0\""]).arg(&log).process_group(0);
+    let _appending = Script(Program::spawn(&mut append));
+    listener.expect("app: quit");
+}
+
+#[test]
+fn asking_and_answering() {
+    let kitchen = Kitchen::new();
+    let outcome = kitchen.run(&recipe("ask"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(3), ""), "{outcome:?}");
+    assert!(outcome.stderr.contains("nobody here is called squarer"), "{outcome:?}");
+
+    let _script = kitchen.start(&recipe("answer"));
+    let mut listener = kitchen.listener();
+    wait_for("the answerer", || listener.ask("who") == "who: squarer");
+    let outcome = kitchen.run(&recipe("ask"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+}
+
+#[test]
+fn running_something_for_each_message() {
+    let kitchen = Kitchen::new();
+    let script = kitchen.start(&recipe("each"));
+    let mut build = kitchen.listener();
+    Kitchen::wait_for_clients(&mut build, 2);
+    build.send("iam:build\nmsg:build started\nmsg:build finished\n");
+    wait_for("the deployment", || script.0.stdout() == "deploying\n");
+}
+
+#[test]
+fn waiting_for_three_lines() {
+    let kitchen = Kitchen::new();
+    let mut waiting = kitchen.start(&recipe("wait"));
+    let mut ada = kitchen.listener();
+    Kitchen::wait_for_clients(&mut ada, 2);
+    ada.send("iam:ada\nmsg:1\nmsg:2\nmsg:3\nmsg:4\n");
+    let outcome = waiting.0.wait();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "ada: 1\nada: 2\nada: 3\n"), "{outcome:?}");
+    let in_vain = recipe("wait").replace("60", "0.1");
+    assert_eq!(kitchen.run(&in_vain).code, Some(4));
+}
+
+#[test]
+fn from_cron() {
+    let kitchen = Kitchen::new();
+    let mut listener = kitchen.listener();
+    let line = block("README.md", "cron");
+    let (_, line) = line.split_once("* * * * ").unwrap();
+    assert!(!line.contains('%'), "cron takes that for a line end");
+    let line = line.replace("/usr/local/bin/localsocket-client", env!("CARGO_BIN_EXE_localsocket-client"));
+    let line = line.replace("unix:/tmp/kitchen.sock", &kitchen.server.address().to_string());
+    let mut cron = kitchen.command("sh");
+    cron.env_clear().env("PATH", "/usr/bin:/bin").args(["-c", &format!("({line}) </dev/null")]);
+    let outcome = Program::spawn(&mut cron).wait();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    listener.expect("disk has joined");
+    assert!(listener.line().unwrap().starts_with("disk: "));
+}
+
+#[test]
+fn from_systemd() {
+    let kitchen = Kitchen::new();
+    let unit = block("README.md", "ini");
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let _script = kitchen.start(command);
+    let mut listener = kitchen.listener();
+    wait_for("the answerer", || listener.ask("who") == "who: date");
+    let outcome = kitchen.run("localsocket-client --ask date now");
+    assert!(outcome.code == Some(0) && outcome.stdout.contains("UTC"), "{outcome:?}");
+
+    // The unit itself, with the program where it is now.
+    let unit = unit.replace("ExecStart=", &format!("ExecStart={}/", programs().display()));
+    std::fs::write(kitchen.directory.join("date.service"), unit).unwrap();
+    match kitchen.command("systemd-analyze").args(["verify", "--man=no", "./date.service"]).output() {
+        Ok(verified) => {
+            let found = String::from_utf8_lossy(&verified.stderr).into_owned();
+            assert!(!found.contains("date.service"), "{found}");
+        }
+        Err(_) => eprintln!("SKIPPED: there is no systemd-analyze"),
+    }
+}
+
+/// The first lines of the README's chapter: a server, and where it is.
+#[test]
+fn the_server_of_the_recipes() {
+    let kitchen = Kitchen::new();
+    let path = kitchen.directory.join("other.sock");
+    let start = block("README.md", "sh").replace("/tmp/kitchen.sock", &path.display().to_string());
+    let outcome = kitchen.start(&format!("{start}\nlocalsocket-client --wait 20 --ping; kill %1"));
+    wait_for("pong", || outcome.0.stdout().ends_with("pong\n"));
+}
+
+#[test]
+fn waiting_for_the_server_to_listen() {
+    let kitchen = Kitchen::new();
+    let script = kitchen.start(&recipe("start"));
+    wait_for("two pongs", || script.0.stdout() == "pong\npong\n");
+}
+
+#[test]
+fn a_new_token() {
+    let kitchen = Kitchen::new();
+    let token = kitchen.directory.join("hub.token");
+    std::fs::write(&token, "old\n").unwrap();
+    let server = ServerProgram::start(&["--token-file", &token.display().to_string()]);
+    let script = format!("server={} new_token=new\n{}", server.program.id(), recipe("reload"));
+    assert_eq!(kitchen.run(&script).code, Some(0));
+    wait_for("the new token", || server.connect().ask("auth:new") == "authenticated");
+    assert_eq!(server.connect().ask("auth:old"), "error: wrong token");
+}
+
+#[test]
+fn measuring() {
+    let kitchen = Kitchen::new();
+    let less = |recipe: String| recipe.replace("1000000", "1000") + " --messages 1000";
+    let outcome = kitchen.run(&less(recipe("bench-room")));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let echo = ServerProgram::start(&[]);
+    let outcome =
+        kitchen.run(&format!("export LOCALSOCKET_CONNECT={}\n{}", echo.address(), less(recipe("bench-echo"))));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
+/// The engine of `src/deploy/redis/redis.conf` lets servers do all that a shared room needs, with its user's few rights.
+#[test]
+fn one_room_on_two_servers_through_the_engine_as_configured() {
+    if Command::new("redis-server").arg("--version").output().is_err() {
+        return eprintln!("SKIPPED: there is no redis-server");
+    }
+    let directory = TempDir::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut engine = Command::new("redis-server");
+    engine.arg(source("src/deploy/redis/redis.conf")).args(["--port", &port, "--dir"]).arg(&directory.0);
+    let _engine = Program::spawn(&mut engine);
+    let password = directory.join("join-password").display().to_string();
+    std::fs::write(&password, "change-me\n").unwrap();
+
+    let url = format!("redis://hub@127.0.0.1:{port}?room=kitchen");
+    let options = ["--mode", "room", "--join", &url, "--join-password-file", &password];
+    let start = || {
+        let server = ServerProgram::start(&options);
+        let mut peer = server.connect();
+        wait_for("the server to join", || peer.ask("stats").ends_with(" joined=yes"));
+        server
+    };
+    let (one, other) = (start(), start());
+    // Bob is there from the start, so that all that he hears is in one order.
+    let mut bob = other.connect();
+    bob.ping();
+    let mut ada = Peer::named(one.address(), "ada");
+    bob.expect("ada has joined");
+    bob.send("iam:bob\n");
+    for peer in [&mut ada, &mut bob] {
+        peer.expect("bob has joined");
+    }
+    bob.send("msg:hello\n");
+    for peer in [&mut ada, &mut bob] {
+        peer.expect("bob: hello");
+    }
+    assert_eq!(ada.ask("who"), "who: ada, bob");
+    bob.send("quit\n");
+    ada.expect("bob has left");
+}
+
+/// Blocks marked `console`: commands behind `$ `, and between them what they print.
+#[test]
+fn consoles_print_what_is_shown() {
+    let mut played = 0;
+    for (document, _) in RECIPES {
+        for console in fenced_blocks(&source(document), "console") {
+            let commands = console.iter().filter_map(|line| line.strip_prefix("$ ")).collect::<Vec<_>>().join("\n");
+            let shown: Vec<&String> = console.iter().filter(|line| !line.starts_with("$ ")).collect();
+            let outcome = Kitchen::new().run(&commands);
+            assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), shown, "{outcome:?}");
+            played += 1;
+        }
+    }
+    assert!(played > 0);
+}
+
+impl Kitchen {
+    /// An example of a manual page, with the files and addresses of this kitchen.
+    fn own(&self, example: &str) -> String {
+        let token = self.directory.join("hub.token");
+        std::fs::write(&token, "token\n").unwrap();
+        let example = example.replace("/etc/hub.token", &token.display().to_string());
+        example.replace("unix:/run/hub.sock", &self.server.address().to_string()).replace(":12345", ":0")
+    }
+}
+
+#[test]
+fn examples_in_the_manual_of_the_server() {
+    let kitchen = Kitchen::new();
+    for (example, _) in server_options::PROGRAM.examples {
+        // Joined rooms have tests of their own, which start an engine.
+        if example.contains("--join") {
+            continue;
+        }
+        let socket = kitchen.directory.join("example.sock").display().to_string();
+        let example = kitchen.own(&example.replace("/run/hub.sock", &socket));
+        let mut server = ServerProgram::from_command(kitchen.command("bash").args(["-c", &format!("exec {example}")]));
+        server.connect().ping();
+        server.program.signal("TERM");
+        let outcome = server.program.wait();
+        assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");
+    }
+}
+
+/// Each does its work and ends, or goes on without a complaint.
+#[test]
+fn examples_in_the_manual_of_the_client() {
+    for (example, _) in client_options::PROGRAM.examples {
+        let kitchen = Kitchen::new();
+        for file in ["app.log", "log"] {
+            std::fs::write(kitchen.directory.join(file), "a line\n").unwrap();
+        }
+        let mut ada = kitchen.listener();
+        assert_eq!(ada.ask("deaf"), "deaf");
+        let _answering = example.contains("--ask").then(|| {
+            let answering = kitchen.start(&recipe("answer"));
+            wait_for("the answerer", || ada.ask("who") == "who: squarer");
+            answering
+        });
+        let before = ada.stat("accepted");
+        let mut script = kitchen.start(&kitchen.own(example));
+        wait_for("the example to connect", || ada.stat("accepted") > before);
+        let goes_on = ["--answer", "--recv-only", "tail "].iter().any(|part| example.contains(part));
+        if goes_on && !example.contains("--count") {
+            assert_eq!(script.0.stderr(), "", "{example}");
+        } else {
+            let outcome = script.0.wait();
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{example}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn examples_in_the_manual_of_the_bench() {
+    let kitchen = Kitchen::new();
+    let echo = ServerProgram::start(&[]);
+    for (example, _) in bench_options::PROGRAM.examples {
+        let server = if example.contains("--work") { &kitchen.server } else { &echo };
+        let outcome = kitchen.run(&format!("{} -c {} --messages 5000", kitchen.own(example), server.address()));
+        assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");
+    }
+}
