@@ -7,12 +7,12 @@
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use localsocket::programs::{self, Signal, Signals, cli};
 use localsocket::{ServerHandle, Token};
-use log::{error, info, warn};
+use log::{error, info};
 
 use crate::logging::Log;
 use crate::notify;
@@ -25,7 +25,7 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
     // Asked now: a terminal that has hung up is not one any more.
     let at_terminal = is_at_terminal();
     let work = move || {
-        let token = TokenFile { path: token_file, server: server.clone(), reading: Arc::default() };
+        let token = TokenFile { path: token_file, server: server.clone(), asked: Arc::default() };
         // Those that ended before this process took over as process 1, as from a shell that became the server.
         programs::reap_children();
         loop {
@@ -64,8 +64,8 @@ fn stop(signal: Signal, server: &ServerHandle) {
 struct TokenFile {
     path: Option<String>,
     server: ServerHandle,
-    /// Whether a thread is reading it.
-    reading: Arc<AtomicBool>,
+    /// How often it was asked for since the last time that nobody was reading it.
+    asked: Arc<AtomicUsize>,
 }
 
 impl TokenFile {
@@ -76,27 +76,36 @@ impl TokenFile {
             info!("SIGHUP: there is no --token-file to read again");
             return;
         };
-        if self.reading.swap(true, Ordering::AcqRel) {
-            warn!("SIGHUP: the token file is still being read");
+        if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
+            // The thread that is reading it will do so once more.
             return;
         }
-        let (server, reading) = (self.server.clone(), Arc::clone(&self.reading));
+        let (server, asked) = (self.server.clone(), Arc::clone(&self.asked));
         let work = move || {
-            let time = programs::monotonic_time().as_micros();
-            notify(&format!("RELOADING=1\nMONOTONIC_USEC={time}"));
-            match cli::read_token(&path) {
-                Ok(token) => {
-                    server.set_token(Token::from(token));
-                    info!("SIGHUP: the token was read again; clients that have authenticated stay so");
+            loop {
+                let answered = asked.load(Ordering::Acquire);
+                reload(&path, &server);
+                if asked.compare_exchange(answered, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    break;
                 }
-                Err(mistake) => error!("SIGHUP: {mistake}; the token stays as it was"),
             }
-            notify("READY=1");
-            reading.store(false, Ordering::Release);
         };
         if let Err(error) = thread::Builder::new().name("token-reader".to_owned()).spawn(work) {
-            self.reading.store(false, Ordering::Release);
+            self.asked.store(0, Ordering::Release);
             error!("SIGHUP: cannot start a thread to read the token file: {error}");
         }
     }
+}
+
+fn reload(path: &str, server: &ServerHandle) {
+    let time = programs::monotonic_time().as_micros();
+    notify(&format!("RELOADING=1\nMONOTONIC_USEC={time}"));
+    match cli::read_token(path) {
+        Ok(token) => {
+            server.set_token(Token::from(token));
+            info!("SIGHUP: the token was read again; clients that have authenticated stay so");
+        }
+        Err(mistake) => error!("SIGHUP: {mistake}; the token stays as it was"),
+    }
+    notify("READY=1");
 }
