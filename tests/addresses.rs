@@ -170,9 +170,10 @@ fn a_client_never_meets_itself_and_leaves_the_port_free() {
         "echo '32100 32101' >/proc/sys/net/ipv4/ip_local_port_range
         for try in 1 2 3 4 5 6 7 8; do $1 --ping --connect 127.0.0.1:32100 || true; done
         $1 --wait 1 --connect 127.0.0.1:32100 hello || echo \"exit $?\"
-        $2 --listen 127.0.0.1:32100 2>/dev/null & server=$!
-        until $1 --ping --connect 127.0.0.1:32100 2>/dev/null; do kill -0 $server; done
-        kill $server",
+        out=$(mktemp); $2 --listen 127.0.0.1:32100 >$out 2>/dev/null & server=$!
+        until [ -s $out ]; do kill -0 $server; done
+        cat $out; rm $out
+        $1 --ping --connect 127.0.0.1:32100; kill $server",
     ) else {
         return;
     };
