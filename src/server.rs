@@ -228,7 +228,7 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
     };
     info!(
         "localsocket {} in {mode} mode: {} clients, lines of {} bytes, {wait}, idle timeout {}, grace {} s, {}; \
-         at most {} of memory",
+         memory at most {}",
         env!("CARGO_PKG_VERSION"),
         limits.max_clients,
         limits.max_line,

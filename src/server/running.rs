@@ -62,7 +62,7 @@ impl ServerHandle {
     /// and listens in its own room. The server treats it like any other client, token included. It cannot
     /// connect again by itself, so `options.reconnect` has no effect.
     ///
-    /// ```no_run
+    /// ```
     /// use std::time::Duration;
     /// use localsocket::{ClientOptions, Config, Mode, Server};
     ///
