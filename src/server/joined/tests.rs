@@ -4,6 +4,7 @@ mod fake_engine;
 mod faults;
 mod real_engine;
 mod room;
+mod script;
 mod start;
 
 use std::sync::atomic::{AtomicBool, Ordering};
