@@ -107,6 +107,11 @@ impl LineReader {
         self.discarding
     }
 
+    /// Whether the last read filled the buffer, so that more may have arrived.
+    pub(crate) fn is_full(&self) -> bool {
+        self.end == self.buffer.len()
+    }
+
     /// Whether a line end is here already.
     pub fn has_line(&self) -> bool {
         os::find(b'\n', &self.buffer[self.start + self.scanned..self.end]).is_some()
@@ -353,5 +358,16 @@ mod tests {
             }
             assert_eq!(reads, 20, "{lines} lines");
         }
+    }
+
+    #[test]
+    fn a_read_that_fills_the_buffer_is_told_from_one_that_does_not() {
+        let mut reader = LineReader::new(100);
+        let mut source = Drip { bytes: &[b'\n'; READ_BUFFER_MIN + 1], step: usize::MAX };
+        assert_eq!(reader.fill(&mut source).unwrap(), READ_BUFFER_MIN);
+        assert!(reader.is_full());
+        while reader.next_line().is_some() {}
+        assert_eq!(reader.fill(&mut source).unwrap(), 1);
+        assert!(!reader.is_full());
     }
 }

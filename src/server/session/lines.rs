@@ -25,7 +25,10 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
     loop {
         lines.run()?;
         lines.speaker.count();
-        lines.speaker.flush()?;
+        // What has arrived together is said together.
+        if !lines.more_has_arrived() {
+            lines.speaker.flush()?;
+        }
         if lines.wait_for_more()? {
             continue;
         }
@@ -111,6 +114,11 @@ impl Lines<'_, '_> {
             return self.end_judging();
         }
         self.reader.last_line().map_or(Ok(()), |line| run_line(self.speaker, line, &mut self.is_first))
+    }
+
+    /// Whether the socket holds more than the last read could take.
+    fn more_has_arrived(&self) -> bool {
+        self.reader.is_full() && os::unread(self.speaker.member.outbox.stream().as_fd()) > 0
     }
 
     /// Waits until more has arrived; false at the end of the input.
