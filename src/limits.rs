@@ -63,6 +63,15 @@ const QUESTION_COST: usize = 320;
 /// escaped.
 pub const NAME_LOG_MAX: usize = 256;
 
+/// A yield of the core that takes up to this long is cheap: less than a time slice of the scheduler.
+pub const YIELD_MAX: Duration = Duration::from_millis(1);
+
+/// A longer one has paid if sessions took at least a turn in each such time: one turn reads or writes some 64 KiB.
+pub const YIELD_TURN: Duration = Duration::from_micros(100);
+
+/// No session yields for this many times as long as a yield took that did not pay: it can cost a sixteenth.
+pub const YIELD_PAUSE: u32 = 16;
+
 /// A session's stack. Only what is touched counts as memory; commands of an embedding program run on it.
 pub const STACK_SIZE: usize = 256 * 1024;
 

@@ -9,6 +9,7 @@
 //! - `counters`, `stats`: what it has done
 //! - `stop`: since when it stops, and every timeout that follows from that
 //! - `clock`: time in which the process ran
+//! - `yielder`: when to let other threads run first
 //! - `outbox`: what waits to be written to one client
 //! - `member`: one connected client, as the threads of the others see it
 //! - `client_list`: which clients are connected, under which names
@@ -50,6 +51,7 @@ mod stats;
 mod stop;
 mod throttle;
 mod workers;
+mod yielder;
 
 use std::io;
 use std::os::unix::net::UnixStream;

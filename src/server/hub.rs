@@ -15,6 +15,7 @@ use super::lock;
 use super::room::Room;
 use super::stats::Stats;
 use super::stop::Stop;
+use super::yielder::Yielder;
 use crate::token::Token;
 use crate::transport::Stream;
 
@@ -37,6 +38,7 @@ pub(super) struct Hub {
     pub(super) help: String,
     /// This many bytes are gathered before they are given to those they are for.
     pub(super) batch: usize,
+    pub(super) yielder: Yielder,
     pub(super) started: Instant,
     /// Connections from within the process that wait to be accepted.
     arrivals: Mutex<Vec<Stream>>,
@@ -66,6 +68,7 @@ impl Hub {
             stop,
             help,
             batch,
+            yielder: Yielder::new(),
             started: Instant::now(),
             arrivals: Mutex::default(),
             waker,

@@ -18,7 +18,6 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 pub(super) use batch::{Batch, Entry, Kind};
@@ -32,6 +31,7 @@ use super::ending::EndReason;
 use super::lock;
 use super::member::Member;
 use super::stop::Stop;
+use super::yielder::Yielder;
 use crate::atomic::AtomicU64;
 use crate::limits::{Limits, PAUSE_TICK, SHARE};
 use crate::os::{self, Wait};
@@ -50,6 +50,7 @@ pub(super) struct Room {
     closed: AtomicBool,
     /// A byte into the first wakes the writer, which waits for the second beside the sockets.
     wake: (UnixStream, UnixStream),
+    yielder: Yielder,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +108,7 @@ impl Room {
             delivery: Mutex::default(),
             closed: AtomicBool::new(false),
             wake,
+            yielder: Yielder::new(),
         })
     }
 
@@ -150,7 +152,7 @@ impl Room {
         if idle {
             if others && is_message {
                 // Senders that are ready to run add theirs now, which saves a write to each reader.
-                thread::yield_now();
+                self.yielder.yield_now();
             }
             self.deliver(lock(&self.delivery));
         }

@@ -264,12 +264,12 @@ impl<'h> Speaker<'h> {
         self.name.as_deref().map_or_else(|| "no name".to_owned(), for_log)
     }
 
-    /// Puts into the server's counters what has come since the last time.
-    pub(super) fn count(&mut self) {
+    /// Puts into the server's counters what has come since the last time. Returns how many lines that is.
+    pub(super) fn count(&mut self) -> u64 {
         let before = std::mem::replace(&mut self.counted, self.heard);
-        self.hub
-            .counters
-            .add_in(Traffic { lines: self.heard.lines - before.lines, bytes: self.heard.bytes - before.bytes });
+        let lines = self.heard.lines - before.lines;
+        self.hub.counters.add_in(Traffic { lines, bytes: self.heard.bytes - before.bytes });
+        lines
     }
 
     /// Tells the room that this client has left, behind everything that it has said. With `wait`, returns when

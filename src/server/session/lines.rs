@@ -24,10 +24,11 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
     };
     loop {
         lines.run()?;
-        lines.speaker.count();
+        let count = lines.speaker.count();
         // What has arrived together is said together.
         if !lines.more_has_arrived() {
             lines.speaker.flush()?;
+            lines.let_others_run(count);
         }
         if lines.wait_for_more()? {
             continue;
@@ -119,6 +120,14 @@ impl Lines<'_, '_> {
     /// Whether the socket holds more than the last read could take.
     fn more_has_arrived(&self) -> bool {
         self.reader.is_full() && os::unread(self.speaker.member.outbox.stream().as_fd()) > 0
+    }
+
+    /// A client that sends several lines at a time is likely to have sent more when other sessions have run. In a
+    /// room, delivery gathers them better.
+    fn let_others_run(&self, count: u64) {
+        if count > 1 && self.speaker.hub.room.is_none() {
+            self.speaker.hub.yielder.yield_now();
+        }
     }
 
     /// Waits until more has arrived; false at the end of the input.
