@@ -32,7 +32,7 @@ pub const WRITE_TICK: Duration = Duration::from_millis(50);
 pub const PAUSE_TICK: Duration = Duration::from_millis(10);
 
 /// The first size of a read buffer. Most clients send a line now and then; an idle one costs this.
-pub const READ_BUFFER_MIN: usize = 512;
+pub const READ_BUFFER_MIN: usize = 256;
 
 /// What a read buffer grows to while reads fill it (more only for a line that needs it): above this,
 /// fewer system calls no longer show.

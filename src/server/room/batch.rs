@@ -139,6 +139,10 @@ impl Batch {
 
     fn begin(&mut self, kind: Kind, sender: Option<&Arc<Member>>, head: &str) {
         let (start, lines) = (self.bytes.len(), u64::from(!matches!(kind, Kind::LogIn | Kind::Leave | Kind::Named)));
+        if self.entries.capacity() == 0 {
+            // Most clients never have more than one, and keep its place while they are idle.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push(Entry { kind, sender: sender.map(Arc::clone), start, head: head.len(), lines });
         self.bytes.extend_from_slice(head.as_bytes());
     }
