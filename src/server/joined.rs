@@ -6,17 +6,39 @@
 //! log alone. Nothing is lost or doubled whatever breaks, or all clients are ended with the words that they were cut
 //! off.
 //!
-//! `url`: what is joined. `resp`, `engine`, `room.lua`, `failure`: the engine's protocol, calls, script, errors.
-//! `entry`, `names`, `replica`, `outgoing`: what is in the log and what it means, without any I/O. `local`: what it needs
-//! of the server. `shared`, `says`, `follows`: the threads. Knows no sessions and no sockets of clients.
+//! Knows no sessions and no sockets of clients. Its files, each of which imports only those above it:
+//!
+//! - `resp`: the engine's protocol
+//! - `failure`: what can go wrong with the engine, in words that say what to do
+//! - `url`: which room to join, and where
+//! - `settings`: the numbers, each with its reason
+//! - `entry`: the entries of the log, as bytes and as values
+//! - `names`: the names of all servers' clients
+//! - `engine`, `room.lua`: the calls to the engine, and the script that answers them
+//! - `piece`: one entry of the log to be
+//! - `called`: the names that the engine has given to this server's clients
+//! - `outgoing`: what was said here and has not come back in the log yet
+//! - `delivery`: what this server's clients are to get
+//! - `open_questions`: the questions that this server's clients have asked or owe
+//! - `replica`: what each entry means for this server's clients
+//! - `local`: what a joined room needs of its server
+//! - `shared`: the state that all threads share, and how they wait for each other
+//! - `clients`: what sessions do in the room
+//! - `says`: the thread that joins, and gives the engine what was said
+//! - `follows`: the thread that reads the log
 
+mod called;
+mod clients;
+mod delivery;
 mod engine;
 mod entry;
 mod failure;
 mod follows;
 mod local;
 mod names;
+mod open_questions;
 mod outgoing;
+mod piece;
 mod replica;
 mod resp;
 mod says;
@@ -32,16 +54,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub(in crate::server) use clients::Unsaid;
+pub(in crate::server) use delivery::Delivery;
 pub use failure::JoinError;
 pub use url::{Join, JoinPassword, JoinUrl, JoinUrlError};
 
 pub(in crate::server) use entry::{AnswerKind, Item};
 pub(in crate::server) use local::Local;
-pub(in crate::server) use outgoing::OwnWords;
-pub(in crate::server) use replica::Delivery;
+pub(in crate::server) use piece::OwnWords;
 use settings::{ENTRY_MARGIN, KEPT_MAX, Settings};
+pub(in crate::server) use shared::Phase;
 use shared::Shared;
-pub(in crate::server) use shared::{Phase, Unsaid};
 
 use super::lock;
 use crate::limits::STACK_SIZE;

@@ -4,10 +4,10 @@
 
 use std::mem;
 
+use super::delivery::Delivery;
 use super::engine::Engine;
 use super::entry::{Entry, Item, Position};
 use super::failure::JoinError;
-use super::replica::Delivery;
 use super::shared::{Fault, Shared, State};
 
 const UNREADABLE: &str = "the log holds an entry that no server of this version writes";

@@ -1,7 +1,7 @@
 //! All that a joined room needs of its server: its clients.
 
+use super::delivery::Delivery;
 use super::failure::JoinError;
-use super::replica::Delivery;
 
 /// What a joined room needs of its server. Called from the joined room's own threads, which hold no lock.
 pub(in crate::server) trait Local: Send + Sync {

@@ -70,6 +70,11 @@ impl Names {
         names
     }
 
+    /// Whether this is the server that keeps this copy.
+    pub(super) fn is_own(&self, server: &str) -> bool {
+        *server == *self.own
+    }
+
     /// The client with this name.
     pub(super) fn find(&self, name: &str) -> Option<&Named> {
         let (server, client) = self.by_name.get(name)?;
@@ -102,7 +107,7 @@ impl Names {
         };
         let (server, name): (Arc<str>, Arc<str>) = (Arc::from(server), Arc::from(new));
         self.by_name.insert(Arc::clone(&name), (Arc::clone(&server), client));
-        let is_own = server == self.own;
+        let is_own = self.is_own(&server);
         let given = &mut self.given;
         let named = self.by_server.entry(server).or_default().entry(client).or_insert_with(|| {
             *given += u64::from(!is_own);

@@ -8,40 +8,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::called::Called;
 use super::entry::Item;
-use super::settings::GATHERED_MAX;
-
-/// What a piece is reckoned to take beside its bytes.
-const PIECE_COST: usize = 128;
-
-/// Something for the client that caused it alone. It never leaves this server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::server) struct OwnWords {
-    pub(in crate::server) client: u64,
-    pub(in crate::server) lines: u64,
-    pub(in crate::server) text: Vec<u8>,
-    /// The client hears the room no longer.
-    pub(in crate::server) deaf: bool,
-}
-
-#[derive(Debug)]
-pub(super) enum Content {
-    /// Items, gathered.
-    Items(Vec<u8>),
-    /// A client takes a name (`new`) or leaves. What it is called before is known when this is sent first.
-    Name { client: u64, deaf: bool, new: Option<Arc<str>>, old: Option<Option<Arc<str>>> },
-}
-
-#[derive(Debug)]
-struct Piece {
-    /// Grows from piece to piece; unlike the number it is known from the start.
-    serial: u64,
-    content: Content,
-    /// What is said to single clients of this server, each before the item that begins there.
-    own_words: VecDeque<(usize, OwnWords)>,
-    /// The clients that have something in it.
-    clients: Vec<u64>,
-}
+use super::piece::{self, Content, OwnWords, Piece};
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -56,8 +25,7 @@ pub(super) struct Outgoing {
     last_serial: u64,
     /// The serial of each client's last piece.
     last_of: HashMap<u64, u64>,
-    /// The names that the engine has confirmed, and whether their clients are deaf.
-    called: HashMap<u64, (Arc<str>, bool)>,
+    called: Called,
     /// Pieces with names that nobody waits for any more.
     abandoned: HashSet<u64>,
 }
@@ -76,7 +44,7 @@ impl Default for Outgoing {
             bytes: 0,
             last_serial: 0,
             last_of: HashMap::new(),
-            called: HashMap::new(),
+            called: Called::default(),
             abandoned: HashSet::new(),
         }
     }
@@ -107,39 +75,18 @@ impl Outgoing {
         self.pieces.binary_search_by_key(&serial, |piece| piece.serial).is_err()
     }
 
-    /// Adds an item of a client. Lines that are too long for one piece are split between lines.
+    /// Adds an item of a client. Lines that are too long for one piece are cut between lines.
     pub(super) fn push(&mut self, client: u64, item: Item<'_>) {
-        let Item::Lines { mut lines, mut text } = item else { return self.push_whole(client, item) };
-        while text.len() > GATHERED_MAX {
-            let within = text[..GATHERED_MAX].iter().rposition(|byte| *byte == b'\n');
-            let Some(cut) = within.or_else(|| text.iter().position(|byte| *byte == b'\n')) else { break };
-            let (head, rest) = text.split_at(cut + 1);
-            if rest.is_empty() {
-                break;
-            }
-            // A line may hold no other LF than the one at its end.
-            let count = head.iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.push_whole(client, Item::Lines { lines: count, text: head });
-            (lines, text) = (lines.saturating_sub(count), rest);
-        }
-        self.push_whole(client, Item::Lines { lines, text });
+        piece::cut(item, |part| self.push_whole(client, part));
     }
 
     fn push_whole(&mut self, client: u64, item: Item<'_>) {
-        let cost = item.text().len() + PIECE_COST;
         let open = self.pieces.len() > self.closed;
-        let fits = open
-            && matches!(self.pieces.back(), Some(Piece { content: Content::Items(items), .. })
-            if items.len() + cost <= GATHERED_MAX);
-        if !fits {
+        if !open || !self.pieces.back().is_some_and(|piece| piece.has_room_for(&item)) {
             self.begin(Content::Items(Vec::new()));
         }
         let Some(piece) = self.pieces.back_mut() else { return };
-        if let Content::Items(items) = &mut piece.content {
-            let before = items.len();
-            item.write_to(items);
-            self.bytes += items.len() - before;
-        }
+        self.bytes += piece.push(item);
         note_client(piece, &mut self.last_of, client);
     }
 
@@ -154,8 +101,8 @@ impl Outgoing {
 
     fn begin(&mut self, content: Content) {
         self.last_serial += 1;
-        self.bytes += PIECE_COST;
-        let piece = Piece { serial: self.last_serial, content, own_words: VecDeque::new(), clients: Vec::new() };
+        let piece = Piece::new(self.last_serial, content);
+        self.bytes += piece.size();
         self.pieces.push_back(piece);
     }
 
@@ -163,32 +110,14 @@ impl Outgoing {
     pub(super) fn push_own(&mut self, words: OwnWords) -> Result<(), OwnWords> {
         let Some(serial) = self.last_of(words.client) else { return Err(words) };
         let Ok(index) = self.pieces.binary_search_by_key(&serial, |piece| piece.serial) else { return Err(words) };
-        let piece = &mut self.pieces[index];
-        let offset = match &piece.content {
-            Content::Items(items) => items.len(),
-            Content::Name { .. } => usize::MAX,
-        };
-        self.bytes += words.text.len() + PIECE_COST;
-        piece.own_words.push_back((offset, words));
+        self.bytes += self.pieces[index].push_own(words);
         Ok(())
     }
 
     /// The next piece to be sent, with its number.
     pub(super) fn next(&mut self) -> Option<(u64, &Content)> {
         let index = usize::try_from(self.confirmed + 1 - self.first).ok()?;
-        loop {
-            let piece = self.pieces.get_mut(index)?;
-            let Content::Name { client, new, old, deaf } = &mut piece.content else { break };
-            let before = self.called.get(client);
-            if old.is_none() {
-                *old = Some(before.map(|(name, _)| Arc::clone(name)));
-                // Whether it is announced was decided when it logged in.
-                *deaf = before.map_or(*deaf, |(_, deaf)| *deaf);
-            }
-            if new.is_some() || old.as_ref().is_some_and(Option::is_some) {
-                break;
-            }
-            // A client without a name leaves: nobody knows it.
+        while !self.called.complete(&mut self.pieces.get_mut(index)?.content) {
             self.remove(index);
         }
         self.closed = self.closed.max(index + 1);
@@ -201,7 +130,7 @@ impl Outgoing {
             self.confirmed += 1;
             let index = usize::try_from(self.confirmed.wrapping_sub(self.first)).ok();
             if let Some(piece) = index.and_then(|index| self.pieces.get(index)) {
-                note_name(&mut self.called, &piece.content);
+                self.called.confirm(&piece.content);
             }
         }
     }
@@ -212,13 +141,7 @@ impl Outgoing {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let piece = self.pieces.get(index)?;
         let serial = piece.serial;
-        if let Content::Name { client, old, deaf, .. } = &piece.content {
-            // An engine that has lost what it had confirmed can refuse a name that was given before.
-            let (client, before) = (*client, old.clone().flatten().map(|name| (name, *deaf)));
-            match before {
-                Some(before) => drop(self.called.insert(client, before)),
-                None => drop(self.called.remove(&client)),
-            }
+        if let Some(client) = self.called.refuse(&piece.content) {
             for later in self.pieces.iter_mut().skip(index + 1) {
                 match &mut later.content {
                     Content::Name { client: other, old, .. } if *other == client => *old = None,
@@ -253,8 +176,8 @@ impl Outgoing {
     /// More may be added until the piece is forgotten.
     pub(super) fn take_own_words(&mut self) -> VecDeque<(usize, OwnWords)> {
         let Some(piece) = self.pieces.front_mut() else { return VecDeque::new() };
-        let words = std::mem::take(&mut piece.own_words);
-        self.bytes -= words.iter().map(|(_, words)| words.text.len() + PIECE_COST).sum::<usize>();
+        let words = piece.take_own_words();
+        self.bytes -= words.iter().map(|(_, words)| words.size()).sum::<usize>();
         words
     }
 
@@ -269,12 +192,7 @@ impl Outgoing {
     }
 
     fn forget(&mut self, piece: &Piece) {
-        let content = match &piece.content {
-            Content::Items(items) => items.len(),
-            Content::Name { .. } => 0,
-        };
-        let words: usize = piece.own_words.iter().map(|(_, words)| words.text.len() + PIECE_COST).sum();
-        self.bytes -= PIECE_COST + content + words;
+        self.bytes -= piece.size();
         self.abandoned.remove(&piece.serial);
         for client in &piece.clients {
             if self.last_of.get(client) == Some(&piece.serial) {
@@ -302,18 +220,6 @@ impl Outgoing {
 fn note_client(piece: &mut Piece, last_of: &mut HashMap<u64, u64>, client: u64) {
     if last_of.insert(client, piece.serial) != Some(piece.serial) {
         piece.clients.push(client);
-    }
-}
-
-fn note_name(called: &mut HashMap<u64, (Arc<str>, bool)>, content: &Content) {
-    match content {
-        Content::Name { client, deaf, new: Some(new), .. } => {
-            called.insert(*client, (Arc::clone(new), *deaf));
-        }
-        Content::Name { client, new: None, .. } => {
-            called.remove(client);
-        }
-        Content::Items(_) => {}
     }
 }
 
@@ -439,28 +345,5 @@ mod tests {
         assert_eq!(ask(&mut outgoing, false, None), None);
         outgoing.push(8, lines("x\n"));
         assert_eq!(next(&mut outgoing), Some((3, "m 1 2\nx\n".to_owned())));
-    }
-
-    #[test]
-    fn long_batches_are_split_between_lines() {
-        let mut outgoing = Outgoing::default();
-        let line = format!("{}\n", "x".repeat(999));
-        let long = format!("{}\n", "y".repeat(2 * GATHERED_MAX));
-        let text = line.repeat(100) + &long + &line;
-        outgoing.push(1, lines(&text));
-        let (mut all, mut count, mut pieces) = (String::new(), 0, 0);
-        while let Some((number, Content::Items(items))) = outgoing.next() {
-            let mut rest = &items.clone()[..];
-            assert!(items.len() <= GATHERED_MAX || items.len() <= long.len() + 64, "{}", items.len());
-            while !rest.is_empty() {
-                let Ok(Item::Lines { lines, text }) = Item::take(&mut rest) else { panic!() };
-                count += lines;
-                all.push_str(std::str::from_utf8(text).unwrap());
-            }
-            pieces += 1;
-            outgoing.confirm(number);
-            outgoing.pop();
-        }
-        assert_eq!((all == text, count, pieces), (true, 102, 4));
     }
 }

@@ -1,70 +1,43 @@
 //! What an entry of the log means for this server's clients: a pure function of the log so far.
 //!
-//! Every server applies all entries in the same order, so all agree on who has which name, whom a direct message
-//! reached, which question an answer ends. Of the questions a server keeps those that its own clients have asked or
-//! owe. Does no I/O; what its clients are to get is appended as [`Delivery`].
+//! Every server applies all entries in the same order, so all servers agree on the name of each client, on the receiver
+//! of a direct message and on the question that an answer ends. Appends what its own clients are to get as [`Delivery`]s.
+//! Does no I/O; knows neither positions in the log nor what is still outgoing.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::entry::{AnswerKind, Item};
-use super::names::{Holder, Named, Names, own_client};
-use super::outgoing::OwnWords;
+use super::delivery::{self, Delivery};
+use super::entry::Item;
+use super::names::{Holder, Named, Names};
+use super::open_questions::OpenQuestions;
+use super::piece::OwnWords;
 use super::settings::GATHERED_MAX;
-use crate::protocol::{Event, OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
-use crate::server::questions::{NotAsked, QuestionId, Questions};
-
-/// Something for clients of this server, with the ends of its lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::server) enum Delivery<'a> {
-    /// For all that hear the room.
-    Everyone { lines: u64, text: Cow<'a, [u8]> },
-    /// One line for one client.
-    One { client: u64, text: Cow<'a, [u8]> },
-    /// A question that is given to the client that is asked.
-    Question { client: u64, text: &'a [u8] },
-    /// What a client caused for itself.
-    Own(OwnWords),
-    /// A client has this name from now on.
-    Named { client: u64, name: Arc<str> },
-}
+use crate::protocol::{Event, Refusal};
 
 #[derive(Debug, Default)]
 pub(super) struct Replica {
-    own: Arc<str>,
     names: Names,
-    questions: Questions,
-    /// Questions of this server's clients that are under way.
-    asking: HashMap<u64, BTreeSet<QuestionId>>,
-    /// This server's clients that hear the room no longer.
+    questions: OpenQuestions,
+    /// This server's clients that do not hear the room.
     deaf: HashSet<u64>,
 }
 
 impl Replica {
     /// The room as it was when this server joined it under the name `own`.
     pub(super) fn new(own: &Arc<str>, holders: BTreeMap<Arc<str>, Holder>) -> Replica {
-        Replica { own: Arc::clone(own), names: Names::new(own, holders), ..Replica::default() }
+        Replica { names: Names::new(own, holders), ..Replica::default() }
     }
 
     pub(super) fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Notes that a client is about to ask. Its id stays its own until the question has come back and has ended.
-    pub(super) fn reserve(&mut self, asker: u64, id: QuestionId) -> Result<(), NotAsked> {
-        let asking = self.asking.entry(asker).or_default();
-        if asking.contains(&id) || self.questions.is_open(asker, id) {
-            return Err(NotAsked::StillOpen);
-        }
-        if asking.len() + self.questions.open(asker) >= OPEN_QUESTIONS_MAX {
-            return Err(NotAsked::TooMany);
-        }
-        asking.insert(id);
-        Ok(())
+    pub(super) fn questions_mut(&mut self) -> &mut OpenQuestions {
+        &mut self.questions
     }
 
-    /// Notes that a client hears the room no longer.
+    /// Notes that a client does not hear the room from now on.
     pub(super) fn note_deaf(&mut self, client: u64) {
         self.deaf.insert(client);
     }
@@ -79,7 +52,7 @@ impl Replica {
 
     /// A server has said an item.
     pub(super) fn said<'a>(&mut self, server: &str, item: Item<'a>, out: &mut Vec<Delivery<'a>>) {
-        let is_own = *server == *self.own;
+        let is_own = self.names.is_own(server);
         match item {
             Item::Lines { lines, text } => out.push(Delivery::Everyone { lines, text: text.into() }),
             Item::Direct { sender, receiver, text } => {
@@ -92,75 +65,16 @@ impl Replica {
                 if is_own && client != Some(sender) {
                     match found {
                         Some(_) => out.push(Delivery::One { client: sender, text: text.into() }),
-                        None => refuse(sender, Refusal::Nobody(receiver), out),
+                        None => out.push(Delivery::refusal(sender, Refusal::Nobody(receiver))),
                     }
                 }
             }
             Item::Question { asker, id, receiver, text } => {
-                self.asked(server, (asker, id), receiver, text, out);
+                self.questions.asked(&self.names, server, (asker, id), receiver, text, out);
             }
             Item::Answer { kind, answerer, id, asker, text } => {
-                self.answered(server, kind, answerer, (asker, id), text, out);
+                self.questions.answered(&self.names, server, (kind, answerer), (asker, id), text, out);
             }
-        }
-    }
-
-    fn asked<'a>(
-        &mut self,
-        server: &str,
-        (asker, text_id): (u64, &'a str),
-        receiver: &'a str,
-        text: &'a [u8],
-        out: &mut Vec<Delivery<'a>>,
-    ) {
-        let is_own = *server == *self.own;
-        let Some(id) = QuestionId::new(text_id) else { return };
-        if is_own && let Some(asking) = self.asking.get_mut(&asker) {
-            asking.remove(&id);
-            if asking.is_empty() {
-                self.asking.remove(&asker);
-            }
-        }
-        // Clients ask under a name, and their leaving comes behind their questions.
-        let Some(from) = self.names.client(server, asker) else { return };
-        let Some(to) = self.names.find(receiver) else {
-            if is_own {
-                let why = QuestionEnd::Nobody(receiver);
-                refuse(asker, Refusal::QuestionEnded { id: text_id, why }, out);
-            }
-            return;
-        };
-        let (to, number) = (to.own(), to.number);
-        if (is_own || to.is_some()) && self.questions.ask(from.number, Arc::clone(&from.name), id, number).is_err() {
-            return;
-        }
-        if let Some(client) = to {
-            out.push(Delivery::Question { client, text });
-        }
-    }
-
-    fn answered<'a>(
-        &mut self,
-        server: &str,
-        kind: AnswerKind,
-        answerer: u64,
-        (asker, text_id): (&'a str, &'a str),
-        text: &'a [u8],
-        out: &mut Vec<Delivery<'a>>,
-    ) {
-        let by = self.names.client(server, answerer).map(|named| named.number);
-        let found = by.zip(QuestionId::new(text_id)).and_then(|(by, id)| match kind {
-            AnswerKind::Part => self.questions.asker(by, asker, id),
-            AnswerKind::End => self.questions.answer(by, asker, id),
-        });
-        match found {
-            Some(number) => {
-                if let Some(client) = own_client(number) {
-                    out.push(Delivery::One { client, text: text.into() });
-                }
-            }
-            None if *server == *self.own => refuse(answerer, Refusal::NoOpenQuestion { id: text_id, asker }, out),
-            None => {}
         }
     }
 
@@ -173,17 +87,16 @@ impl Replica {
         new: Option<&str>,
         out: &mut Vec<Delivery<'a>>,
     ) {
-        let is_own = *server == *self.own;
+        let is_own = self.names.is_own(server);
         let Some(named) = self.names.set(server, client, deaf, old, new) else { return };
         let Some(new) = new else {
             if !named.deaf {
-                out.push(everyone(Event::Left(&named.name)));
+                out.push(Delivery::notice(Event::Left(&named.name)));
             }
             if is_own {
                 self.deaf.remove(&client);
-                self.asking.remove(&client);
             }
-            return self.left(&named, out);
+            return self.questions.left(&named, out);
         };
         let event = match old {
             None => Event::Joined(new),
@@ -193,11 +106,11 @@ impl Replica {
             out.push(Delivery::Named { client, name: Arc::clone(&named.name) });
         }
         if !named.deaf {
-            out.push(everyone(event));
+            out.push(Delivery::notice(event));
         }
         // A deaf client hears of its own name all the same.
         if is_own && (named.deaf || self.deaf.contains(&client)) {
-            out.push(Delivery::One { client, text: line(event).into() });
+            out.push(Delivery::notice_to(client, event));
         }
     }
 
@@ -206,7 +119,7 @@ impl Replica {
         let gone = self.names.remove_server(server);
         let (mut lines, mut text) = (0, Vec::new());
         for named in gone.iter().filter(|named| !named.deaf) {
-            text.append(&mut line(Event::Left(&named.name)));
+            text.append(&mut delivery::line(Event::Left(&named.name)));
             lines += 1;
             if text.len() >= GATHERED_MAX / 2 {
                 out.push(Delivery::Everyone {
@@ -219,40 +132,16 @@ impl Replica {
             out.push(Delivery::Everyone { lines, text: text.into() });
         }
         for named in &gone {
-            self.left(named, out);
+            self.questions.left(named, out);
         }
     }
-
-    /// Ends the questions of a client that has left, and those to it.
-    fn left(&mut self, named: &Named, out: &mut Vec<Delivery<'_>>) {
-        for (asker, id) in self.questions.gone(named.number) {
-            if let Some(client) = own_client(asker) {
-                let why = QuestionEnd::Left(&named.name);
-                refuse(client, Refusal::QuestionEnded { id: id.as_str(), why }, out);
-            }
-        }
-    }
-}
-
-fn line(event: Event<'_>) -> Vec<u8> {
-    let mut text = Vec::new();
-    event.write_to(&mut text);
-    text
-}
-
-fn everyone(event: Event<'_>) -> Delivery<'static> {
-    Delivery::Everyone { lines: 1, text: line(event).into() }
-}
-
-fn refuse(client: u64, refusal: Refusal<'_>, out: &mut Vec<Delivery<'_>>) {
-    let mut text = Vec::new();
-    refusal.write_to(&mut text);
-    out.push(Delivery::One { client, text: text.into() });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::joined::entry::AnswerKind;
+    use crate::server::questions::{NotAsked, QuestionId};
 
     /// Two servers that apply the same entries; what each gives to its clients, in short.
     struct Pair([Replica; 2]);
@@ -295,7 +184,7 @@ mod tests {
 
         fn ask(&mut self, server: &str, asker: u64, id: &'static str, receiver: &'static str) -> [Vec<String>; 2] {
             let index = usize::from(server == "B");
-            self.0[index].reserve(asker, QuestionId::new(id).unwrap()).unwrap();
+            self.0[index].questions_mut().reserve(asker, QuestionId::new(id).unwrap()).unwrap();
             self.said(server, Item::Question { asker, id, receiver, text: b"ask" })
         }
 
@@ -341,7 +230,7 @@ mod tests {
     fn a_question_is_answered_across_servers() {
         let mut pair = Pair::new();
         assert_eq!(pair.ask("A", 1, "1", "bob"), out(&[], &["1?: ask"]));
-        assert_eq!(pair.0[0].reserve(1, QuestionId::new("1").unwrap()), Err(NotAsked::StillOpen));
+        assert_eq!(pair.0[0].questions_mut().reserve(1, QuestionId::new("1").unwrap()), Err(NotAsked::StillOpen));
         // Another one cannot answer, nor can the name that the asker has only now.
         pair.named("A", 1, false, "ada:eve");
         assert_eq!(pair.answer(AnswerKind::End, "A", 1, "ada"), out(&["1: error: no open question 1 of ada|"], &[]));
@@ -369,17 +258,6 @@ mod tests {
         let gone = pair.apply(|replica, out| replica.gone("B", out));
         assert_eq!(gone[0], ["all(1): bob has left|", "1: error: question 1: bob has left|"]);
         assert_eq!(pair.answer(AnswerKind::End, "A", 1, "bob")[0], ["1: error: no open question 1 of bob|"]);
-    }
-
-    #[test]
-    fn the_number_of_open_questions_is_bounded_with_those_under_way() {
-        let mut pair = Pair::new();
-        let id = |number: usize| QuestionId::new(&number.to_string()).unwrap();
-        for number in 0..OPEN_QUESTIONS_MAX {
-            assert_eq!(pair.0[0].reserve(1, id(number)), Ok(()));
-        }
-        assert_eq!(pair.0[0].reserve(1, id(0)), Err(NotAsked::StillOpen));
-        assert_eq!(pair.0[0].reserve(1, id(OPEN_QUESTIONS_MAX)), Err(NotAsked::TooMany));
     }
 
     #[test]

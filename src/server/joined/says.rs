@@ -9,7 +9,7 @@ use log::{error, info, warn};
 
 use super::engine::{Answer, Engine, Proposal, Speaker};
 use super::failure::JoinError;
-use super::outgoing::Content;
+use super::piece::Content;
 use super::settings::{LOG_INTERVAL, Settings};
 use super::shared::{Fault, Phase, Shared};
 
