@@ -205,26 +205,30 @@ impl Limits {
         let longest_name = NAME_MAX as u64 * 4;
         let longest_line = max_line + 2 * longest_name;
         let longest_who = clients * (longest_name + 2);
-        let longest = longest_line.max(longest_who);
         // A buffer that doubles as it grows holds up to twice its content.
         let read = 2 * (READ_BUFFER_MAX as u64).max(max_line + 2);
-        let gathered = 2 * (batch + longest);
-        // Outboxes grow in steps, and up to a fifth of one can be what was sent already. In echo mode one holds a copy
-        // of what was gathered; in a room, lines for everyone can come on top of a backlog that private lines have
-        // filled.
+        // The longest reply to `who` is gathered by itself, in a buffer of its size.
+        let longest_batch = batch + longest_line;
+        let gathered = (2 * longest_batch).max(longest_who);
+        // In echo mode an outbox holds a copy of what was gathered. In a room, private lines can fill the backlog, or
+        // a long one come on top of half of it; lines for everyone can come on top of that.
         let waiting = match room {
-            false => BATCH as u64 + longest,
-            true => max_backlog + queue + longest,
+            false => longest_batch.max(longest_who),
+            true => {
+                let longest = longest_line.max(longest_who);
+                max_backlog.max(max_backlog / 2 + longest) + queue.max(longest_batch)
+            }
         };
+        // Outboxes grow in steps, and up to a fifth of one can be what was sent already.
         let outbox = OUTBOX_STEP as u64 + waiting + waiting / 4;
-        let closing = outbox + SESSION_OVERHEAD as u64;
-        let client = closing + read + gathered;
+        let client = SESSION_OVERHEAD as u64 + outbox + read + gathered;
         let questions = clients * (OPEN_QUESTIONS_MAX * QUESTION_COST) as u64;
         // The queue, the chunk that is being delivered and its lines for everyone, each with one long batch.
-        let queues = 3 * 2 * (queue + gathered);
+        let queues = 3 * 2 * (queue + longest_batch.max(longest_who));
         WorstCase {
             clients: client.saturating_mul(clients),
-            closing: closing.saturating_mul(clients.max(CLOSING_MIN as u64)),
+            // A client holds its place until nearly everything but its last words has been sent.
+            closing: (SESSION_OVERHEAD as u64).saturating_mul(clients.max(CLOSING_MIN as u64)),
             room: if room { questions + queues } else { 0 },
         }
     }

@@ -302,3 +302,22 @@ fn the_classic_dialect_speaks_the_bytes_of_the_demo() {
     assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""));
     assert_eq!(outcome.stderr, "localsocket-server: the classic dialect has no room mode\n");
 }
+
+#[test]
+fn a_client_that_has_quit_keeps_its_place_until_its_lines_are_sent() {
+    on_each_program(&["--mode", "room", "--max-clients", "1", "--max-backlog", "32000000"], |server, address| {
+        let mut leaver = Peer::named(address, "ada");
+        let line = format!("msg:{}\n", "x".repeat(1000));
+        // More than sockets take, less than a backlog.
+        leaver.send(line.repeat(12_000));
+        leaver.send("quit\n");
+        server.program.logged("(ada, ");
+        let mut refused = Peer::connect(address);
+        refused.expect("error: server is full (1 clients)");
+        for _ in 0..12_000 {
+            assert_eq!(leaver.line().map(|line| line.len()), Some("ada: ".len() + 1000));
+        }
+        leaver.expect_end();
+        wait_for("a free place", || Peer::connect(address).ask("ping") == "pong");
+    });
+}

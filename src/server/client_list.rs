@@ -1,10 +1,14 @@
 //! Which clients are connected, and under which names.
 //!
 //! A client has a [`Place`] in the list; however its session ends, a panic included, the place is given back
-//! when it is dropped. A session that only says its last words and closes has left its place already and counts
-//! no longer, but can still be told to hurry. In a room, its name stays taken until the room has delivered its
+//! when it is dropped. A session that only says its last words and closes has given it back already, and can be
+//! told to hurry. In a room, its name stays taken until the room has delivered its
 //! leave. The lock is held for look-ups only: nobody writes, waits or logs under it, and no other lock is taken
 //! under it.
+
+mod place;
+
+pub(super) use place::Place;
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;
@@ -40,8 +44,10 @@ pub(super) struct ClientList {
 struct State {
     last_id: u64,
     entries: BTreeMap<u64, Entry>,
-    /// How many of the entries are clients that have not left.
+    /// How many clients hold a place.
     connected: usize,
+    /// How many of these have left, and are still being sent what was for them.
+    leaving: usize,
     /// Which clients have a name: in a room one at most.
     names: BTreeMap<Arc<str>, Vec<u64>>,
     /// The clients that hear the room, for those that go through all of them; made anew after a change.
@@ -74,6 +80,7 @@ struct Closing {
     member: Arc<Member>,
     /// Its connection was cut to make room for a newcomer.
     hurried: bool,
+    holds_place: bool,
 }
 
 /// The name belongs to another client.
@@ -106,9 +113,9 @@ impl ClientList {
     pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, hears: bool) -> Result<Place, Stream> {
         let mut state = lock(&self.state);
         // A flood of clients that are refused, or quit and stay, is bounded too: newcomers take their places.
-        if state.closing.len() >= self.max_clients.max(CLOSING_MIN) {
+        if state.closing.len() - state.leaving >= self.max_clients.max(CLOSING_MIN) {
             let mut closing = state.closing.values_mut();
-            let Some(one) = closing.find(|one| !one.hurried) else { return Err(stream) };
+            let Some(one) = closing.find(|one| !one.hurried && !one.holds_place) else { return Err(stream) };
             one.hurried = true;
             one.member.cut();
         }
@@ -124,7 +131,7 @@ impl ClientList {
             state.listeners = None;
         } else {
             member.refuse();
-            state.closing.insert(id, Closing { member: Arc::clone(&member), hurried: false });
+            state.closing.insert(id, Closing { member: Arc::clone(&member), hurried: false, holds_place: false });
         }
         drop(state);
         Ok(Place { list: Arc::clone(self), member })
@@ -205,6 +212,7 @@ impl ClientList {
     /// Appends all names, sorted, with `, ` between them.
     pub(super) fn write_names(&self, out: &mut Vec<u8>) {
         let state = lock(&self.state);
+        out.reserve_exact(state.names.iter().map(|(name, clients)| clients.len() * (name.len() + 2)).sum());
         let mut between: &[u8] = b"";
         for (name, clients) in &state.names {
             for _ in clients {
@@ -339,7 +347,6 @@ impl State {
     fn leave(&mut self, id: u64) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(&id)?;
         if !std::mem::replace(&mut entry.left, true) {
-            self.connected -= 1;
             self.talking -= usize::from(!std::mem::replace(&mut entry.silent, true));
         }
         Some(entry)
@@ -353,45 +360,6 @@ impl State {
             self.forget_name(name, id);
         }
         Some(entry)
-    }
-}
-
-/// A client's place in the list.
-#[derive(Debug)]
-pub(super) struct Place {
-    list: Arc<ClientList>,
-    pub(super) member: Arc<Member>,
-}
-
-impl Place {
-    /// Frees the client's place, while its connection is still being closed. The entry stays until it is
-    /// [removed](ClientList::remove).
-    pub(super) fn leave(&self) {
-        let mut state = lock(&self.list.state);
-        let id = self.member.id;
-        if state.leave(id).is_some() {
-            state.closing.insert(id, Closing { member: Arc::clone(&self.member), hurried: false });
-        }
-        self.list.note_silence(&state);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = lock(&self.list.state);
-        let id = self.member.id;
-        // An entry that has left goes when the room has delivered that.
-        if state.entries.get(&id).is_some_and(|entry| !entry.left) {
-            state.remove(id);
-        }
-        state.closing.remove(&id);
-        self.list.note_silence(&state);
-        let awaited = state.awaited;
-        drop(state);
-        self.list.ended.fetch_add(1, Ordering::Relaxed);
-        if awaited {
-            self.list.over.notify_all();
-        }
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
             answer(speaker, "part", [asker, id, text], |name, id, text| Event::Part { name, id, text });
         }
         Command::Deaf => deaf(speaker),
-        Command::Who => who(speaker),
+        Command::Who => return who(speaker),
         Command::Ping => speaker.reply(Event::Other("pong")),
         Command::Stats => return stats(speaker),
         Command::Help => speaker.reply(Event::Other(&speaker.hub.help)),
@@ -122,12 +122,15 @@ fn deaf(speaker: &mut Speaker<'_>) {
     }
 }
 
-fn who(speaker: &mut Speaker<'_>) {
+fn who(speaker: &mut Speaker<'_>) -> Outcome {
+    // The reply can be long: it is gathered by itself.
+    speaker.flush()?;
     let hub = speaker.hub;
     let out = speaker.own_line();
     out.extend_from_slice(b"who: ");
     hub.write_names(out);
     out.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 fn stats(speaker: &mut Speaker<'_>) -> Outcome {

@@ -97,6 +97,11 @@ impl Outbox {
         lock(&self.waiting).len()
     }
 
+    /// Whether no more memory is held than an idle client may hold.
+    pub(super) fn is_small(&self) -> bool {
+        lock(&self.waiting).bytes.capacity() <= KEPT
+    }
+
     /// What the socket has ever taken.
     pub(super) fn taken(&self) -> Traffic {
         lock(&self.waiting).taken
@@ -142,8 +147,16 @@ impl Outbox {
             Some(end) if waiting.mid_line => end + 1,
             _ => 0,
         };
-        let end = waiting.start + keep;
-        waiting.bytes.truncate(end);
+        // The buffer, which may be large, is given back.
+        waiting.bytes = rest[..keep].to_vec();
+        waiting.start = 0;
+    }
+
+    /// Throws away all that waits. Nothing is to be sent any more.
+    pub(super) fn abandon(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.bytes = Vec::new();
+        waiting.start = 0;
     }
 }
 
@@ -290,7 +303,9 @@ mod tests {
         outbox.stream().set_write_timeout(None).unwrap();
         let all = lines(200_000);
         outbox.push(&all, 200_000).unwrap();
+        assert!(!outbox.is_small());
         outbox.discard();
+        assert!(outbox.is_small());
         let rest = outbox.len();
         assert!(rest < "line 199999\r\n".len());
         outbox.hold(&[b"end\r\n"]);

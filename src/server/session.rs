@@ -47,7 +47,7 @@ pub(super) fn run(hub: &Hub, place: &Place) {
         }
     };
     log_end(&speaker, reason);
-    say_last_words(&speaker, reason);
+    say_last_words(&speaker, place, reason);
     close(&speaker, reason);
 }
 
@@ -89,7 +89,7 @@ fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
 }
 
 /// Says what is left to say, and closes the server's half of the connection.
-fn say_last_words(speaker: &Speaker<'_>, reason: EndReason) {
+fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) {
     let Speaker { hub, member, .. } = speaker;
     let outbox = &member.outbox;
     if reason == EndReason::NetworkError {
@@ -97,6 +97,9 @@ fn say_last_words(speaker: &Speaker<'_>, reason: EndReason) {
     }
     if matches!(reason, EndReason::TooSlow | EndReason::NotAuthenticated) {
         outbox.discard();
+    }
+    if outbox.is_small() {
+        place.free();
     }
     let words = reason.last_words(&hub.config.limits).filter(|_| hub.config.dialect == Dialect::Line);
     if let Some(words) = words {
@@ -107,11 +110,15 @@ fn say_last_words(speaker: &Speaker<'_>, reason: EndReason) {
     let orderly = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
     let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
     let drained = outbox.drain(|| hub.stop.patience(patience)).is_ok();
-    if let (false, Some(room)) = (drained, &hub.room) {
-        // The room's writer must not try any more.
+    if !drained {
+        // Nobody is to try any more.
         member.end(reason);
-        room.wake();
+        outbox.abandon();
+        if let Some(room) = &hub.room {
+            room.wake();
+        }
     }
+    place.free();
     if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown | EndReason::CutOff) {
         // Reading has been shut down to wake this thread. With both halves closed the system answers
         // whatever still comes with a reset, so the words have to be there before.

@@ -20,16 +20,35 @@ fn name(name: &str) -> Arc<str> {
 }
 
 #[test]
-fn a_full_list_refuses_and_places_are_free_again_as_soon_as_they_are_left() {
+fn a_full_list_refuses_until_a_place_is_freed() {
     let list = list(1);
     let first = admit(&list, true);
     let refused = admit(&list, true);
     assert_eq!(refused.member.end_reason(), Some(EndReason::ServerFull));
     assert_eq!(list.len(), 1);
     first.leave();
+    assert_eq!(list.len(), 1);
+    assert_eq!(admit(&list, true).member.end_reason(), Some(EndReason::ServerFull));
+    first.free();
     assert_eq!(list.len(), 0);
     assert_eq!(admit(&list, true).member.end_reason(), None);
-    assert_eq!(list.ended(), 1);
+    assert_eq!(list.ended(), 2);
+}
+
+#[test]
+fn a_place_is_given_back_once_however_it_is_dropped() {
+    let list = list(3);
+    let (sudden, left, freed) = (admit(&list, true), admit(&list, true), admit(&list, true));
+    left.leave();
+    freed.leave();
+    freed.free();
+    freed.free();
+    assert_eq!(list.len(), 2);
+    for place in [sudden, left, freed] {
+        drop(place);
+    }
+    assert_eq!(list.len(), 0);
+    assert_eq!(list.ended(), 3);
 }
 
 #[test]
