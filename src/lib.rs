@@ -61,11 +61,12 @@ mod token;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod atomic;
 
-pub mod line;
 // Much of these two is for the programs alone.
+#[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub))]
+mod line;
 #[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub, unused_imports))]
 mod os;
-#[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub))]
+#[cfg(feature = "programs")]
 mod service_manager;
 pub mod transport;
 
@@ -85,11 +86,12 @@ pub mod programs {
         pub use crate::cli::*;
     }
     pub use crate::atomic::AtomicU64;
+    pub use crate::line::{Line, LineReader};
     pub use crate::os::{
         Signal, Signals, Wait, clear_umask, kill_apart, monotonic_time, poll, raise_descriptor_limit, reap_children,
         share_one_heap, spawn_apart,
     };
-    pub use crate::service_manager::{InheritedSocket, inherited_sockets, notify, stderr_is_journal};
+    pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
 }
 
 pub use client::{AskError, Change, Client, ClientError, ClientOptions};
@@ -99,4 +101,4 @@ pub use server::{
     RunningServer, Server, ServerError, ServerHandle, Stats, UnknownWord,
 };
 pub use token::Token;
-pub use transport::{Address, AddressError, BindError, ConnectError, own_address};
+pub use transport::{Address, AddressError, BindError, ConnectError, Listener, own_address};

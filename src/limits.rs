@@ -17,26 +17,26 @@ pub(crate) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const AWAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the server reads on after its last words, so that they are not lost to a connection reset.
-pub const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a stopping server waits for one client that takes nothing: the second figure after the stop, the
 /// first when that time is over. Short, since a stop that meets a client which has stopped is to take less
 /// than a second; long beside a round trip on one machine.
-pub const STOP_PATIENCE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_millis(600);
+pub(crate) const STOP_PATIENCE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_millis(600);
 
 /// How often a blocked writer looks whether its reader has taken anything: short enough to be exact
 /// about a timeout, and paid only while a reader is behind.
-pub const WRITE_TICK: Duration = Duration::from_millis(50);
+pub(crate) const WRITE_TICK: Duration = Duration::from_millis(50);
 
 /// How often the room looks at full readers while it waits for them: the pace of a slow room.
-pub const PAUSE_TICK: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE_TICK: Duration = Duration::from_millis(10);
 
 /// The first size of a read buffer. Most clients send a line now and then; an idle one costs this.
-pub const READ_BUFFER_MIN: usize = 256;
+pub(crate) const READ_BUFFER_MIN: usize = 256;
 
 /// What a read buffer grows to while reads fill it (more only for a line that needs it): above this,
 /// fewer system calls no longer show.
-pub const READ_BUFFER_MAX: usize = 64 * 1024;
+pub(crate) const READ_BUFFER_MAX: usize = 64 * 1024;
 
 /// Gathered lines are given to those they are for when they pass this, even if more wait.
 const BATCH: usize = 64 * 1024;
@@ -45,61 +45,57 @@ const BATCH: usize = 64 * 1024;
 const WRITE_MAX: usize = 64 * 1024;
 
 /// The same while the reader is behind: it must be seen to read. See `Limits::write_max`.
-pub const WRITE_BEHIND_MAX: usize = 16 * 1024;
+pub(crate) const WRITE_BEHIND_MAX: usize = 16 * 1024;
 
 /// How many bytes of lines may wait in a room for delivery. Several batches, so that senders seldom wait.
 const ROOM_QUEUE: usize = 256 * 1024;
 
 /// How many bytes a session writes to others before it lets the room's writer go on. Some milliseconds of work.
-pub const SHARE: usize = 16 * 1024 * 1024;
+pub(crate) const SHARE: usize = 16 * 1024 * 1024;
 
 /// From this size on, what waits for a client grows by as much at a time rather than doubling.
-pub const OUTBOX_STEP: usize = 64 * 1024;
+pub(crate) const OUTBOX_STEP: usize = 64 * 1024;
 
 /// What an open question is reckoned to take in the tables.
 const QUESTION_COST: usize = 320;
 
 /// The most characters of a client's name in the log. A name has 64, which become ten times as many if all are
 /// escaped.
-pub const NAME_LOG_MAX: usize = 256;
+pub(crate) const NAME_LOG_MAX: usize = 256;
 
 /// A yield of the core that takes up to this long is cheap: less than a time slice of the scheduler.
-pub const YIELD_MAX: Duration = Duration::from_millis(1);
+pub(crate) const YIELD_MAX: Duration = Duration::from_millis(1);
 
 /// A longer one has paid if sessions took at least a turn in each such time: one turn reads or writes some 64 KiB.
-pub const YIELD_TURN: Duration = Duration::from_micros(100);
+pub(crate) const YIELD_TURN: Duration = Duration::from_micros(100);
 
 /// No session yields for this many times as long as a yield took that did not pay: it can cost a sixteenth.
-pub const YIELD_PAUSE: u32 = 16;
+pub(crate) const YIELD_PAUSE: u32 = 16;
 
 /// A session's stack. Only what is touched counts as memory; commands of an embedding program run on it.
-pub const STACK_SIZE: usize = 256 * 1024;
+pub(crate) const STACK_SIZE: usize = 256 * 1024;
 
 /// How many threads may wait for another client after their last, and how long. Few and short, so that
 /// nothing of a rush is left over: only clients that come in quick succession are to find one.
-pub const IDLE_THREADS: usize = 16;
+pub(crate) const IDLE_THREADS: usize = 16;
 /// See [`IDLE_THREADS`].
-pub const IDLE_THREAD_TIME: Duration = Duration::from_millis(100);
+pub(crate) const IDLE_THREAD_TIME: Duration = Duration::from_millis(100);
 
 /// What a session is reckoned to touch of its stack and hold in small things.
 const SESSION_OVERHEAD: usize = 32 * 1024;
 
 /// Beside its clients, a server closes at most as many connections at a time as it may have clients, but
 /// at least so many, since that takes each up to [`LINGER`]. Others are turned away without ceremony.
-pub const CLOSING_MIN: usize = 256;
+pub(crate) const CLOSING_MIN: usize = 256;
 
 /// Connections that wait to be accepted. The kernel caps it at `net.core.somaxconn`, 4096 since Linux 5.4.
-pub const LISTEN_BACKLOG: i32 = 4096;
+pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 
 /// After an accept error: the first pause, and what it doubles to.
-pub const ACCEPT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
+pub(crate) const ACCEPT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
 /// A client that connects again: the shortest pause at first, and the longest that it doubles to.
-pub const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
-
-/// How long a client that has connected again sends nothing, unless the server says something before: one
-/// that is full, or where a lost connection still bears the client's name, says so at once.
-pub const REFUSAL_TIME: Duration = Duration::from_millis(200);
+pub(crate) const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
 
 /// The longest time that may be asked for: a year. More is "never", and could overflow a clock.
 pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -293,7 +289,7 @@ fn within<T: PartialOrd + fmt::Display>(
 
 /// A time as people write it: in seconds, with as many decimals as it needs.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Seconds(pub Duration);
+pub(crate) struct Seconds(pub(crate) Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -73,8 +73,7 @@ pub use stats::Stats;
 use workers::Workers;
 
 use crate::limits::{STACK_SIZE, STOP_PATIENCE, Seconds};
-use crate::service_manager::InheritedSocket;
-use crate::transport::{self, Address, Listener};
+use crate::transport::{self, Acceptor, Address, Listener};
 
 /// A server that is bound and not yet running. Connections wait until it runs.
 ///
@@ -91,7 +90,7 @@ use crate::transport::{self, Address, Listener};
 #[must_use = "a server serves nobody until it runs"]
 pub struct Server {
     hub: Arc<Hub>,
-    listeners: Vec<Listener>,
+    acceptors: Vec<Acceptor>,
     addresses: Vec<Address>,
     /// Readable when the accept loop is to look at more than its listeners.
     wake: UnixStream,
@@ -104,41 +103,53 @@ impl Server {
     /// [`ServerError`] if the configuration makes no sense or an address cannot be listened on.
     pub fn bind(addresses: &[Address], config: Config) -> Result<Server, ServerError> {
         config.check(addresses)?;
-        let bind = |address| Listener::bind(address, config.unix_mode).map_err(ServerError::Bind);
-        let listeners = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        Server::new(listeners.into_iter().flatten().collect(), config)
+        let bind = |address| Acceptor::bind(address, config.unix_mode).map_err(ServerError::Bind);
+        let acceptors = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        Server::new(acceptors.into_iter().flatten().collect(), config)
     }
 
-    /// Takes sockets that listen already: those of a program, or of a service manager.
+    /// Takes sockets that listen already: std's listeners, or [`Listener`] where there are both kinds.
     ///
     /// ```
     /// use std::net::TcpListener;
-    /// use localsocket::{Config, Server};
+    /// use std::os::unix::net::UnixListener;
+    /// use localsocket::{Config, Listener, Server};
     ///
-    /// let own = TcpListener::bind("127.0.0.1:0")?;
-    /// let server = Server::from_listeners([own], Config::default())?.start()?;
+    /// let tcp = TcpListener::bind("127.0.0.1:0")?;
+    /// let server = Server::from_listeners([tcp], Config::default())?.start()?;
+    /// # drop(server);
+    /// # let path = std::env::temp_dir().join(format!("localsocket-from-listeners-{}", std::process::id()));
+    ///
+    /// let tcp = TcpListener::bind("127.0.0.1:0")?;
+    /// let unix = UnixListener::bind(&path)?;
+    /// let server = Server::from_listeners([Listener::from(tcp), unix.into()], Config::default())?.start()?;
+    /// assert_eq!(server.addresses().len(), 2);
+    /// # drop(server);
+    /// # std::fs::remove_file(&path)?; // it is this program's own
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// The sockets become non-blocking. The file of a Unix socket stays when the server has ended.
+    ///
     /// # Errors
     /// [`ServerError`] if the configuration makes no sense, or the system refuses something.
-    pub fn from_listeners<L: Into<InheritedSocket>>(
-        sockets: impl IntoIterator<Item = L>,
+    pub fn from_listeners(
+        listeners: impl IntoIterator<Item = impl Into<Listener>>,
         config: Config,
     ) -> Result<Server, ServerError> {
-        let listen = |socket: L| Listener::from_inherited(socket.into()).map_err(ServerError::System);
-        let listeners = sockets.into_iter().map(listen).collect::<Result<Vec<_>, _>>()?;
-        Server::new(listeners, config)
+        let accept = |listener: Listener| Acceptor::try_from(listener).map_err(ServerError::System);
+        let listeners = listeners.into_iter().map(Into::into);
+        Server::new(listeners.map(accept).collect::<Result<_, _>>()?, config)
     }
 
-    fn new(listeners: Vec<Listener>, config: Config) -> Result<Server, ServerError> {
-        let addresses: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
+    fn new(acceptors: Vec<Acceptor>, config: Config) -> Result<Server, ServerError> {
+        let addresses: Vec<Address> = acceptors.iter().map(|acceptor| acceptor.address().clone()).collect();
         // What was bound counts: a host name may have come to stand for something else meanwhile.
         config.check(&addresses)?;
         let (waker, wake) = UnixStream::pair().map_err(ServerError::System)?;
         wake.set_nonblocking(true).map_err(ServerError::System)?;
         let hub = Hub::new(config, waker).map_err(ServerError::System)?;
-        Ok(Server { hub: Arc::new(hub), listeners, addresses, wake })
+        Ok(Server { hub: Arc::new(hub), acceptors, addresses, wake })
     }
 
     /// The addresses as clients take them, with the ports that were picked.
@@ -168,7 +179,7 @@ impl Server {
     /// The system has no thread for the room, or a room that is shared with other servers cannot be joined and
     /// trying again cannot help.
     pub fn run(self) -> io::Result<()> {
-        let Server { hub, listeners, addresses, wake } = self;
+        let Server { hub, acceptors, addresses, wake } = self;
         log_start(&hub, &addresses);
         let writer = match hub.room {
             Some(_) => Some(start_room_writer(&hub)?),
@@ -180,8 +191,8 @@ impl Server {
         }
         let sessions = Arc::clone(&hub);
         let workers = Workers::new(move |place| session::run(&sessions, &place));
-        accept::run(&hub, &workers, &listeners, &wake);
-        drop(listeners);
+        accept::run(&hub, &workers, &acceptors, &wake);
+        drop(acceptors);
         hub.list.close();
         drop(workers);
         if !hub.list.wait_until_empty(hub.stop.deadline()) {

@@ -3,40 +3,19 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::{env, fs, process};
 
 use crate::os::{self, SocketKind};
+use crate::transport::Listener;
 
 /// The first descriptor that is passed, by the protocol of `sd_listen_fds(3)`.
 const FIRST: RawFd = 3;
-
-/// A listening socket that a service manager has bound.
-#[derive(Debug)]
-pub enum InheritedSocket {
-    /// A TCP socket.
-    Tcp(TcpListener),
-    /// A Unix stream socket.
-    Unix(UnixListener),
-}
-
-impl From<TcpListener> for InheritedSocket {
-    fn from(socket: TcpListener) -> InheritedSocket {
-        InheritedSocket::Tcp(socket)
-    }
-}
-
-impl From<UnixListener> for InheritedSocket {
-    fn from(socket: UnixListener) -> InheritedSocket {
-        InheritedSocket::Unix(socket)
-    }
-}
 
 /// Takes the sockets that a service manager passed by the protocol of `sd_listen_fds(3)`: `LISTEN_FDS` is their
 /// number, from descriptor 3 on, `LISTEN_PID` the process that they are for. `None` if there are none.
@@ -45,7 +24,7 @@ impl From<UnixListener> for InheritedSocket {
 ///
 /// # Errors
 /// A text that says which variable makes no sense, or which descriptor is not a listening TCP or Unix stream socket.
-pub fn inherited_sockets() -> Result<Option<Vec<InheritedSocket>>, String> {
+pub fn inherited_sockets() -> Result<Option<Vec<Listener>>, String> {
     let Some(end) = passed(env::var_os("LISTEN_PID").as_deref(), env::var_os("LISTEN_FDS").as_deref())? else {
         return Ok(None);
     };
@@ -70,12 +49,12 @@ fn number<T: std::str::FromStr>(name: &str, value: &OsStr) -> Result<T, String> 
         .ok_or_else(|| format!("{name} is '{}': not a valid number", value.display()))
 }
 
-fn inherited_socket(descriptor: RawFd) -> Result<InheritedSocket, String> {
+fn inherited_socket(descriptor: RawFd) -> Result<Listener, String> {
     let fail = |why: &str| format!("inherited descriptor {descriptor} {why}");
     let socket = os::take_inherited(descriptor).map_err(|error| fail(&format!("cannot be taken: {error}")))?;
     match os::socket_kind(socket.as_fd()).map_err(|error| fail(&format!("is not a socket: {error}")))? {
-        SocketKind::TcpListener => Ok(InheritedSocket::Tcp(socket.into())),
-        SocketKind::UnixListener => Ok(InheritedSocket::Unix(socket.into())),
+        SocketKind::TcpListener => Ok(Listener::Tcp(socket.into())),
+        SocketKind::UnixListener => Ok(Listener::Unix(socket.into())),
         SocketKind::NotListening => Err(fail("does not listen (use Accept=no)")),
         SocketKind::NotStream => Err(fail("is not a stream socket (use ListenStream=)")),
         SocketKind::OtherFamily => Err(fail("is neither a TCP nor a Unix socket")),

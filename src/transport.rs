@@ -12,9 +12,11 @@
 //! - `stream`: one connection; `closing`: ending it without losing what was sent last
 //! - `socket_file`: the file of a listening Unix socket
 //! - `ports`: listening on all addresses of a host, and what else uses a port
-//! - `listener`: accepting connections
+//! - `listener`: sockets that listen already
+//! - `acceptor`: accepting connections
 //! - `own_address`: the address that other machines see
 
+mod acceptor;
 mod address;
 mod closing;
 mod connect;
@@ -28,6 +30,7 @@ mod socket_file;
 mod socket_path;
 mod stream;
 
+pub(crate) use acceptor::Acceptor;
 pub use address::{Address, AddressError};
 pub(crate) use closing::{read_until_closed, wait_until_taken};
 pub use error::{BindError, ConnectError};

@@ -9,13 +9,7 @@ const HTTP_METHODS: [&[u8]; 9] =
 ///
 /// It is one if it starts with a known method and white space, or if it is three words of which the first
 /// contains no colon and the third starts with `HTTP/`. Upper and lower case are the same here.
-///
-/// ```
-/// use localsocket::protocol::is_http_request;
-/// assert!(is_http_request(b"GET / HTTP/1.1") && is_http_request(b"PRI * HTTP/2.0"));
-/// assert!(!is_http_request(b"msg:see /page HTTP/1.1"));
-/// ```
-pub fn is_http_request(line: &[u8]) -> bool {
+pub(crate) fn is_http_request(line: &[u8]) -> bool {
     let mut request = RequestLine::default();
     request.read(line.split(|byte| *byte == b'\n').next().unwrap_or_default());
     request.is_http()
@@ -77,7 +71,7 @@ impl RequestLine {
 }
 
 /// Whether the first bytes that a client sends are the start of a TLS handshake. Two bytes are enough to tell.
-pub fn is_tls_hello(bytes: &[u8]) -> bool {
+pub(crate) fn is_tls_hello(bytes: &[u8]) -> bool {
     // A record of type handshake (22), of any TLS version, all of which start with 3.
     bytes.starts_with(&[0x16, 0x03])
 }

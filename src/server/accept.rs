@@ -18,7 +18,7 @@ use super::workers::Workers;
 use crate::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
 use crate::os::{self, Wait};
 use crate::protocol::Refusal;
-use crate::transport::{Listener, Stream};
+use crate::transport::{Acceptor, Stream};
 
 /// Address space that has to be left when a client is let in. It must run out for new threads, where that
 /// is an error, before it runs out for small allocations, where it would end the process.
@@ -32,10 +32,10 @@ const IN_A_ROW: i32 = 64;
 
 /// Accepts until the server stops. A byte through `wake` says that it does, or that a connection from within
 /// the process is there.
-pub(super) fn run(hub: &Hub, workers: &Workers<Place>, listeners: &[Listener], wake: &UnixStream) {
+pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], wake: &UnixStream) {
     let mut door = Door { hub, workers, headroom: Headroom::default(), refusals: Throttle::default() };
     let mut waits = vec![Wait::readable(wake.as_fd())];
-    waits.extend(listeners.iter().map(|listener| Wait::readable(listener.as_fd())));
+    waits.extend(acceptors.iter().map(|acceptor| Wait::readable(acceptor.as_fd())));
     let mut pauses = AcceptPauses::default();
     let mut failures = Throttle::default();
     loop {
@@ -58,9 +58,9 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, listeners: &[Listener], w
             door.let_in(stream, "this process".to_owned());
         }
         let (mut accepted, mut failed) = (false, false);
-        for (listener, _) in listeners.iter().zip(&waits[1..]).filter(|(_, wait)| stopping || wait.is_ready()) {
+        for (acceptor, _) in acceptors.iter().zip(&waits[1..]).filter(|(_, wait)| stopping || wait.is_ready()) {
             for _ in 0..in_a_row {
-                match listener.accept() {
+                match acceptor.accept() {
                     Ok((stream, peer)) => {
                         accepted = true;
                         door.let_in(stream, peer);
@@ -68,7 +68,7 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, listeners: &[Listener], w
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => {
                         failed = true;
-                        failures.note(format!("cannot accept on {}: {error}", listener.address()));
+                        failures.note(format!("cannot accept on {}: {error}", acceptor.address()));
                         break;
                     }
                 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 
 use localsocket::Address;
-use localsocket::line::{Line, LineReader};
+use localsocket::programs::{Line, LineReader};
 use localsocket::transport::Stream;
 
 use super::DEADLINE;

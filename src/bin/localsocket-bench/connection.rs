@@ -7,8 +7,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
 use localsocket::ConnectError;
-use localsocket::limits::Seconds;
-use localsocket::line::{Line, LineReader};
+use localsocket::programs::{Line, LineReader};
 use localsocket::protocol::Event;
 use localsocket::transport::Stream;
 
@@ -45,7 +44,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Connect(error) => write!(f, "{error}"),
             Failure::Network(error) => write!(f, "{error}"),
-            Failure::Silent(timeout) => write!(f, "the server has not answered for {} s", Seconds(*timeout)),
+            Failure::Silent(timeout) => write!(f, "the server has not answered for {} s", timeout.as_secs_f64()),
             Failure::Closed => f.write_str("the server ended the connection before all replies came"),
             Failure::Refused(line) => write!(f, "the server answered '{line}'"),
             Failure::Wrong { got, wanted } => write!(f, "wrong reply: got '{got}', wanted {wanted}"),

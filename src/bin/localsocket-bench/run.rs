@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use localsocket::{limits, programs};
+use localsocket::programs;
 
 use crate::connection::{Connection, Failure};
 use crate::histogram::Histogram;
@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Descriptors besides those of the clients.
 const OWN_DESCRIPTORS: u64 = 32;
+
+/// A client's stack. Only what is touched counts as memory.
+const STACK_SIZE: usize = 256 * 1024;
 
 /// A client can have a few waits in a row between two reports.
 const PATIENCE: u32 = 5;
@@ -62,7 +65,7 @@ pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figure
     let (reporter, reports) = mpsc::channel();
     for client in 0..plan.clients {
         let (shared, reporter) = (Arc::clone(&shared), reporter.clone());
-        let thread = thread::Builder::new().name(format!("client-{client}")).stack_size(limits::STACK_SIZE);
+        let thread = thread::Builder::new().name(format!("client-{client}")).stack_size(STACK_SIZE);
         let thread = thread.spawn(move || {
             // Closed after the failure is reported: the server may end other connections because of it, and their
             // failures must not come first.

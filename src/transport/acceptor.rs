@@ -1,0 +1,177 @@
+//! A listening socket as the server accepts from it, whichever way it came to listen.
+//!
+//! Knows its address and, if it has bound a Unix socket itself, owns the socket's file. Accepting never waits: the caller
+//! polls. The socket's options are set here, once, and each connection inherits them.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+
+use super::address::Address;
+use super::error::{BindError, Cause};
+use super::listener::Listener;
+use super::ports;
+use super::socket_file::{self, SocketFile};
+use super::stream::Stream;
+use crate::limits::LISTEN_BACKLOG;
+use crate::os;
+
+/// A socket that connections come from. Accepting never blocks.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    // Dropped in this order: while the file is there, the socket behind it is alive, so no other server can take the
+    // file for a stale one and put its own in the place where this one removes.
+    _file: Option<SocketFile>,
+    listener: Listener,
+    address: Address,
+}
+
+impl Acceptor {
+    /// Listens on `address`. A host name can stand for several addresses: there is one acceptor for each, all with the
+    /// same port. Port 0 picks one that is free on all.
+    ///
+    /// A Unix socket's file gets the permissions `unix_mode`, replaces that of a dead server, and is removed when the
+    /// acceptor is dropped.
+    ///
+    /// # Errors
+    /// [`BindError`], which says why. Nothing stays bound then.
+    pub(crate) fn bind(address: &Address, unix_mode: u32) -> Result<Vec<Acceptor>, BindError> {
+        let fail = |cause: Cause| BindError { address: address.clone(), at: None, cause };
+        let system = |error: io::Error| fail(error.into());
+        match address {
+            Address::Tcp { host, port } => {
+                let sockets = ports::listen(host, *port).map_err(|(at, cause)| BindError {
+                    address: address.clone(),
+                    at,
+                    cause,
+                })?;
+                sockets.into_iter().map(|socket| Acceptor::new(None, socket.into()).map_err(system)).collect()
+            }
+            Address::Unix(path) => {
+                let (file, socket) = SocketFile::listen(path, unix_mode).map_err(fail)?;
+                Acceptor::new(Some(file), socket.into()).map(|one| vec![one]).map_err(system)
+            }
+            Address::Abstract(name) => {
+                let socket = socket_file::listen_abstract(name).map_err(fail)?;
+                Acceptor::new(None, socket.into()).map(|one| vec![one]).map_err(system)
+            }
+        }
+    }
+
+    fn new(file: Option<SocketFile>, listener: Listener) -> io::Result<Acceptor> {
+        let address = match &listener {
+            Listener::Tcp(socket) => {
+                // Connections inherit these from their listener, which saves a system call for each. In std, only a
+                // stream has the first.
+                TcpStream::from(OwnedFd::from(socket.try_clone()?)).set_nodelay(true)?;
+                os::set_keepalive(socket.as_fd())?;
+                os::set_backlog(socket.as_fd(), LISTEN_BACKLOG)?;
+                socket.set_nonblocking(true)?;
+                socket.local_addr()?.into()
+            }
+            Listener::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                let address = socket.local_addr()?;
+                match (address.as_pathname(), address.as_abstract_name()) {
+                    (Some(path), _) => path.into(),
+                    (None, name) => Address::Abstract(name.unwrap_or_default().to_vec()),
+                }
+            }
+        };
+        Ok(Acceptor { _file: file, listener, address })
+    }
+
+    /// Where clients find it, with the port that was picked.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Takes the next connection that waits, with a name of its other end for people to read: `127.0.0.1:4242`, or
+    /// `unix, pid 4242, uid 1000`.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none waits, else what `accept(2)` reports.
+    pub(crate) fn accept(&self) -> io::Result<(Stream, String)> {
+        match &self.listener {
+            Listener::Tcp(socket) => {
+                let (stream, peer) = socket.accept()?;
+                Ok((Stream::Tcp(stream), peer.to_string()))
+            }
+            Listener::Unix(socket) => {
+                let (stream, _) = socket.accept()?;
+                let peer = match os::peer_process(stream.as_fd()) {
+                    // A process of another container cannot be seen from here.
+                    Ok((0, user)) => format!("unix, uid {user}"),
+                    Ok((process, user)) => format!("unix, pid {process}, uid {user}"),
+                    Err(_) => "unix".to_owned(),
+                };
+                Ok((Stream::Unix(stream), peer))
+            }
+        }
+    }
+}
+
+/// Accepts from a socket that listens already. A Unix socket's file is left to whoever has bound it.
+impl TryFrom<Listener> for Acceptor {
+    type Error = io::Error;
+
+    fn try_from(listener: Listener) -> io::Result<Acceptor> {
+        Acceptor::new(None, listener)
+    }
+}
+
+impl AsFd for Acceptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.listener {
+            Listener::Tcp(socket) => socket.as_fd(),
+            Listener::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::os::Wait;
+
+    fn accept(acceptor: &Acceptor) -> (Stream, String) {
+        assert_eq!(acceptor.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let _client = Stream::connect(acceptor.address(), Duration::from_secs(10)).unwrap();
+        os::poll(&mut [Wait::readable(acceptor.as_fd())], Some(Duration::from_secs(10)));
+        acceptor.accept().unwrap()
+    }
+
+    #[test]
+    fn an_abstract_name_is_listened_on_and_its_clients_have_process_and_user() {
+        let address: Address = format!("unix:@localsocket-listener-{}", std::process::id()).parse().unwrap();
+        let acceptors = Acceptor::bind(&address, 0o600).unwrap();
+        let [acceptor] = &acceptors[..] else { panic!("{acceptors:?}") };
+        assert_eq!(acceptor.address(), &address);
+        let (_, peer) = accept(acceptor);
+        let wanted = format!("unix, pid {}, uid ", std::process::id());
+        assert!(peer.strip_prefix(&wanted).is_some_and(|user| user.parse::<u32>().is_ok()), "{peer}");
+        let error = Acceptor::bind(&address, 0o600).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot listen on {address}: in use: another program has this name"));
+    }
+
+    #[test]
+    fn a_tcp_client_is_named_by_its_address() {
+        let acceptors = Acceptor::bind(&"127.0.0.1:0".parse().unwrap(), 0).unwrap();
+        let (_, peer) = accept(&acceptors[0]);
+        assert!(peer.starts_with("127.0.0.1:"), "{peer}");
+    }
+
+    #[test]
+    fn a_name_of_several_addresses_has_one_port() {
+        let acceptors = Acceptor::bind(&"localhost:0".parse().unwrap(), 0).unwrap();
+        let port = |acceptor: &Acceptor| match acceptor.address() {
+            Address::Tcp { port, .. } => *port,
+            other => panic!("{other}"),
+        };
+        assert_ne!(port(&acceptors[0]), 0);
+        assert!(acceptors.iter().all(|acceptor| port(acceptor) == port(&acceptors[0])), "{acceptors:?}");
+    }
+}
