@@ -68,7 +68,7 @@ doc: ## build the documentation of the library and the guide
 	$(CARGO) doc --locked --no-deps
 
 manuals: ## write manual pages and shell completions again, from the programs' tables of options
-	LOCALSOCKET_REGENERATE=1 $(CARGO) test --locked --test documents --test deploy -- generated
+	LOCALSOCKET_REGENERATE=1 $(CARGO) test --locked --test suite -- generated
 
 chart: ## draw the charts of the guide again, from its tables
 	python3 src/guide/chart.py

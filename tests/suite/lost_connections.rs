@@ -1,9 +1,5 @@
 //! Lost connections: heartbeats that find out, connecting again, and what has no answer is counted exactly.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Peer, ServerProgram, TempDir, client, run, scripted, wait_for};
+use crate::common::{Peer, ServerProgram, TempDir, client, run, scripted, wait_for};
 use localsocket::{Address, Client, ClientOptions};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");

@@ -1,9 +1,5 @@
 //! The recipes of the README's chapter "Scripts" do what it says: each block is run as it stands, by a shell.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -14,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{DEADLINE, Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, wait_for};
+use crate::common::{DEADLINE, Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, wait_for};
 
 /// A room, and a folder to work in.
 struct Room {

@@ -1,7 +1,5 @@
 //! What a build on one machine does not show of others.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::fs;
 use std::path::Path;
 

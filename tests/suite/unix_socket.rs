@@ -1,9 +1,5 @@
 //! The file of a Unix socket: its permissions, whose it is, and what is never touched.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
@@ -13,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use common::{Peer, Program, ServerProgram, TempDir, leave_stale, run, wait_for};
+use crate::common::{Peer, Program, ServerProgram, TempDir, leave_stale, run, wait_for};
 use localsocket::Address;
 
 const NOBODY: u32 = 65534;

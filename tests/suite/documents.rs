@@ -1,16 +1,12 @@
 //! The documents tell the truth: transcripts are played, option tables compared with the programs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Peer, Program, ServerProgram, client, fenced_blocks, on_each_transport, run, wait_for};
+use crate::common::{Peer, Program, ServerProgram, client, fenced_blocks, on_each_transport, run, wait_for};
 use localsocket::{Config, Mode};
 
 const PROGRAMS: [(&str, &str); 3] = [

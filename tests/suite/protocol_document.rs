@@ -1,14 +1,10 @@
 //! What `protocol.md` says about commands and errors is complete, and its example programs work.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, run, wait_for};
+use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, run, wait_for};
 use localsocket::protocol::{BUILT_IN, Refusal};
 
 fn document() -> PathBuf {

@@ -1,9 +1,5 @@
 //! The client of the library: what it promises to the program that it is part of.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, run, scripted};
+use crate::common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, run, scripted};
 use localsocket::client::Sender;
 use localsocket::protocol::Event;
 use localsocket::transport::Stream;

@@ -1,16 +1,12 @@
 //! `--ask` and `--answer`: the real client against the real server, with friendly, hostile and broken commands.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Outcome, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted, wait_for};
+use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted, wait_for};
 use localsocket::Address;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");

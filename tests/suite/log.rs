@@ -1,9 +1,5 @@
 //! The log of the server: what it holds, whoever reads it, and that the service never waits for it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -12,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, ServerProgram, TempDir, wait_for};
+use crate::common::{DEADLINE, Peer, ServerProgram, TempDir, wait_for};
 use localsocket::Address;
 use localsocket::transport::Stream;
 

@@ -1,14 +1,10 @@
 //! One room on several servers: whole servers with real clients, over a redis-server of the test's own. Where there is
 //! no redis-server, each of these tests says in one line that it was skipped.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, TestServer, wait_for};
+use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, TestServer, wait_for};
 use localsocket::transport::Stream;
 use localsocket::{Address, Config, Join, JoinUrl, Mode};
 

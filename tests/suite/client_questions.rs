@@ -1,14 +1,10 @@
 //! Questions and answers by the client of the library: every way in which a question can end, several at a time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use common::{DEADLINE, Peer, TestServer, on_each_transport, scripted};
+use crate::common::{DEADLINE, Peer, TestServer, on_each_transport, scripted};
 use localsocket::client::Question;
 use localsocket::{Address, AskError, Client, ClientError, ClientOptions, Config, Mode};
 

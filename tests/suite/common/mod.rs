@@ -3,10 +3,9 @@
 //! - `peer`: a client that checks what it reads
 //! - `server`: a server inside the test
 //! - `program`: the real programs
+//! - `options`: their tables of options
 
-// Each test file uses a part of it.
-#![allow(dead_code, unreachable_pub, unused_imports)]
-
+pub mod options;
 mod peer;
 mod program;
 mod server;

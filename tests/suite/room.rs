@@ -1,13 +1,9 @@
 //! Room mode: who hears what, in which order, and what slow readers may do.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::thread;
 
-use common::{DEADLINE, Peer, ServerProgram, on_each_program, on_each_transport, wait_for};
+use crate::common::{DEADLINE, Peer, ServerProgram, on_each_program, on_each_transport, wait_for};
 use localsocket::transport::Stream;
 use localsocket::{Config, Mode};
 

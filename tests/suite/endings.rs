@@ -1,16 +1,12 @@
 //! How connections end: the last words to the byte, and the reason in the log. A stop of the server is in `stops`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{
+use crate::common::{
     DEADLINE, Peer, ServerProgram, TestServer, on_each_program, on_each_transport, run, side_by_side, wait_for,
 };
 use localsocket::transport::Stream;

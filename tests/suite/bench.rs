@@ -1,16 +1,12 @@
 //! The bench program, black box: against the server program, and against servers that cheat, which it has
 //! to find out.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use common::{DEADLINE, Outcome, ServerProgram, TempDir, run, where_nobody_listens};
+use crate::common::{DEADLINE, Outcome, ServerProgram, TempDir, run, where_nobody_listens};
 
 /// Runs the bench against an address.
 #[track_caller]

@@ -1,13 +1,9 @@
 //! The client of the library: how it logs in, and when nothing can be sent.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, TestServer, scripted};
+use crate::common::{DEADLINE, Peer, TestServer, scripted};
 use localsocket::protocol::{Command, Event};
 use localsocket::{Client, ClientError, ClientOptions, Config, Mode};
 

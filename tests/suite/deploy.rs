@@ -1,24 +1,13 @@
 //! What is installed beside the programs: manual pages and completions are those of the option tables, units are
 //! what systemd accepts, and `make install` puts everything where it belongs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::TempDir;
+use crate::common::{TempDir, options};
 use localsocket::programs::cli::{Program, Shell};
 
-#[path = "../src/bin/localsocket-bench/options.rs"]
-mod bench;
-#[path = "../src/bin/localsocket-client/options.rs"]
-mod client;
-#[path = "../src/bin/localsocket-server/options.rs"]
-mod server;
-
-const PROGRAMS: [Program; 3] = [server::PROGRAM, client::PROGRAM, bench::PROGRAM];
+const PROGRAMS: [Program; 3] = [options::server::PROGRAM, options::client::PROGRAM, options::bench::PROGRAM];
 
 fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

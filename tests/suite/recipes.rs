@@ -1,22 +1,11 @@
 //! Every recipe of the README, the guide and the manual pages does what it says: each block marked `sh NAME` is run by a
 //! test below, as it stands, by bash in an empty directory, with the programs in its PATH and a room in its environment.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Peer, Program, ServerProgram, TempDir, fenced_blocks, wait_for};
-
-#[path = "../src/bin/localsocket-bench/options.rs"]
-mod bench_options;
-#[path = "../src/bin/localsocket-client/options.rs"]
-mod client_options;
-#[path = "../src/bin/localsocket-server/options.rs"]
-mod server_options;
+use crate::common::{Peer, Program, ServerProgram, TempDir, fenced_blocks, options, wait_for};
 
 /// The documents with recipes, and the marks of theirs that the tests below run.
 const RECIPES: [(&str, &[&str]); 4] = [
@@ -91,7 +80,7 @@ impl Kitchen {
         Script(Program::spawn(self.command("bash").args(["-c", &format!("{script}\nstatus=$?; wait; exit $status")])))
     }
 
-    fn run(&self, script: &str) -> common::Outcome {
+    fn run(&self, script: &str) -> crate::common::Outcome {
         self.start(script).0.wait()
     }
 
@@ -337,7 +326,7 @@ impl Kitchen {
 #[test]
 fn examples_in_the_manual_of_the_server() {
     let kitchen = Kitchen::new();
-    for (example, _) in server_options::PROGRAM.examples {
+    for (example, _) in options::server::PROGRAM.examples {
         // Joined rooms have tests of their own, which start an engine.
         if example.contains("--join") {
             continue;
@@ -355,7 +344,7 @@ fn examples_in_the_manual_of_the_server() {
 /// Each does its work and ends, or goes on without a complaint.
 #[test]
 fn examples_in_the_manual_of_the_client() {
-    for (example, _) in client_options::PROGRAM.examples {
+    for (example, _) in options::client::PROGRAM.examples {
         let kitchen = Kitchen::new();
         for file in ["app.log", "log"] {
             std::fs::write(kitchen.directory.join(file), "a line\n").unwrap();
@@ -384,7 +373,7 @@ fn examples_in_the_manual_of_the_client() {
 fn examples_in_the_manual_of_the_bench() {
     let kitchen = Kitchen::new();
     let echo = ServerProgram::start(&[]);
-    for (example, _) in bench_options::PROGRAM.examples {
+    for (example, _) in options::bench::PROGRAM.examples {
         let server = if example.contains("--work") { &kitchen.server } else { &echo };
         let outcome = kitchen.run(&format!("{} -c {} --messages 5000", kitchen.own(example), server.address()));
         assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");

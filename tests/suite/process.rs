@@ -1,9 +1,5 @@
 //! The server as a process: signals, the token file that is read again, the service manager, process 1.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixDatagram;
@@ -12,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, wait_for};
+use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, wait_for};
 use localsocket::Address;
 use localsocket::transport::Stream;
 

@@ -1,15 +1,11 @@
 //! Slow readers of a room: who is waited for, who is dropped, and what the others notice.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, TestServer, on_each_program, on_each_transport, side_by_side, wait_for};
+use crate::common::{DEADLINE, Peer, TestServer, on_each_program, on_each_transport, side_by_side, wait_for};
 use localsocket::{Address, Config, Limits, Mode};
 
 fn room(limits: Limits) -> Config {

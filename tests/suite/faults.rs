@@ -1,16 +1,12 @@
 //! Faults: of the system, of the peers, of an embedded command. Signals are in `process`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, Program, ServerProgram, TestServer, on_each_transport, wait_for};
+use crate::common::{DEADLINE, Peer, Program, ServerProgram, TestServer, on_each_transport, wait_for};
 use localsocket::transport::Stream;
 use localsocket::{Address, Config, CustomCommand};
 

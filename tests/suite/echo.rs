@@ -1,12 +1,8 @@
 //! Echo mode: what each line is answered, however the stream is cut.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::thread;
 
-use common::{Peer, ServerProgram, TestServer, on_each_transport};
+use crate::common::{Peer, ServerProgram, TestServer, on_each_transport};
 use localsocket::{Config, Limits};
 
 const BAD_NAME: &str = "error: invalid name: use 1 to 64 printable characters without : , > and without \
@@ -65,7 +61,7 @@ fn two_clients_may_bear_one_name_and_who_sorts() {
         let _upper = Peer::named(address, "Bob");
         assert_eq!(ada.ask("who"), "who: Bob, ada, ada, zoe");
         drop((zoe, other));
-        common::wait_for("two clients", || server.handle.clients() == 2);
+        crate::common::wait_for("two clients", || server.handle.clients() == 2);
         assert_eq!(ada.ask("who"), "who: Bob, ada");
     });
 }
@@ -111,7 +107,7 @@ fn a_script_cut_anywhere_gets_the_same_replies() {
             // The second part goes only when the first has been read, so that it is a read of its own.
             let mut wanted = other.stat("bytes-in") + first.len() as u64;
             peer.send(first);
-            common::wait_for("the first part to be read", || {
+            crate::common::wait_for("the first part to be read", || {
                 wanted += "stats\n".len() as u64;
                 other.stat("bytes-in") == wanted
             });

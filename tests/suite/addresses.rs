@@ -1,10 +1,6 @@
 //! Addresses of all kinds, from the option to the socket: host names with several addresses, abstract names, sockets
 //! from a service manager, connections that end where they began.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -13,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Outcome, Peer, Program, ServerProgram, TempDir, run};
+use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, run};
 use localsocket::Address;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");

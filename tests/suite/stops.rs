@@ -1,14 +1,10 @@
 //! How a server stops: what had arrived is answered, then come the last words, and nobody holds it up.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, on_each_program, on_each_transport, wait_for};
+use crate::common::{DEADLINE, Peer, on_each_program, on_each_transport, wait_for};
 use localsocket::transport::Stream;
 use localsocket::{Config, Limits};
 

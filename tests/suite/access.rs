@@ -1,9 +1,5 @@
 //! Who may come in, what the programs refuse, and sockets that a service manager hands over.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -12,7 +8,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, on_each_transport, run};
+use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, on_each_transport, run};
 use localsocket::{Address, Config, Limits, Mode};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");

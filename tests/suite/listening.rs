@@ -1,10 +1,6 @@
 //! The client as a listener and in scripts: `--recv-only`, `--count`, `--timeout`, `--no-notices`, `--timestamps`, the
 //! environment, streams that are non-blocking.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -13,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted};
+use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 const ROOM: &[&str] = &["--mode", "room"];
@@ -23,7 +19,7 @@ fn listener(server: &ServerProgram, arguments: &[&str]) -> Program {
     let mut peer = server.connect();
     let before = peer.stat("clients");
     let program = client(server.address(), arguments);
-    common::wait_for("the listener", || peer.stat("clients") > before);
+    crate::common::wait_for("the listener", || peer.stat("clients") > before);
     program
 }
 

@@ -1,9 +1,5 @@
 //! The client: the real program against the real server and against scripted ones, and the library's half.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Peer, ServerProgram, TempDir, client, leave_stale, run, scripted, where_nobody_listens};
+use crate::common::{Peer, ServerProgram, TempDir, client, leave_stale, run, scripted, where_nobody_listens};
 use localsocket::Address;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
@@ -80,7 +76,7 @@ fn token_deaf_and_name_go_first_and_nothing_before_they_are_accepted() {
         peer.send("authenticated\r\ndeaf\r\nada has joined\r\n");
         peer.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let early = (&peer.stream).read(&mut [0; 9]).map_err(|error| error.kind());
-        peer.stream.set_read_timeout(Some(common::DEADLINE)).unwrap();
+        peer.stream.set_read_timeout(Some(crate::common::DEADLINE)).unwrap();
         peer.send("ada has joined\r\npong\r\n");
         peer.expect("msg:hello");
         peer.expect_end();

@@ -1,0 +1,8 @@
+//! The programs' tables of options, from the source of the programs.
+
+#[path = "../../../src/bin/localsocket-bench/options.rs"]
+pub mod bench;
+#[path = "../../../src/bin/localsocket-client/options.rs"]
+pub mod client;
+#[path = "../../../src/bin/localsocket-server/options.rs"]
+pub mod server;
