@@ -13,6 +13,7 @@ mod access;
 mod addresses;
 mod ask_answer;
 mod bench;
+mod bench_cheats;
 mod client;
 mod client_library;
 mod client_logins;
