@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted, wait_for};
@@ -344,12 +343,20 @@ fn a_connection_that_is_lost_while_questions_are_open_is_exit_code_1() {
     playing.join().unwrap();
 }
 
+/// In a set of signals.
+const SIGTERM: u64 = 1 << 14;
+
 #[test]
 fn a_stop_works_before_there_is_a_connection() {
     let directory = TempDir::new();
     let nowhere = Address::Unix(directory.join("nowhere"));
     let mut waiting = client(&nowhere, &["-n", "a", "--answer", "cat", "--wait", "60"]);
-    thread::sleep(Duration::from_millis(200));
+    // Before that, SIGTERM would end it as it ends any process.
+    wait_for("the thread for signals", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", waiting.id())).unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        u64::from_str_radix(blocked.trim(), 16).unwrap() & SIGTERM != 0
+    });
     waiting.signal("TERM");
     assert_eq!(waiting.wait().code, Some(0));
 }

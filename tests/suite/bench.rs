@@ -30,16 +30,19 @@ fn echo_is_right_over_tcp_and_unix_at_every_depth_and_size() {
     let server = ServerProgram::start(&["--listen", "127.0.0.1:0", "--listen", &unix]);
     for address in &server.addresses {
         let address = address.to_string();
-        for arguments in [
-            ["--clients", "4", "--depth", "1", "--size", "32"],
-            ["--clients", "3", "--depth", "500", "--size", "10"],
-            ["--clients", "2", "--depth", "2", "--size", "30000"],
-            ["--clients", "1", "--depth", "1000", "--size", "1"],
-            ["--clients", "1", "--depth", "1", "--size", "65531"],
+        for (messages, arguments) in [
+            ("1001", ["--clients", "4", "--depth", "1", "--size", "32"]),
+            ("3001", ["--clients", "3", "--depth", "500", "--size", "10"]),
+            ("301", ["--clients", "2", "--depth", "2", "--size", "30000"]),
+            ("3001", ["--clients", "1", "--depth", "1000", "--size", "1"]),
+            ("301", ["--clients", "1", "--depth", "1", "--size", "65531"]),
         ] {
-            let outcome = bench(&address, &[["--messages", "3001"].as_slice(), &arguments].concat());
+            let outcome = bench(&address, &[["--messages", messages].as_slice(), &arguments].concat());
             assert_success(&outcome, "all replies came, right and in order\n");
-            assert!(outcome.stdout.contains("p99.9 ") && outcome.stdout.contains(" 3001 messages"), "{outcome:?}");
+            assert!(
+                outcome.stdout.contains("p99.9 ") && outcome.stdout.contains(&format!(" {messages} messages")),
+                "{outcome:?}"
+            );
         }
     }
 }
@@ -74,18 +77,19 @@ fn questions_are_answered_over_tcp_and_unix() {
     let server = ServerProgram::start(&["--mode", "room", "--listen", "127.0.0.1:0", "--listen", &unix]);
     for address in &server.addresses {
         let address = address.to_string();
-        for arguments in [
-            ["--clients", "2", "--senders", "1", "--depth", "1", "--size", "32"],
-            ["--clients", "4", "--senders", "2", "--depth", "256", "--size", "10"],
+        for (questions, arguments) in [
+            ("301", ["--clients", "2", "--senders", "1", "--depth", "1", "--size", "32"]),
+            ("1501", ["--clients", "4", "--senders", "2", "--depth", "256", "--size", "10"]),
             // More askers than answerers, and the other way round; texts that do not contain the whole counter.
-            ["--clients", "13", "--senders", "11", "--depth", "50", "--size", "3"],
-            ["--clients", "7", "--senders", "2", "--depth", "64", "--size", "100"],
-            ["--clients", "3", "--senders", "1", "--depth", "2", "--size", "30000"],
+            ("1501", ["--clients", "13", "--senders", "11", "--depth", "50", "--size", "3"]),
+            ("501", ["--clients", "7", "--senders", "2", "--depth", "64", "--size", "100"]),
+            ("101", ["--clients", "3", "--senders", "1", "--depth", "2", "--size", "30000"]),
         ] {
-            let outcome = bench(&address, &[["--work", "ask", "--messages", "2001"].as_slice(), &arguments].concat());
+            let work = ["--work", "ask", "--messages", questions];
+            let outcome = bench(&address, &[work.as_slice(), &arguments].concat());
             assert_success(&outcome, "every question got its answer, right and once\n");
             assert!(
-                outcome.stdout.contains(" questions/s") && outcome.stdout.contains(" 2001 questions"),
+                outcome.stdout.contains(" questions/s") && outcome.stdout.contains(&format!(" {questions} questions")),
                 "{outcome:?}"
             );
         }

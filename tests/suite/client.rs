@@ -6,10 +6,11 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Peer, ServerProgram, TempDir, client, leave_stale, run, scripted, where_nobody_listens};
+use crate::common::{
+    DEADLINE, Peer, ServerProgram, TempDir, client, leave_stale, run, scripted, wait_for, where_nobody_listens,
+};
 use localsocket::Address;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
@@ -76,7 +77,7 @@ fn token_deaf_and_name_go_first_and_nothing_before_they_are_accepted() {
         peer.send("authenticated\r\ndeaf\r\nada has joined\r\n");
         peer.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let early = (&peer.stream).read(&mut [0; 9]).map_err(|error| error.kind());
-        peer.stream.set_read_timeout(Some(crate::common::DEADLINE)).unwrap();
+        peer.stream.set_read_timeout(Some(DEADLINE)).unwrap();
         peer.send("ada has joined\r\npong\r\n");
         peer.expect("msg:hello");
         peer.expect_end();
@@ -102,7 +103,8 @@ fn without_the_name_that_was_asked_for_nothing_is_sent() {
     assert!(outcome.stdout.starts_with("error: ") && outcome.stdout.lines().count() == 1, "{outcome:?}");
     // With time, it is asked for again, without a word.
     let mut waiting = client(server.address(), &["-n", "worker", "--wait", "30", "--text", "it is me"]);
-    thread::sleep(Duration::from_millis(200));
+    let before = first.stat("accepted");
+    wait_for("the second connection of the one that waits", || first.stat("accepted") >= before + 2);
     first.send("quit\n");
     first.expect_end();
     let outcome = waiting.wait();
@@ -110,7 +112,7 @@ fn without_the_name_that_was_asked_for_nothing_is_sent() {
     assert!(outcome.stdout.ends_with("worker has joined\nworker: it is me\n"), "{outcome:?}");
     assert_eq!(outcome.stderr, "", "{outcome:?}");
     let _first = Peer::named(server.address(), "worker");
-    let outcome = run(CLIENT, &["-c", &address, "-n", "worker", "--wait", "0.2", "hello"], b"");
+    let outcome = run(CLIENT, &["-c", &address, "-n", "worker", "--wait", "1", "hello"], b"");
     assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: name worker is taken\n"), "{outcome:?}");
 }
 
@@ -264,8 +266,8 @@ fn it_waits_for_a_server_that_is_still_to_come() {
     let path = directory.join("hub.sock");
     let address = Address::Unix(path.clone());
     let mut program = client(&address, &["--wait", "30", "hello"]);
-    // It has tried in vain once it waits: it would have ended otherwise.
-    thread::sleep(Duration::from_millis(150));
+    // One that started later and does not wait has tried in vain by then.
+    assert_eq!(client(&address, &["hello"]).wait().code, Some(1));
     let _server = ServerProgram::start(&["--listen", &address.to_string()]);
     let outcome = program.wait();
     assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");

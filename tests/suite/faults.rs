@@ -61,8 +61,8 @@ fn once_descriptors_are_there_again_newcomers_are_served_at_once() {
     // More than there are descriptors for; all give up while they wait.
     let waiting: Vec<Peer> = (0..500).map(|_| server.connect()).collect();
     server.program.logged("cannot accept on");
-    // Until the pauses are at their longest.
-    thread::sleep(Duration::from_secs(2));
+    // A line a second at most: by the third, the pauses are at their longest.
+    wait_for("long pauses", || server.program.stderr().matches("cannot accept on").count() >= 3);
     drop(waiting);
     let began = Instant::now();
     server.connect().ping();

@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted};
+use crate::common::{
+    DEADLINE, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted, wait_for,
+};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 const ROOM: &[&str] = &["--mode", "room"];
@@ -19,7 +21,7 @@ fn listener(server: &ServerProgram, arguments: &[&str]) -> Program {
     let mut peer = server.connect();
     let before = peer.stat("clients");
     let program = client(server.address(), arguments);
-    crate::common::wait_for("the listener", || peer.stat("clients") > before);
+    wait_for("the listener", || peer.stat("clients") > before);
     program
 }
 
@@ -238,6 +240,7 @@ fn streams_may_be_non_blocking() {
     let server = ServerProgram::start(&[]);
     let (stdin, mut input) = non_blocking();
     let (stdout, mut output) = non_blocking();
+    let full = stdout.try_clone().unwrap();
     let (stderr, mut errors) = non_blocking();
     let mut command = Command::new(CLIENT);
     command.args(["-c", &server.address().to_string()]).stdin(stdin).stdout(stdout).stderr(stderr);
@@ -248,6 +251,13 @@ fn streams_may_be_non_blocking() {
     let mut first = [0; 4];
     output.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"one\n");
+    // There is no room for more until it is read.
+    let mut filler = 0;
+    let mut full = UnixStream::from(full);
+    while let Ok(count) = full.write(&[b'-'; 4096]) {
+        filler += count;
+    }
+    drop(full);
     // Much more than the streams hold.
     let lines: String = (0..100_000).map(|n| format!("{n}\n")).collect();
     let sent = lines.clone();
@@ -255,12 +265,12 @@ fn streams_may_be_non_blocking() {
         input.write_all(sent.as_bytes()).unwrap();
         input.shutdown(Shutdown::Both).unwrap();
     });
-    // It waits for its reader.
-    thread::sleep(Duration::from_millis(100));
+    let mut watching = server.connect();
+    wait_for("lines to write", || watching.stat("bytes-in") > 10_000);
     let mut received = String::new();
     output.read_to_string(&mut received).unwrap();
     sending.join().unwrap();
-    assert!(received == lines, "not what was sent");
+    assert!(received == "-".repeat(filler) + &lines, "not what was sent");
     assert!(child.wait().unwrap().success());
     let mut told = String::new();
     errors.read_to_string(&mut told).unwrap();

@@ -1,6 +1,6 @@
 //! Questions between clients, and deaf clients, over both transports: what goes over the wire.
 
-use crate::common::{Peer, TestServer, on_each_transport};
+use crate::common::{Peer, TestServer, on_each_transport, wait_for};
 use localsocket::{Address, Config, Limits, Mode};
 
 fn room() -> Config {
@@ -102,7 +102,7 @@ fn an_answer_to_an_asker_that_has_gone_is_an_error() {
         bob.expect("ada ?> 1: x");
         ada.send("quit\n");
         ada.expect_end();
-        crate::common::wait_for("ada to be gone", || server.handle.clients() == 1);
+        wait_for("ada to be gone", || server.handle.clients() == 1);
         assert_eq!(bob.ask("part:ada:1:x"), "error: no open question 1 of ada");
         assert_eq!(bob.ask("answer:ada:1:x"), "error: no open question 1 of ada");
     });

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Peer, Program, ServerProgram, TempDir, fenced_blocks, options, wait_for};
+use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, options, wait_for};
 
 /// The documents with recipes, and the marks of theirs that the tests below run.
 const RECIPES: [(&str, &[&str]); 4] = [
@@ -80,7 +80,7 @@ impl Kitchen {
         Script(Program::spawn(self.command("bash").args(["-c", &format!("{script}\nstatus=$?; wait; exit $status")])))
     }
 
-    fn run(&self, script: &str) -> crate::common::Outcome {
+    fn run(&self, script: &str) -> Outcome {
         self.start(script).0.wait()
     }
 
