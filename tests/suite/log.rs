@@ -76,13 +76,13 @@ fn a_log_that_nobody_reads_holds_up_nobody_and_says_later_what_is_missing() {
     // Whatever is logged: joins, leaves, refusals.
     let mut first = Peer::named(&server.address, "ada");
     for _ in 0..50 {
-        let mut peer = Peer::named(&server.address, "bob");
         // Those that leave still hold their place for a moment.
+        wait_for("a free place", || first.stat("clients") == 1);
+        let mut peer = Peer::named(&server.address, "bob");
         let mut refused = Peer::connect(&server.address);
         refused.expect("error: server is full (2 clients)");
         peer.send("quit\n");
         peer.expect_end();
-        wait_for("its place", || first.stat("clients") == 1);
     }
     let mut lines = BufReader::new(log).lines().map(Result::unwrap);
     let dropped = lines.find(|line| line.contains("lines of the log were dropped")).unwrap();
