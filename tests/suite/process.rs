@@ -8,34 +8,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, wait_for};
+use crate::common::{
+    DEADLINE, HEEDS_HANGUP, Peer, Program, ServerProgram, TempDir, is_possible, start_as_service, wait_for,
+};
 use localsocket::Address;
 use localsocket::transport::Stream;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
-
-/// Whether a command can be run here; says what is skipped if not.
-fn is_possible(command: &[&str], skipped: &str) -> bool {
-    let status = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let possible = status.is_ok_and(|status| status.success());
-    if !possible {
-        eprintln!("SKIPPED: {skipped}: `{}` does not work here", command.join(" "));
-    }
-    possible
-}
-
-/// A command in a state of its own, wherever the tests were started: SIGHUP is not ignored, as it is under `nohup`.
-const HEEDS_HANGUP: [&str; 2] = ["env", "--default-signal=HUP"];
-
-/// The server as a service manager starts it: without a terminal. `None` if that is not possible here.
-fn start_as_service(arguments: &[&str], environment: &[(&str, &str)]) -> Option<ServerProgram> {
-    if !is_possible(&["env", "--default-signal=HUP", "setsid", "true"], "SIGHUP without a terminal") {
-        return None;
-    }
-    let mut command = Command::new(HEEDS_HANGUP[0]);
-    command.args([HEEDS_HANGUP[1], "setsid", SERVER, "--listen", "127.0.0.1:0"]).args(arguments);
-    Some(ServerProgram::from_command(command.envs(environment.iter().copied())))
-}
 
 #[test]
 fn either_of_the_signals_stops_it_and_a_second_ends_it_at_once() {

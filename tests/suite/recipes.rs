@@ -5,7 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, options, wait_for};
+use crate::common::{
+    Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, options, start_as_service, wait_for,
+};
 
 /// The documents with recipes, and the marks of theirs that the tests below run.
 const RECIPES: [(&str, &[&str]); 4] = [
@@ -237,7 +239,8 @@ fn a_new_token() {
     let kitchen = Kitchen::new();
     let token = kitchen.directory.join("hub.token");
     std::fs::write(&token, "old\n").unwrap();
-    let server = ServerProgram::start(&["--token-file", &token.display().to_string()]);
+    // At a terminal SIGHUP would end it.
+    let Some(server) = start_as_service(&["--token-file", &token.display().to_string()], &[]) else { return };
     let script = format!("server={} new_token=new\n{}", server.program.id(), recipe("reload"));
     assert_eq!(kitchen.run(&script).code, Some(0));
     wait_for("the new token", || server.connect().ask("auth:new") == "authenticated");

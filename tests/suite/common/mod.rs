@@ -3,12 +3,14 @@
 //! - `peer`: a client that checks what it reads
 //! - `server`: a server inside the test
 //! - `program`: the real programs
+//! - `service`: the server as a service manager starts it
 //! - `options`: their tables of options
 
 pub mod options;
 mod peer;
 mod program;
 mod server;
+mod service;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -24,6 +26,7 @@ use localsocket::transport::Stream;
 pub use peer::Peer;
 pub use program::{Outcome, Program, ServerProgram, client, on_each_program, run};
 pub use server::{TestServer, on_each_transport};
+pub use service::{HEEDS_HANGUP, is_possible, start_as_service};
 
 /// How long anything may take that is expected to happen. Long, since the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
