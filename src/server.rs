@@ -5,10 +5,10 @@
 //! `log` only. Its files, each of which imports only those above it:
 //!
 //! - `ending`: why a connection ended
-//! - `command`, `config`: what a server is told before it starts
-//! - `counters`, `stats`: what it has done
-//! - `stop`: since when it stops, and every timeout that follows from that
-//! - `clock`: time in which the process ran
+//! - `command`, `config`: what a program sets before the server starts
+//! - `counters`, `stats`: what the server has done
+//! - `stop`: when the stop began, and every timeout that follows from it
+//! - `clock`: counts only time in which the process ran
 //! - `yielder`: when to let other threads run first
 //! - `outbox`: what waits to be written to one client
 //! - `member`: one connected client, as the threads of the others see it
@@ -23,9 +23,9 @@
 //! - `handlers`: what each command does
 //! - `session`: one client's life, from its first byte to the reason it ended
 //! - `workers`: a pool of threads for jobs
-//! - `throttle`: log lines that may come often
+//! - `throttle`: log lines that may be due often
 //! - `accept`: takes connections and hands each to a thread
-//! - `running`: what a program holds of a server that runs
+//! - `running`: what a program holds of a running server
 
 mod accept;
 mod client_list;
@@ -144,7 +144,7 @@ impl Server {
 
     fn new(acceptors: Vec<Acceptor>, config: Config) -> Result<Server, ServerError> {
         let addresses: Vec<Address> = acceptors.iter().map(|acceptor| acceptor.address().clone()).collect();
-        // What was bound counts: a host name may have come to stand for something else meanwhile.
+        // The bound addresses count: a host name may stand for something else by now.
         config.check(&addresses)?;
         let (waker, wake) = UnixStream::pair().map_err(ServerError::System)?;
         wake.set_nonblocking(true).map_err(ServerError::System)?;

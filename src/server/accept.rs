@@ -1,9 +1,8 @@
 //! Takes connections and hands each to a thread.
 //!
-//! The loop sleeps in the kernel until a connection or the stop comes, and ends only when the server stops. Any
-//! error is counted, logged at most once a second and waited out, during which connected clients are served.
-//! The pauses double, and are short again as soon as a connection was accepted or a session has ended: what was
-//! wanting may be there again.
+//! The loop sleeps in the kernel until a connection or the stop comes, and ends only when the server stops. Any error
+//! is counted, logged at most once a second and waited out, during which connected clients are served. The pauses
+//! double, and are short again as soon as a connection was accepted or a session has ended: the cause may be gone.
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -20,18 +19,18 @@ use crate::os::{self, Wait};
 use crate::protocol::Refusal;
 use crate::transport::{Acceptor, Stream};
 
-/// Address space that has to be left when a client is let in. It must run out for new threads, where that
-/// is an error, before it runs out for small allocations, where it would end the process.
+/// Address space that must be left when a client is let in. Without it a new thread fails, which is only an error;
+/// later a small allocation would fail, which ends the process.
 const HEADROOM: usize = 16 * 1024 * 1024;
 
-/// How many clients the headroom is surely enough for.
+/// A number of clients for which the headroom is enough in any case.
 const HEADROOM_CLIENTS: usize = 16;
 
 /// How many connections are taken from one listener before the others are looked at.
 const IN_A_ROW: i32 = 64;
 
-/// Accepts until the server stops. A byte through `wake` says that it does, or that a connection from within
-/// the process is there.
+/// Accepts until the server stops. A byte through `wake` says that it stops, or that a connection from within the
+/// process waits.
 pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], wake: &UnixStream) {
     let mut door = Door { hub, workers, headroom: Headroom::default(), refusals: Throttle::default() };
     let mut waits = vec![Wait::readable(wake.as_fd())];
@@ -90,13 +89,13 @@ struct AcceptPauses {
 }
 
 impl AcceptPauses {
-    /// The pause that is to be made now.
+    /// The pause to make now.
     fn current(&self) -> Option<Duration> {
         self.pause
     }
 
-    /// Notes what came of a round: whether accepting failed, whether anything was accepted, and how many
-    /// sessions have ended so far.
+    /// Notes the result of a round: whether accepting failed, whether anything was accepted, and how many sessions have
+    /// ended so far.
     fn note(&mut self, failed: bool, accepted: bool, ended: u64) {
         let hope = accepted || ended != self.ended;
         self.ended = ended;
@@ -159,7 +158,7 @@ impl Door<'_> {
 /// Whether there is address space for more clients.
 #[derive(Debug, Default)]
 struct Headroom {
-    /// How many clients may come in before it is looked at again.
+    /// How many clients may come in before the next look.
     credit: usize,
     /// How many threads there have been at once. The C library keeps the stacks of ended threads for new
     /// ones, so for nearly as many (some may be just ending) there is room in any case.

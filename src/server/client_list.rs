@@ -1,10 +1,9 @@
 //! Which clients are connected, and under which names.
 //!
-//! A client has a [`Place`] in the list; however its session ends, a panic included, the place is given back
-//! when it is dropped. A session that only says its last words and closes has given it back already, and can be
-//! told to hurry. In a room, its name stays taken until the room has delivered its
-//! leave. The lock is held for look-ups only: nobody writes, waits or logs under it, and no other lock is taken
-//! under it.
+//! A client has a [`Place`] in the list. It is given back when it is dropped, however the session ends, a panic
+//! included. A session that only sends its last words and closes has given it back already, and is cut if newcomers
+//! need the room. In a room, a client's name stays taken until the room has delivered its leave. The lock is held for
+//! look-ups only: no thread writes or logs under it, and no other lock is taken under it.
 
 mod place;
 
@@ -30,7 +29,7 @@ pub(super) struct ClientList {
     state: Mutex<State>,
     /// Notified when a session is over.
     over: Condvar,
-    /// Notified when nobody is talking any more, if somebody waits for that.
+    /// Notified when no client is talking any more, if a session waits for that.
     silence: Condvar,
     max_clients: usize,
     /// See [`Outbox::new`].
@@ -46,19 +45,19 @@ struct State {
     entries: BTreeMap<u64, Entry>,
     /// How many clients hold a place.
     connected: usize,
-    /// How many of these have left, and are still being sent what was for them.
+    /// How many of these have left, and still get what was sent to them before.
     leaving: usize,
     /// Which clients have a name: in a room one at most.
     names: BTreeMap<Arc<str>, Vec<u64>>,
-    /// The clients that hear the room, for those that go through all of them; made anew after a change.
+    /// The clients that hear the room, kept for delivery; made anew after a change.
     listeners: Option<Arc<[Arc<Member>]>>,
     /// Sessions whose clients have left the list, and that close their connections.
     closing: BTreeMap<u64, Closing>,
-    /// Clients that may still have something to say to the room, and one for those that may still connect.
+    /// How many clients may still have something to say to the room, plus 1 while more may connect.
     talking: usize,
-    /// Sessions that wait until nobody is talking.
+    /// How many sessions wait until no client is talking.
     listening: usize,
-    /// Somebody waits until all is over.
+    /// A thread waits until all sessions are over.
     awaited: bool,
 }
 
@@ -87,14 +86,14 @@ struct Closing {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NameTaken;
 
-/// What a client was called before, and whether everyone is to hear about its new name.
+/// The old name of a client, and whether its new name is announced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Renamed {
     pub(super) old: Option<Arc<str>>,
     pub(super) announce: bool,
 }
 
-/// What a client that has left was called, and whether everyone is to hear about it.
+/// The name of a client that has left, and whether that is announced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Departed {
     pub(super) name: Arc<str>,
@@ -108,11 +107,11 @@ impl ClientList {
         Arc::new(ClientList { state, over, silence, max_clients, write_max, counters, ended })
     }
 
-    /// Gives a connection a place. If the list is full, the client ends as soon as its session starts, and
-    /// counts only while it is told. `Err` gives the stream back: there are too many even of those.
+    /// Gives a connection a place. If the list is full, the client gets a session that only refuses it. `Err` gives the
+    /// stream back: too many connections are closing.
     pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, hears: bool) -> Result<Place, Stream> {
         let mut state = lock(&self.state);
-        // A flood of clients that are refused, or quit and stay, is bounded too: newcomers take their places.
+        // Clients that were refused, or that quit and stay connected, are bounded too: newcomers take their places.
         if state.closing.len() - state.leaving >= self.max_clients.max(CLOSING_MIN) {
             let mut closing = state.closing.values_mut();
             let Some(one) = closing.find(|one| !one.hurried && !one.holds_place) else { return Err(stream) };
@@ -154,7 +153,7 @@ impl ClientList {
         state.listeners = None;
     }
 
-    /// Notes that a client wants to hear only what is for it alone.
+    /// Notes that a client wants to hear only lines for it alone.
     pub(super) fn set_deaf(&self, member: &Member) {
         if let Some(entry) = lock(&self.state).entries.get_mut(&member.id) {
             entry.deaf = true;
@@ -162,7 +161,7 @@ impl ClientList {
         self.set_hears(member, false);
     }
 
-    /// Notes that nobody else comes in.
+    /// Notes that no more clients come in.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         state.talking -= 1;
@@ -204,7 +203,7 @@ impl ClientList {
         lock(&self.state).entries.get(&id).filter(|entry| !entry.left).map(|entry| Arc::clone(&entry.member))
     }
 
-    /// What a client is called.
+    /// The name of a client.
     pub(super) fn name_of(&self, member: &Member) -> Option<Arc<str>> {
         lock(&self.state).entries.get(&member.id)?.name.clone()
     }
@@ -223,7 +222,7 @@ impl ClientList {
         }
     }
 
-    /// All names, sorted; a name that several clients have is there as often.
+    /// All names, sorted; a name of several clients appears once for each.
     pub(super) fn names(&self) -> Vec<String> {
         let state = lock(&self.state);
         state.names.iter().flat_map(|(name, clients)| clients.iter().map(|_| name.to_string())).collect()
@@ -247,7 +246,7 @@ impl ClientList {
         Ok(Renamed { old, announce })
     }
 
-    /// Gives a client a name that is known to be its own, and of which nobody here is to be told.
+    /// Gives a client the name that the shared room has given it, without a check and without a notice.
     pub(super) fn set_name(&self, member: &Member, name: Arc<str>) {
         let mut state = lock(&self.state);
         let Some(entry) = state.entries.get_mut(&member.id) else { return };
@@ -257,14 +256,14 @@ impl ClientList {
         state.names.entry(name).or_default().push(member.id);
     }
 
-    /// Takes a client off the list that has left. Returns its name, if it had one.
+    /// Takes a client that has left off the list. Returns its name, if it had one.
     pub(super) fn remove(&self, member: &Member) -> Option<Departed> {
         let entry = lock(&self.state).remove(member.id)?;
         let announce = entry.announced;
         entry.name.map(|name| Departed { name, announce })
     }
 
-    /// Lets every session see the end of its input behind what has arrived. Some see it already.
+    /// Makes every session see the end of its input behind what has arrived. Some see it already.
     pub(super) fn stop_reading(&self) {
         self.connections().iter().filter(|member| !member.has_ended()).for_each(|member| member.stop_reading());
     }
@@ -286,8 +285,7 @@ impl ClientList {
         }
     }
 
-    /// Waits until no client has anything more to say to the room, this one included, but not beyond
-    /// `deadline`.
+    /// Notes that this client has nothing more to say to the room, and waits until none has, at most until `deadline`.
     pub(super) fn wait_for_silence(&self, member: &Member, deadline: Instant) {
         let mut state = lock(&self.state);
         if let Some(entry) = state.entries.get_mut(&member.id) {
@@ -306,7 +304,7 @@ impl ClientList {
     }
 
     fn note_silence(&self, state: &State) {
-        // A notification is a system call, whether somebody waits or not.
+        // A notification is a system call even if no thread waits.
         if state.talking == 0 && state.listening > 0 {
             self.silence.notify_all();
         }

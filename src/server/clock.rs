@@ -1,12 +1,12 @@
-//! Time in which this process ran. A server that was stopped, or whose whole machine was, must not blame its
-//! readers for that time. Pure: told what time it is, asks no system.
+//! Counts only the time in which this process ran. While the server or its whole machine is suspended, no reader can be
+//! blamed for reading nothing. The counting itself is pure: it is told the time.
 
 use std::time::{Duration, Instant};
 
 /// Ticks come every 10 or 50 ms. One that comes later than this means that the process did not run meanwhile.
 const LONGEST_TICK: Duration = Duration::from_millis(150);
 
-/// Adds up the time between its ticks, but for gaps.
+/// Adds up the time between its ticks. A gap counts as one long tick.
 #[derive(Debug)]
 pub(super) struct Clock {
     last: Instant,

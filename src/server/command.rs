@@ -31,9 +31,9 @@ pub struct Request<'a> {
 }
 
 impl CustomCommand {
-    /// `usage` is what `help` shows: the name of the command, which is one word, and, if the command takes an
-    /// argument, a colon and a word or two for it. `run` returns the reply, one line. It runs on the thread of the
-    /// client that asks; if it panics, that client is told so and its connection ends.
+    /// `usage` is what `help` shows: the name of the command, which is one word, and, if the command takes an argument,
+    /// a colon and a word or two for it. `run` returns the reply, one line. It runs on the thread of the client that
+    /// asks; if it panics, that client gets an error and its connection ends.
     ///
     /// # Errors
     /// [`InvalidUsage`] if no line can call such a command, `help` cannot show it, or a built-in one has its name.

@@ -1,4 +1,4 @@
-//! What a server is told before it starts, and whether that makes sense. Does no I/O.
+//! The configuration of a server, and the check that its parts go together. Does no I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +10,13 @@ use crate::protocol::BUILT_IN;
 use crate::token::Token;
 use crate::transport::{Address, BindError};
 
-/// Who gets a message.
+/// Which clients receive a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Its sender.
+    /// Its sender alone.
     #[default]
     Echo,
-    /// Everyone.
+    /// Every client.
     Room,
 }
 
@@ -44,10 +44,10 @@ impl FromStr for Mode {
 /// How commands are cut out of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
-    /// Into lines.
+    /// Each line is one command.
     #[default]
     Line,
-    /// One read, one command, for clients that send no line ends. In echo mode only.
+    /// Each read is one command, for clients that send no line ends. Echo mode only.
     Classic,
 }
 
@@ -72,7 +72,7 @@ impl FromStr for Dialect {
     }
 }
 
-/// A word that is none of a few. `Display` names these.
+/// A word that is not one of the allowed ones. `Display` lists these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownWord {
     allowed: &'static str,
@@ -89,21 +89,21 @@ impl std::error::Error for UnknownWord {}
 /// How a server behaves. `Config::default()` is an echo server for this machine.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Who gets a message.
+    /// Which clients receive a message.
     pub mode: Mode,
     /// How commands are cut out of the stream.
     pub dialect: Dialect,
-    /// How much of everything there may be.
+    /// The limits for connections, sizes and times.
     pub limits: Limits,
-    /// What clients have to show before anything else.
+    /// If set, clients must send it before anything else.
     pub token: Option<Token>,
     /// Permissions of a Unix socket's file. Default 600 (octal).
     pub unix_mode: u32,
     /// Permits addresses beyond this machine without a token.
     pub allow_remote: bool,
-    /// Room mode: the room is shared with other servers. They are joined once the server runs.
+    /// Room mode: the room to share with other servers. The server joins it when it runs.
     pub join: Option<Join>,
-    /// Commands beside the built-in ones.
+    /// Commands besides the built-in ones.
     pub commands: Vec<CustomCommand>,
 }
 
@@ -167,7 +167,7 @@ pub enum ServerError {
     Limit(LimitError),
     /// Two settings do not go together.
     Contradiction(&'static str),
-    /// The address is beyond loopback, and neither a token nor the permission to go without was given.
+    /// The address is beyond loopback, and neither `token` nor `allow_remote` is set.
     Remote(Address),
     /// An address cannot be listened on.
     Bind(BindError),

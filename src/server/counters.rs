@@ -1,7 +1,7 @@
 //! What `stats` reports besides the client list: plain counters, shared by all threads of a server.
 //!
-//! "Out" counts what sockets took. It is counted before the bytes are sent, so that a client holding its
-//! reply sees it in `stats`; what the socket did not take is taken back.
+//! "Out" counts what the sockets took. It is added before the bytes are sent, so that a client that has read a reply
+//! finds it counted in `stats`; what the socket did not take is subtracted again.
 
 use std::sync::atomic::Ordering;
 
@@ -20,7 +20,7 @@ pub(super) struct Counters {
     pub(super) asked: Counter,
 }
 
-/// A number that only its sum matters of: nothing else is ordered by it.
+/// A counter. Only its value matters: no other memory access is ordered by it.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 

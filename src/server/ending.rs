@@ -24,7 +24,7 @@ pub(super) enum EndReason {
 }
 
 impl EndReason {
-    /// What the peer is told, if there is somebody to tell it to.
+    /// The last line that the peer is sent; `None` if it has ended the connection itself or cannot be reached.
     pub(super) fn last_words(self, limits: &Limits) -> Option<Refusal<'static>> {
         match self {
             EndReason::Quit | EndReason::PeerClosed | EndReason::NetworkError => None,

@@ -1,7 +1,7 @@
 //! What each command does: one function for each, and the commands of an embedding program.
 //!
-//! A handler lets the [`Speaker`] say something and returns; `Err` is how the session ends. Handlers know no
-//! sockets and no locks.
+//! A handler lets the [`Speaker`] say something and returns; `Err` is the reason that ends the session. Handlers know
+//! no sockets and no locks.
 
 use log::{Level, log_enabled, trace};
 
@@ -12,7 +12,7 @@ use crate::protocol::{self, Command, Event, Refusal};
 
 /// Does what a line asks for.
 pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
-    // A client that has not authenticated may have mistyped the command for it.
+    // Not before a client has authenticated: the line may be a mistyped `auth:` with the token.
     if log_enabled!(Level::Trace) && speaker.authenticated && !line.starts_with("auth:") {
         trace!("client {}: {}", speaker.member.id, line.escape_debug());
     }
@@ -105,7 +105,7 @@ fn answer(
     if speaker.hub.room.is_none() {
         return speaker.refuse(Refusal::RoomOnly(command));
     }
-    // A client without a name was asked nothing, and no question has an invalid id.
+    // A client without a name was never asked anything, and no open question has an invalid id.
     match (speaker.name.clone(), question_id(id)) {
         (Some(name), Some(number)) => {
             let kind = if command == "part" { Kind::Part(number) } else { Kind::Answer(number) };
@@ -153,7 +153,7 @@ fn custom(speaker: &mut Speaker<'_>, line: &str) {
     let hub = speaker.hub;
     let reply = hub.config.commands.iter().find_map(|command| command.run(line, speaker.name.as_deref()));
     match reply {
-        // A line end within the reply would make it several.
+        // A line end within the reply would make it several lines.
         Some(reply) => speaker.reply(Event::Other(&reply.replace(['\r', '\n'], " "))),
         None => speaker.refuse(Refusal::UnknownCommand),
     }

@@ -1,4 +1,4 @@
-//! This server's clients, as a room that is shared with other servers needs them.
+//! This server's clients, as a shared room sees them.
 //!
 //! What comes out of the log goes through the room's queue like everything else, so readers are judged by one rule.
 
@@ -9,7 +9,7 @@ use super::hub::Hub;
 use super::joined::{Delivery, JoinError, Local};
 use super::room::{Batch, Kind};
 
-/// Does not keep the server alive.
+/// Access to the clients of a server. Does not keep the server alive.
 pub(super) struct Home(pub(super) Weak<Hub>);
 
 impl Local for Home {

@@ -1,5 +1,5 @@
-//! What all sessions of one server share. Knows neither handlers nor workers. Its only locks are those of the
-//! token and of the in-process connections: no other lock is taken under them.
+//! What all sessions of one server share. Knows neither handlers nor workers. Its own locks (the token, the refusal,
+//! the in-process connections) are innermost: no other lock is taken under them.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
@@ -23,12 +23,12 @@ use crate::transport::Stream;
 pub(super) struct Hub {
     /// Without the token, which is in `token`.
     pub(super) config: Config,
-    /// What clients have to show, if anything; it can be replaced while the server runs.
+    /// The token that clients must send, if there is one; it can be replaced while the server runs.
     token: Option<Mutex<Token>>,
     pub(super) list: Arc<ClientList>,
     /// In room mode only.
     pub(super) room: Option<Room>,
-    /// The other servers, once this one runs, if the room is shared.
+    /// This server's part in a shared room; set when the server runs.
     joined: OnceLock<Joined>,
     /// Why the room cannot be joined, if that ends the server.
     refused: Mutex<Option<JoinError>>,
@@ -36,7 +36,7 @@ pub(super) struct Hub {
     pub(super) stop: Arc<Stop>,
     /// The reply to `help`, without its line end.
     pub(super) help: String,
-    /// This many bytes are gathered before they are given to those they are for.
+    /// Gathered lines are delivered when they pass this many bytes.
     pub(super) batch: usize,
     pub(super) yielder: Yielder,
     pub(super) started: Instant,
@@ -81,12 +81,12 @@ impl Hub {
         self.token.is_some()
     }
 
-    /// Whether `given` is the token; `None` if none is wanted.
+    /// Whether `given` is the token; `None` if the server has none.
     pub(super) fn is_token(&self, given: &str) -> Option<bool> {
         self.token.as_ref().map(|token| lock(token).matches(given))
     }
 
-    /// Replaces the token, if one is wanted. Clients that have authenticated stay so.
+    /// Replaces the token, if there is one. Clients that have authenticated stay authenticated.
     pub(super) fn set_token(&self, new: Token) {
         if let Some(token) = &self.token {
             *lock(token) = new;
@@ -106,7 +106,7 @@ impl Hub {
         let _ = self.joined.set(joined);
     }
 
-    /// Stops the server, because the room that it is to share cannot be joined.
+    /// Stops the server, because it cannot join its room.
     pub(super) fn refuse_to_run(&self, error: JoinError) {
         *lock(&self.refused) = Some(error);
         self.stop();

@@ -1,10 +1,10 @@
 //! The same room on several servers, through a log in Redis or Valkey.
 //!
-//! What clients say goes into the log instead of to the readers ([`Joined::push`]); what comes out of the log, in one
-//! order for all servers, goes to this server's readers ([`Local::deliver`]). Two threads do that: one says, one
-//! follows. The engine's script decides about names and removes duplicates; every server works out the rest from the
-//! log alone. Nothing is lost or doubled whatever breaks, or all clients are ended with the words that they were cut
-//! off.
+//! The lines of this server's clients go into the log instead of to its readers ([`Joined::push`]). The entries of the
+//! log, in one order for all servers, go to this server's readers ([`Local::deliver`]). Two threads do that: one writes
+//! to the log, one follows it. The engine's script decides about names and removes duplicates; every server works out
+//! the rest from the log alone. Whatever breaks, nothing is lost or doubled, or else all clients are ended and told
+//! that they were cut off.
 //!
 //! Knows no sessions and no sockets of clients. Its files, each of which imports only those above it:
 //!
@@ -17,14 +17,14 @@
 //! - `engine`, `room.lua`: the calls to the engine, and the script that answers them
 //! - `piece`: one entry of the log to be
 //! - `called`: the names that the engine has given to this server's clients
-//! - `outgoing`: what was said here and has not come back in the log yet
-//! - `delivery`: what this server's clients are to get
+//! - `outgoing`: this server's lines that have not come back in the log yet
+//! - `delivery`: lines for this server's clients, before they are delivered
 //! - `open_questions`: the questions that this server's clients have asked or owe
 //! - `replica`: what each entry means for this server's clients
 //! - `local`: what a joined room needs of its server
 //! - `shared`: the state that all threads share, and how they wait for each other
-//! - `clients`: what sessions do in the room
-//! - `says`: the thread that joins, and gives the engine what was said
+//! - `clients`: what the sessions of clients do in the room
+//! - `says`: the thread that joins the room and writes to the log
 //! - `follows`: the thread that reads the log
 
 mod called;
@@ -69,8 +69,8 @@ use shared::Shared;
 use super::lock;
 use crate::limits::STACK_SIZE;
 
-/// The most memory, in bytes, that sharing a room takes beside the names of the other servers' clients: what is kept of
-/// the own lines, and an entry that is read, one that is sent and one that is given to the clients.
+/// The most memory, in bytes, that sharing a room takes, apart from the names of the other servers' clients: the own
+/// lines that are kept, and one entry each that is read, sent and delivered.
 pub(in crate::server) fn memory(max_line: usize) -> u64 {
     2 * KEPT_MAX as u64 + 4 * max_line.saturating_add(ENTRY_MARGIN) as u64
 }
@@ -103,8 +103,8 @@ impl Joined {
         Ok(())
     }
 
-    /// Says something to the room. Waits while too much of this server's is under way, unless they are last words. `Ok(Some)` is to be given to the
-    /// client at once.
+    /// Says something to the room. Waits while too many bytes of this server are under way, except with last words.
+    /// `Ok(Some)` is for the client itself, to be delivered at once.
     pub(in crate::server) fn push(
         &self,
         client: u64,
@@ -115,8 +115,8 @@ impl Joined {
         self.shared.push(client, item, last_words, has_ended)
     }
 
-    /// Says something to the client itself, behind what it has said. `Ok(Some)` gives it back, to be given at once:
-    /// nothing of the client is under way.
+    /// Says something to the client itself, behind what it has said. `Ok(Some)` gives the words back, to be delivered
+    /// at once: nothing of the client is under way.
     pub(in crate::server) fn push_own(
         &self,
         words: OwnWords,
@@ -126,7 +126,7 @@ impl Joined {
         self.shared.push_own(words, last_words, has_ended)
     }
 
-    /// Takes a name, and waits until everybody has heard or it is known that another client has it.
+    /// Takes a name, and waits until that has come back in the log, or another client turns out to have the name.
     pub(in crate::server) fn log_in(
         &self,
         client: u64,
@@ -137,13 +137,13 @@ impl Joined {
         self.shared.log_in(client, name, deaf, has_ended)
     }
 
-    /// Says that a client has left, and waits until everybody has heard, for `patience` at most, or `away` while there is
-    /// no engine.
+    /// Says that a client has left, and waits until that has come back in the log, for `patience` at most, or `away`
+    /// while the engine cannot be reached.
     pub(in crate::server) fn leave(&self, client: u64, was_named: bool, patience: Duration, away: Duration) {
         self.shared.leave(client, was_named, patience, away);
     }
 
-    /// Waits until all that a client has said has come back, for `patience` at most. Tells whether it has.
+    /// Waits until everything that a client has said has come back, for `patience` at most. Returns whether it has.
     pub(in crate::server) fn wait_until_said(&self, client: u64, patience: Duration) -> bool {
         self.shared.wait_until_said(client, patience)
     }
@@ -167,7 +167,7 @@ impl Joined {
         self.shared.lock().replica.names().all()
     }
 
-    /// Wakes clients that wait, because one of them has ended.
+    /// Wakes the sessions that wait, because one of their clients has ended.
     pub(in crate::server) fn wake(&self) {
         self.shared.wake_all();
     }
@@ -178,7 +178,7 @@ impl Joined {
         self.shared.stop();
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
-            // One that waits for the engine ends by itself, within the time-outs of its calls.
+            // A thread that waits for the engine ends by itself, within the timeouts of its calls.
             while !thread.is_finished() && Instant::now() < until {
                 thread::sleep(Duration::from_millis(2));
             }

@@ -1,7 +1,7 @@
 //! One connected client, as the threads of the others see it.
 //!
-//! Holds no lock but its outbox's. Why it ends is set once; whoever sets it wakes the client's own thread by
-//! shutting down reading, so that it finds the end of its input once it has read what had arrived.
+//! Holds no lock but its outbox's. The reason for its end is set once. Setting it shuts down reading, which wakes the
+//! client's own thread: that reads what had arrived, and then finds the end of its input.
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -20,7 +20,8 @@ pub(super) struct Member {
     pub(super) outbox: Outbox,
     /// Whether the room's writer looks after its outbox.
     pub(super) behind: AtomicBool,
-    /// Used by the room's delivery alone: where in the current chunk its own gathering stands, plus 1.
+    /// Used by the room's delivery alone: how many bytes of the chunk's lines for everyone its outbox holds, plus 1; 0
+    /// if delivery has not touched it.
     pub(super) mark: AtomicUsize,
     /// Whether it hears the room's lines.
     hears: AtomicBool,
@@ -56,12 +57,12 @@ impl Member {
         let _ = self.end.set(EndReason::ServerFull);
     }
 
-    /// Why it ends, if it does.
+    /// The reason for its end, once it has one.
     pub(super) fn end_reason(&self) -> Option<EndReason> {
         self.end.get().copied()
     }
 
-    /// Lets its thread see the end of the input behind what has arrived.
+    /// Makes its thread see the end of the input behind what has arrived.
     pub(super) fn stop_reading(&self) {
         self.woken.store(true, Ordering::SeqCst);
         self.outbox.stream().shutdown(Shutdown::Read);

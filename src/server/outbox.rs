@@ -1,9 +1,8 @@
-//! What waits to be written to one client.
+//! The bytes that wait to be written to one client.
 //!
-//! Bytes go to the socket at once as far as it takes them; the rest waits here, in order. Only
-//! [`Outbox::drain`], which a client's own thread calls, ever blocks. How much may wait is up to the callers
-//! (speaker and room). The lock is the innermost of all: no other is taken under it, and the sends under it
-//! never wait.
+//! New bytes go to the socket at once, as far as it takes them; the rest waits here, in order. Only [`Outbox::drain`],
+//! which a client's own thread calls, ever blocks. How much may wait is up to the callers (speaker and room). The lock
+//! is the innermost of all: no other is taken under it, and the sends under it never wait.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -34,7 +33,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// What comes before `start` is sent already.
+    /// The bytes before `start` are sent already.
     bytes: Vec<u8>,
     start: usize,
     /// Whether the socket has not taken all of the last write.
@@ -48,7 +47,7 @@ struct Waiting {
 /// Why an outbox cannot be emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DrainError {
-    /// The peer took no byte for as long as it may.
+    /// The peer took no byte within its time.
     TooSlow,
     /// The connection is broken.
     Broken,
@@ -77,7 +76,7 @@ impl Outbox {
         Ok(waiting.len())
     }
 
-    /// Puts bytes behind what waits already, without sending: more is to come, and [`Outbox::flush`] then.
+    /// Adds bytes behind those that wait, without sending: the caller adds more, and then calls [`Outbox::flush`].
     pub(super) fn hold(&self, pieces: &[&[u8]]) {
         let mut waiting = lock(&self.waiting);
         for piece in pieces {
@@ -85,7 +84,7 @@ impl Outbox {
         }
     }
 
-    /// Sends what waits, as far as the socket takes it. Returns how many bytes wait now.
+    /// Sends the bytes that wait, as far as the socket takes them. Returns how many wait now.
     pub(super) fn flush(&self) -> io::Result<usize> {
         let mut waiting = lock(&self.waiting);
         waiting.send_waiting(self)?;
@@ -107,15 +106,15 @@ impl Outbox {
         lock(&self.waiting).taken
     }
 
-    /// How far the peer has read, as far as can be seen from here: a number that changes as long as it
-    /// does. (For Unix sockets the kernel counts its own overhead too, so it is not a number of bytes.)
+    /// A number that changes whenever the peer has read something. (For Unix sockets the kernel counts its own overhead
+    /// too, so it is not a number of bytes.)
     pub(super) fn progress(&self) -> u64 {
         let waiting = lock(&self.waiting);
         waiting.taken.bytes.wrapping_sub(os::untaken(self.stream.as_fd()) as u64)
     }
 
-    /// Waits until everything is sent. `patience` is asked, again and again, how long the peer may take no
-    /// byte; only time in which this process ran counts.
+    /// Waits until everything is sent. `patience` is called again and again: it tells how long the peer may go without
+    /// taking a byte. Only time in which this process ran counts.
     pub(super) fn drain(&self, patience: impl Fn() -> Duration) -> Result<(), DrainError> {
         let mut clock = Clock::start();
         let mut before = None;
@@ -152,7 +151,7 @@ impl Outbox {
         waiting.start = 0;
     }
 
-    /// Throws away all that waits. Nothing is to be sent any more.
+    /// Throws away all that waits, because nothing more can be sent.
     pub(super) fn abandon(&self) {
         let mut waiting = lock(&self.waiting);
         waiting.bytes = Vec::new();
@@ -169,8 +168,8 @@ impl Waiting {
         self.len() == 0
     }
 
-    /// Adds bytes behind the others. A large buffer grows in steps, and only if little of it is what was sent
-    /// already: doubling would hold up to twice what waits.
+    /// Adds bytes behind the others. A large buffer grows in steps, because doubling would hold up to twice the bytes
+    /// that wait. It is cleared of sent bytes first if they are worth it.
     fn append(&mut self, bytes: &[u8]) {
         if self.bytes.len() + bytes.len() > self.bytes.capacity().max(OUTBOX_STEP) {
             if self.start >= self.len() / 4 {
@@ -183,7 +182,7 @@ impl Waiting {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Sends of the buffer what the socket takes.
+    /// Sends as much of the buffer as the socket takes.
     fn send_waiting(&mut self, outbox: &Outbox) -> io::Result<()> {
         if self.is_empty() {
             return Ok(());
@@ -206,7 +205,8 @@ impl Waiting {
         sent.map(drop)
     }
 
-    /// Sends of `bytes`, which hold `lines` lines if that is known, what the socket takes. Returns how many.
+    /// Sends as many of `bytes` as the socket takes, and returns how many. `lines` is the number of lines in them, if
+    /// it is known.
     fn send(&mut self, bytes: &[u8], lines: Option<u64>, outbox: &Outbox) -> io::Result<usize> {
         let mut sent = 0;
         let mut failed = Ok(());
@@ -214,7 +214,8 @@ impl Waiting {
             let size = if self.behind { outbox.write_behind } else { outbox.write_max };
             let piece = &bytes[sent..bytes.len().min(sent.saturating_add(size))];
             let known = lines.filter(|_| piece.len() == bytes.len());
-            // What waits for a peer that is behind is looked at again and again; only what is taken is counted.
+            // For a peer that is behind, the same bytes are tried again and again; only those that are taken are
+            // counted.
             let count = |bytes: &[u8]| Traffic { lines: count_lines(bytes), bytes: bytes.len() as u64 };
             let before = match (self.behind, known) {
                 (true, _) => Traffic::default(),

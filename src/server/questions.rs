@@ -85,7 +85,7 @@ impl Questions {
         askers.iter().find(|(_, called)| **called == *name).map(|(asker, _)| *asker)
     }
 
-    /// Notes that a question has its end. Returns its asker, `None` if there is no such question.
+    /// Ends a question. Returns its asker, `None` if there is no such question.
     pub(super) fn answer(&mut self, by: u64, name: &str, id: QuestionId) -> Option<u64> {
         let asker = self.asker(by, name, id)?;
         self.forget(asker, id);

@@ -1,13 +1,13 @@
 //! A room is a queue: everything that goes through it is an entry in one order.
 //!
-//! Sessions [submit](Room::submit) what their clients say as batches. Whoever finds the room idle delivers until
-//! the queue is empty or its share is done, and then hands over to the room's writer, a thread of its own. A
-//! session waits only while the queue has no room for its batch: this is how readers hold senders back. When
-//! a reader has no room for the next entry, delivery pauses; the writer empties outboxes, ends the pause or the
-//! readers that the rule in `pause` finds too slow, and goes on.
+//! Sessions [submit](Room::submit) what their clients say as batches. A session that finds the room idle delivers until
+//! the queue is empty or its share is done; then it hands over to the room's writer, a thread of its own. A session
+//! waits only while the queue has no room for its batch: this is how readers hold senders back. When a reader has no
+//! room for the next entry, delivery pauses. The writer then empties outboxes, ends the readers that the rule in
+//! `pause` finds too slow, and goes on with delivery once no reader is full.
 //!
 //! `batch` is what is submitted, `delivery` what is done with it, `pause` the rule for slow readers. Lock order:
-//! `delivery`, then `queue`, the client list's, an outbox's. Nothing waits for a client while it holds one.
+//! `delivery`, then `queue`, the client list's, an outbox's. No thread waits for a client while it holds one of them.
 
 mod batch;
 mod delivery;
@@ -56,12 +56,12 @@ pub(super) struct Room {
 #[derive(Debug, Default)]
 struct Queue {
     batch: Batch,
-    /// The number of the last batch that was submitted, and whose it was.
+    /// The number of the last batch that was submitted, and its sender.
     last: u64,
     sender: u64,
-    /// Somebody delivers, or will when the pause is over.
+    /// A thread delivers, or will when the pause is over.
     busy: bool,
-    /// Sessions that wait for `changed`.
+    /// How many threads wait for `changed`.
     waiting: usize,
 }
 
@@ -77,7 +77,7 @@ struct Delivering {
     /// The number of the last batch in the chunk that is being delivered.
     last: u64,
     pause: Option<Pause>,
-    /// The writer is to go on.
+    /// The writer is to go on with delivery.
     handed_over: bool,
 }
 
@@ -86,7 +86,7 @@ struct Delivering {
 struct Pause {
     clock: Clock,
     full: Vec<(Arc<Member>, Watch)>,
-    /// Other readers with something that waits, and how far they had read when the pause began.
+    /// Other readers whose outboxes are not empty, and how far they had read when the pause began.
     behind: Vec<(Arc<Member>, u64)>,
 }
 
@@ -112,9 +112,9 @@ impl Room {
         })
     }
 
-    /// Puts a batch into the queue, and delivers if nobody else does. Waits while the queue has no room for it,
-    /// which the last words of a client never do. Returns the number of the batch, which is then empty; `Err`
-    /// says why the sender ends, if it does meanwhile: it may itself be the reader that is too slow.
+    /// Puts a batch into the queue, and delivers if no other thread does. Waits while the queue has no room for it,
+    /// except with last words. Returns the number of the batch, which is then empty; `Err` is the reason if the sender
+    /// is ended meanwhile: it may itself be the reader that is too slow.
     pub(super) fn submit(&self, sender: &Member, batch: &mut Batch, last_words: bool) -> Result<u64, EndReason> {
         let mut queue = lock(&self.queue);
         let length = batch.len();
@@ -127,7 +127,7 @@ impl Room {
         Ok(self.put(queue, batch, sender.id))
     }
 
-    /// Puts a batch into the queue that does not come from a session here, and waits until it has been delivered.
+    /// Puts a batch that comes from the shared room's log into the queue, and waits until it has been delivered.
     pub(super) fn submit_elsewhere(&self, batch: &mut Batch) {
         let mut queue = lock(&self.queue);
         while !queue.has_room(batch.len(), self.limit) && !self.closed.load(Ordering::SeqCst) {
@@ -140,7 +140,7 @@ impl Room {
         }
     }
 
-    /// Puts a batch into the queue, and delivers if nobody else does. Returns its number.
+    /// Puts a batch into the queue, and delivers if no other thread does. Returns its number.
     fn put(&self, mut queue: MutexGuard<'_, Queue>, batch: &mut Batch, sender: u64) -> u64 {
         let is_message = batch.only(Kind::Everyone).is_some();
         queue.batch.append(batch);
@@ -151,7 +151,7 @@ impl Room {
         drop(queue);
         if idle {
             if others && is_message {
-                // Senders that are ready to run add theirs now, which saves a write to each reader.
+                // Other senders that are ready to run add their batches now, which saves a write to each reader.
                 self.yielder.yield_now();
             }
             self.deliver(lock(&self.delivery));
@@ -186,7 +186,7 @@ impl Room {
         Ok(())
     }
 
-    /// Gives a client replies that nothing of its own waits before. Only itself waits if it has no room.
+    /// Gives a client replies while nothing of its own is in the queue. If its backlog is full, only this client waits.
     pub(super) fn reply(&self, member: &Arc<Member>, lines: &[u8], count: u64) -> Result<(), EndReason> {
         if !self.around.has_room(member, lines.len()) {
             self.wait_for_room(member)?;
@@ -202,7 +202,7 @@ impl Room {
         }
     }
 
-    /// Waits until no more than half of a client's backlog waits, by the same rule as in a pause.
+    /// Waits until a client's backlog is at most half full, by the same rule as in a pause.
     fn wait_for_room(&self, member: &Arc<Member>) -> Result<(), EndReason> {
         let mut clock = Clock::start();
         let mut watch = Watch::begin(Duration::ZERO, member.outbox.taken().bytes);
@@ -261,7 +261,7 @@ impl Room {
     /// Wakes the writer, and all sessions that wait.
     pub(super) fn wake(&self) {
         self.wake_writer();
-        // Under the lock, so that nobody is just between looking and waiting.
+        // Under the lock, so that no thread is between its check and its wait.
         let _queue = lock(&self.queue);
         self.changed.notify_all();
     }
@@ -293,7 +293,7 @@ impl Room {
                 let _ = os::receive_now(self.wake.1.as_fd(), &mut scratch);
             }
             for (member, wait) in behind.iter().zip(&waits[1..]) {
-                // During a pause all are tried: a socket is reported writable late, when a third is free.
+                // During a pause all are tried, since a socket is reported writable only when a third of it is free.
                 if (paused || wait.is_ready()) && member.outbox.flush().is_err() {
                     member.end(EndReason::NetworkError);
                 }
@@ -311,7 +311,7 @@ impl Room {
         }
     }
 
-    /// Ends readers that are too slow. Returns whether nobody holds the room any more.
+    /// Ends readers that are too slow. Returns whether no reader holds the room any more.
     fn is_pause_over(&self, delivering: &mut Delivering) -> bool {
         let Some(pause) = &mut delivering.pause else { return true };
         let ran = pause.clock.tick();
@@ -338,7 +338,7 @@ impl Room {
             delivering.pause = None;
         }
         if evicted {
-            // Some may wait for the queue.
+            // They may be waiting for the queue.
             let _queue = lock(&self.queue);
             self.changed.notify_all();
         }

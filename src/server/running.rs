@@ -1,4 +1,4 @@
-//! What a program holds of a server that runs: a handle for any thread, and the thread that it runs in.
+//! What a program holds of a running server: a handle for any thread, and the thread that it runs in.
 
 use std::io;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Lets the server accept no more, answer what has arrived, and end. Returns at once; [`Server::run`]
-    /// returns when that is done.
+    /// Stops the server: it accepts no more connections, answers what has arrived, and ends. Returns at once;
+    /// [`Server::run`] returns when that is done.
     ///
     /// [`Server::run`]: super::Server::run
     pub fn stop(&self) {
         self.hub.stop();
     }
 
-    /// Replaces the token that clients have to show. Clients that have authenticated stay so. A server that was
+    /// Replaces the token that clients must send. Clients that have authenticated stay authenticated. A server that was
     /// started without a token goes on without one.
     pub fn set_token(&self, token: Token) {
         self.hub.set_token(token);
@@ -37,8 +37,8 @@ impl ServerHandle {
         self.hub.list.len()
     }
 
-    /// The names of all clients that have logged in, sorted. In echo mode, a name that several clients have is
-    /// there as often.
+    /// The names of all clients that have logged in, sorted. In echo mode, a name of several clients appears once for
+    /// each.
     pub fn names(&self) -> Vec<String> {
         match self.hub.joined() {
             None => self.hub.list.names(),
@@ -58,9 +58,9 @@ impl ServerHandle {
         self.hub.list.wait_until_empty(now.checked_add(timeout).unwrap_or(now + crate::limits::YEAR))
     }
 
-    /// Connects a client from within the process, without any address: this is how an embedding program speaks
-    /// and listens in its own room. The server treats it like any other client, token included. It cannot
-    /// connect again by itself, so `options.reconnect` has no effect.
+    /// Connects a client from within the process, without any address: this is how an embedding program speaks and
+    /// listens in its own room. The server treats it like any other client, token included. It cannot reconnect by
+    /// itself, so `options.reconnect` has no effect.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,7 +1,7 @@
 //! One client's life, from its first byte to the reason it ended: hello, lines, last words, close.
 //!
-//! A session answers all lines that have arrived before it waits for more. What its client says is the matter
-//! of the [`Speaker`]; `input` waits for bytes, `lines` and `classic` cut them into commands.
+//! A session answers all lines that have arrived before it waits for more. The [`Speaker`] handles what its client
+//! says; `input` waits for bytes, `lines` and `classic` cut them into commands.
 
 mod classic;
 mod input;
@@ -27,18 +27,18 @@ pub(super) fn run(hub: &Hub, place: &Place) {
     let mut speaker = Speaker::new(hub, std::sync::Arc::clone(&place.member));
     debug!("client {} has connected from {}", place.member.id, place.member.peer);
     let refused = place.member.end_reason();
-    // Counted before the first reply, so that a client holding it finds the count.
+    // Counted before the first reply, so that a client that has read a reply finds itself counted.
     if refused.is_none() { &hub.counters.accepted } else { &hub.counters.refused }.add(1);
     let reason = match refused {
         Some(reason) => reason,
         None => {
             let reason = converse(&mut speaker);
             if reason == EndReason::ShuttingDown && hub.room.is_some() {
-                // What others still have to say comes before the last words.
+                // The lines that other clients still have to say come before the last words.
                 speaker.finish();
                 hub.list.wait_for_silence(&place.member, hub.stop.time_to_talk());
             }
-            // One that is ended for its connection waits for nobody.
+            // A client with a broken or too slow connection does not wait for the others.
             let waits = !matches!(reason, EndReason::NetworkError | EndReason::TooSlow | EndReason::CutOff);
             speaker.leave_others(waits);
             place.leave();
@@ -61,7 +61,7 @@ fn converse(speaker: &mut Speaker<'_>) -> EndReason {
         error!("client {}: its session panicked, see above", speaker.member.id);
         Err(EndReason::Panicked)
     });
-    // Replies to what came before the end belong to the peer, whatever the end is.
+    // The peer gets the replies to what came before the end, for whatever reason the session ends.
     speaker.count();
     let flushed = speaker.flush();
     end.and(flushed).err().unwrap_or(EndReason::PeerClosed)
@@ -88,7 +88,7 @@ fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
     );
 }
 
-/// Says what is left to say, and closes the server's half of the connection.
+/// Sends what still waits and the last words, and closes the server's half of the connection.
 fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) {
     let Speaker { hub, member, .. } = speaker;
     let outbox = &member.outbox;
@@ -111,7 +111,7 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) {
     let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
     let drained = outbox.drain(|| hub.stop.patience(patience)).is_ok();
     if !drained {
-        // Nobody is to try any more.
+        // No thread is to try any more.
         member.end(reason);
         outbox.abandon();
         if let Some(room) = &hub.room {
@@ -120,19 +120,19 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) {
     }
     place.free();
     if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown | EndReason::CutOff) {
-        // Reading has been shut down to wake this thread. With both halves closed the system answers
-        // whatever still comes with a reset, so the words have to be there before.
+        // Reading has been shut down to wake this thread. With both halves closed the kernel answers further input with
+        // a reset, so the last words must have arrived before.
         let patience = if drained { hub.stop.patience(LINGER) } else { Duration::ZERO };
         transport::wait_until_taken(outbox.stream(), patience);
     }
     outbox.stream().shutdown(Shutdown::Write);
 }
 
-/// Waits until the peer has closed too, or has had its time: a socket that is closed with bytes unread resets
-/// the connection, and the peer could lose the last words.
+/// Waits until the peer has closed too, for a bounded time: a socket that is closed with bytes unread resets the
+/// connection, and the peer could lose the last words.
 fn close(speaker: &Speaker<'_>, reason: EndReason) {
     match reason {
-        // The peer's end has been seen, or cannot be, since reading was shut down.
+        // The end of the peer's input was seen, or cannot be seen because reading was shut down.
         EndReason::PeerClosed
         | EndReason::NetworkError
         | EndReason::TooSlow

@@ -1,7 +1,7 @@
 //! How a client speaks in a room that is shared with other servers: through the log instead of the room's queue.
 //!
-//! Everything that others may hear goes to [`Joined`], and what is for the client itself waits behind it there. Replies
-//! that nothing of the client's own waits before go to it at once.
+//! Everything that other clients may hear goes to [`Joined`]. Replies to the client itself wait there behind what it
+//! has said, or go to it at once if nothing of its own waits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub(super) struct SharedVoice<'h> {
     joined: &'h Joined,
     room: &'h Room,
     member: Arc<Member>,
-    /// How many entries of the batch have been given.
+    /// How many entries of the batch have been passed on.
     given: usize,
     /// The number of the last batch that went into the queue of this server's room.
     submitted: u64,
@@ -45,7 +45,7 @@ impl<'h> SharedVoice<'h> {
         self.is_deaf = true;
     }
 
-    /// Gives a batch to the log, and leaves it empty. What could not be given is kept for the last words.
+    /// Passes a batch on to the log, and leaves it empty. After an error the rest is kept for the last words.
     pub(super) fn say(&mut self, batch: &mut Batch, last_words: bool) -> Result<(), EndReason> {
         while self.given < batch.entries() {
             self.give_entry(batch.entry(self.given), last_words)?;
@@ -81,7 +81,7 @@ impl<'h> SharedVoice<'h> {
             }
             Kind::Own => own(false),
             Kind::Deaf => own(true),
-            // It comes first, so nothing waits before it.
+            // This comes first, so nothing of the client waits.
             Kind::Hear => return self.give_here(Kind::Hear, text, lines),
             Kind::LogIn | Kind::Leave | Kind::Named => Ok(None),
         };
@@ -109,8 +109,8 @@ impl<'h> SharedVoice<'h> {
         Ok(())
     }
 
-    /// Takes a name, if no client of any server has it. Returns when everybody who is to know has been told. `Ok(Err)`
-    /// says why the name was not given.
+    /// Takes a name, if no client of any server has it. Returns when that has come back in the log and was announced
+    /// here. `Ok(Err)` says why the name was not given.
     pub(super) fn log_in<'n>(&mut self, name: &'n Arc<str>) -> Result<Result<(), Refusal<'n>>, EndReason> {
         let member = &self.member;
         self.was_named = true;
@@ -124,9 +124,9 @@ impl<'h> SharedVoice<'h> {
         }
     }
 
-    /// Tells all servers that this client has left, behind everything that it has said. With `wait`, returns when they
-    /// have heard, so that whatever was confirmed to others has reached this client. A server that stops leaves for
-    /// all its clients.
+    /// Tells all servers that this client has left, behind everything that it has said. With `wait`, returns when that
+    /// has come back in the log, so that this client has got everything that was confirmed to others. A server that
+    /// stops leaves for all its clients.
     pub(super) fn leave(&mut self, batch: &mut Batch, wait: bool) {
         let _ = self.say(batch, true);
         if self.hub.is_stopping() {

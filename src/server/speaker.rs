@@ -1,9 +1,7 @@
-//! What one client says: its name, its rights, and the lines that it has said and that are not yet given to
-//! those they are for.
+//! What one client says: its name, its rights, and those of its lines that are not delivered yet.
 //!
-//! Lines are gathered in one batch and given at once: in a room to the room's queue, else to the client's own
-//! outbox. Replies that nothing of the client's own waits before take the short way past the queue. Takes no
-//! lock itself and reads no input.
+//! Lines are gathered in one batch and go together: in a room to the room's queue, else to the client's own outbox.
+//! Replies bypass the queue while it holds nothing of the client's own. Takes no lock itself and reads no input.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +19,7 @@ use super::shared_voice::SharedVoice;
 use crate::limits::NAME_LOG_MAX;
 use crate::protocol::{Event, Refusal};
 
-/// `Err` is how the session ends.
+/// `Err` is the reason that ends the session.
 pub(super) type Outcome = Result<(), EndReason>;
 
 pub(super) struct Speaker<'h> {
@@ -32,12 +30,12 @@ pub(super) struct Speaker<'h> {
     pub(super) started: Instant,
     /// Everything that was received.
     pub(super) heard: Traffic,
-    /// What of it is in the server's counters already.
+    /// The part of it that is in the server's counters already.
     counted: Traffic,
     batch: Batch,
     /// The number of the last batch that went into the room's queue.
     submitted: u64,
-    /// If the room is shared with other servers.
+    /// Only if the room is shared with other servers.
     shared: Option<SharedVoice<'h>>,
 }
 
@@ -68,12 +66,12 @@ impl<'h> Speaker<'h> {
         event.write_to(self.own_line());
     }
 
-    /// Tells this client that something is not done.
+    /// Tells this client that its command was refused.
     pub(super) fn refuse(&mut self, refusal: Refusal<'_>) {
         refusal.write_to(self.own_line());
     }
 
-    /// Where a line for this client alone is to be written to, with its end.
+    /// The buffer to write a line for this client alone to, with its end.
     #[inline]
     pub(super) fn own_line(&mut self) -> &mut Vec<u8> {
         self.batch.line(Kind::Own, Some(&self.member))
@@ -85,7 +83,7 @@ impl<'h> Speaker<'h> {
         event.write_to(self.batch.line(Kind::Everyone, None));
     }
 
-    /// Says something that concerns the client with this name.
+    /// Says something to the client with this name.
     pub(super) fn say_to(&mut self, kind: Kind, name: &str, event: Event<'_>) {
         event.write_to(self.batch.headed(kind, &self.member, name));
     }
@@ -95,7 +93,7 @@ impl<'h> Speaker<'h> {
         self.batch.len()
     }
 
-    /// Gives what is gathered to those it is for.
+    /// Passes on what is gathered.
     pub(super) fn flush(&mut self) -> Outcome {
         if self.batch.is_empty() {
             return Ok(());
@@ -111,7 +109,7 @@ impl<'h> Speaker<'h> {
             Some(room) => match self.batch.only(Kind::Own) {
                 Some((lines, count)) if room.has_delivered(self.submitted) => room.reply(&self.member, lines, count),
                 _ => {
-                    // If it fails, what was said is kept for `leave`.
+                    // After an error the batch is kept for `leave`.
                     self.submitted = room.submit(&self.member, &mut self.batch, false)?;
                     Ok(())
                 }
@@ -132,7 +130,7 @@ impl<'h> Speaker<'h> {
         }
     }
 
-    /// How long this client's socket may take no byte: no time at all once the time for the token is over.
+    /// How long this client's socket may go without taking a byte: no time at all once the time for the token is over.
     fn patience(&self) -> Duration {
         match self.time_to_authenticate() {
             Some(Duration::ZERO) => Duration::ZERO,
@@ -140,7 +138,7 @@ impl<'h> Speaker<'h> {
         }
     }
 
-    /// What is left of the time to send the token; `None` if none is wanted any more.
+    /// What is left of the time to send the token; `None` once the client is authenticated.
     pub(super) fn time_to_authenticate(&self) -> Option<Duration> {
         let timeout = self.hub.config.limits.authentication_timeout;
         (!self.authenticated).then(|| timeout.saturating_sub(self.started.elapsed()))
@@ -161,8 +159,8 @@ impl<'h> Speaker<'h> {
         }
     }
 
-    /// Lets this client in, now that it has shown the token. What it hears of the room comes behind the reply,
-    /// and begins with the first line that is said after it.
+    /// Lets this client in, after it has sent the right token. It hears the room from the first line after the reply
+    /// on.
     pub(super) fn authenticate(&mut self) -> Outcome {
         if self.authenticated {
             self.reply(Event::Other("authenticated"));
@@ -180,7 +178,7 @@ impl<'h> Speaker<'h> {
         Ok(())
     }
 
-    /// Lets this client hear only what is for it alone.
+    /// From now on this client hears only lines for it alone.
     pub(super) fn become_deaf(&mut self) {
         if let Some(shared) = &mut self.shared {
             shared.become_deaf();
@@ -188,7 +186,7 @@ impl<'h> Speaker<'h> {
         Event::Other("deaf").write_to(self.batch.headed(Kind::Deaf, &self.member, ""));
     }
 
-    /// Takes a name, if no other client in the room has it. Everyone who is to know is told.
+    /// Takes a name, if no other client in the room has it, and announces it.
     pub(super) fn log_in(&mut self, name: &str) -> Outcome {
         let Some(room) = self.room() else {
             self.note_name(name);
@@ -200,7 +198,7 @@ impl<'h> Speaker<'h> {
         }
         self.batch.headed(Kind::LogIn, &self.member, name);
         self.flush()?;
-        // What comes next is said under this name, or not.
+        // It must be known under which name the next lines are said.
         room.wait_until_delivered(self.submitted, &self.member)?;
         let called = self.hub.list.name_of(&self.member);
         if let Some(new) = called.as_deref().filter(|_| called != self.name) {
@@ -264,7 +262,7 @@ impl<'h> Speaker<'h> {
         self.name.as_deref().map_or_else(|| "no name".to_owned(), for_log)
     }
 
-    /// Puts into the server's counters what has come since the last time. Returns how many lines that is.
+    /// Adds what has come since the last call to the server's counters. Returns how many lines that is.
     pub(super) fn count(&mut self) -> u64 {
         let before = std::mem::replace(&mut self.counted, self.heard);
         let lines = self.heard.lines - before.lines;
@@ -288,7 +286,7 @@ impl<'h> Speaker<'h> {
     }
 }
 
-/// The id of a question, if it is one.
+/// A text as the id of a question, if it is a valid one.
 pub(super) fn question_id(text: &str) -> Option<QuestionId> {
     crate::protocol::check_question_id(text).ok().and_then(QuestionId::new)
 }

@@ -1,4 +1,4 @@
-//! The counters of a server as values, and as the line that `stats` is answered with.
+//! The counters of a server as values, and as the reply to `stats`.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::config::Mode;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Who gets a message.
+    /// Which clients receive a message.
     pub mode: Mode,
     /// The time since the start.
     pub uptime: Duration,
@@ -31,7 +31,7 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Questions that were given to a client.
     pub asked: u64,
-    /// In a room that several servers share: how many do now, and whether this one reaches the others.
+    /// In a room that several servers share: their number now, and whether this server reaches the others.
     pub shared: Option<(usize, bool)>,
 }
 

@@ -1,7 +1,7 @@
-//! Since when a server stops, and every timeout that follows from it.
+//! When the stop of a server began, and every timeout that follows from it.
 //!
-//! Before the stop each timeout is the configured one. Afterwards clients get less, so that the whole stop
-//! ends within the grace period and one that reads nothing does not use up the time of the others.
+//! Before the stop each timeout is the configured one. Afterwards timeouts are shorter, so that the whole stop ends
+//! within the grace period and a client that reads nothing does not use up the time of the others.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ impl Stop {
         self.since.get().is_some()
     }
 
-    /// How long a peer may take no byte: `usually`, less during a stop, and less again towards its end.
+    /// How long a peer may go without taking a byte: `usually`, less during a stop, and less again towards its end.
     pub(super) fn patience(&self, usually: Duration) -> Duration {
         match self.since.get() {
             None => usually,
@@ -47,8 +47,8 @@ impl Stop {
         }
     }
 
-    /// Until when the clients of a stopping room may say what had arrived from them: half of the grace
-    /// period, so that the other half is left for the last words.
+    /// The end of the time in which the clients of a stopping room may say what had arrived from them: half of the
+    /// grace period, so that the other half is left for the last words.
     pub(super) fn time_to_talk(&self) -> Instant {
         self.since.get().copied().unwrap_or_else(Instant::now) + self.grace / 2
     }

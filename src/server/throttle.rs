@@ -1,4 +1,4 @@
-//! A log line that may come often: written at most once a second, with how often it would have been.
+//! A log line that may be due often: written at most once a second, with the number of times that it was due.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// Notes that the line is to be written.
+    /// Notes that the line is due.
     pub(super) fn note(&mut self, text: String) {
         self.count += 1;
         self.text = text;
         self.report();
     }
 
-    /// Writes what there is to write, if it is time. Returns when to call it again, `None` if there is nothing.
+    /// Writes the line if it is due and the second is over. Returns when to call this again, `None` if nothing is due.
     pub(super) fn report(&mut self) -> Option<Duration> {
         match self.due(Instant::now()) {
             Due::Nothing => None,

@@ -1,8 +1,7 @@
-//! A pool of threads for jobs: one for each job that runs, and after it for the next, if one comes soon.
+//! A pool of threads for jobs. Each job runs on a thread of its own, which takes another job if one comes soon.
 //!
-//! Starting and ending a thread costs more than a short job does, so a thread that is done waits for a moment;
-//! a few may. Knows nothing about its jobs but that they can be run. The lock is held for a look only, and no
-//! other is taken under it.
+//! Starting and ending a thread costs more than a short job does, so a few threads that are done wait for a moment.
+//! Knows nothing about its jobs except how to run them. The lock is held briefly, and no other is taken under it.
 
 use std::collections::VecDeque;
 use std::io;

@@ -2,8 +2,8 @@
 //!
 //! A session that yields its core before it waits for input, or before it writes to many, often finds more to do when
 //! it runs again: that saves waking its thread, and writes. But if another program keeps the cores busy, each yield
-//! gives that program a whole time slice of some milliseconds. So a yield that took long without much being done here
-//! meanwhile keeps all sessions from yielding for a multiple of that time.
+//! gives that program a whole time slice of some milliseconds. So after a yield that took long while little was done
+//! here, no session yields for a multiple of that time.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -15,7 +15,7 @@ use crate::limits::{YIELD_MAX, YIELD_PAUSE, YIELD_TURN};
 #[derive(Debug)]
 pub(super) struct Yielder {
     began: Instant,
-    /// How often sessions have come to a point where they may yield.
+    /// How often a session has reached a point where it may yield.
     turns: AtomicU64,
     /// No session yields before this time: microseconds since `began`.
     paused_until: AtomicU64,
@@ -48,7 +48,7 @@ impl Yielder {
     }
 }
 
-/// Whether a yield that took this long was short, or sessions came to this many turns meanwhile.
+/// Whether a yield was worth its time: it was short, or sessions took enough turns meanwhile.
 fn has_paid(took: Duration, turns: u64) -> bool {
     took <= YIELD_MAX || u128::from(turns) >= took.as_micros() / YIELD_TURN.as_micros()
 }

@@ -1,7 +1,7 @@
 //! One client's place among those that a server may have at once.
 //!
-//! A place is held until what was for the client has been sent, so that only connected clients can make the server
-//! keep much. Dropping it gives everything back, whatever state it is in.
+//! A place is held until everything for the client has been sent, so only as many clients as have places can make the
+//! server keep much. Dropping it gives everything back, whatever state it is in.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ pub(in crate::server) struct Place {
 }
 
 impl Place {
-    /// Notes that the client has nothing more to say, and is only to be sent what is for it. The entry stays until it
+    /// Notes that the client has nothing more to say, and only gets what still waits for it. The entry stays until it
     /// is [removed](ClientList::remove).
     pub(in crate::server) fn leave(&self) {
         let mut state = lock(&self.list.state);
@@ -40,7 +40,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = lock(&self.list.state);
         let id = self.member.id;
-        // An entry that has left goes when the room has delivered that.
+        // The entry of a client that has left goes when the room has delivered the leave.
         if state.entries.get(&id).is_some_and(|entry| !entry.left) {
             state.remove(id);
             state.connected -= 1;

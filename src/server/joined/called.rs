@@ -1,8 +1,8 @@
 //! The names that the engine has given to this server's clients, as far as its answers are known. Pure.
 //!
 //! A change of a name is sent with the name before it, which is looked up here when the change is sent for the first
-//! time. Knows nothing of the log and of other servers' clients: what everybody is called at a place in the log is in
-//! `names`.
+//! time. Knows nothing of the log and of other servers' clients: `names` has the names of all clients, as they are at
+//! one place in the log.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! What the sessions of this server's clients do in a joined room: they say something, take a name, leave, and wait for
-//! what becomes of it.
+//! What the sessions of this server's clients do in a joined room: they say something, take a name or leave, and wait
+//! for the result.
 //!
-//! Called from the sessions' own threads. Knows neither the engine nor the log: it adds to what is outgoing and waits for
-//! the two threads of `says` and `follows` to change the state. Every wait ends when the membership is over, and all but
-//! those with a time of their own when the client has ended.
+//! Called from the sessions' own threads. Knows neither the engine nor the log: it adds outgoing pieces, and waits for
+//! the threads of `says` and `follows` to change the state. Every wait ends with the membership, and also with the
+//! client or after a time of its own.
 
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::shared::{Phase, Shared, State};
 use crate::protocol::{OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
 use crate::server::questions::{NotAsked, QuestionId};
 
-/// How often a client that waits looks whether it has ended. Whoever ends it wakes it as a rule.
+/// How often a session that waits checks whether its client has ended. As a rule it is woken for that.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why nothing can be said.
@@ -30,7 +30,8 @@ pub(in crate::server) enum Unsaid {
 }
 
 impl Shared {
-    /// Adds what a client says; waits while too much is kept. `Ok(Some)` is to be given to the client at once.
+    /// Adds what a client says; waits while too much is kept. `Ok(Some)` is for the client itself, to be delivered at
+    /// once.
     pub(super) fn push(
         &self,
         client: u64,
@@ -93,7 +94,7 @@ impl Shared {
         }
     }
 
-    /// Asks for a name, and waits until it is known what becomes of it and everybody has heard.
+    /// Asks for a name, and waits until it was refused or the change has come back in the log.
     pub(super) fn log_in(
         &self,
         client: u64,
@@ -123,8 +124,8 @@ impl Shared {
         }
     }
 
-    /// Adds that a client has left, and waits until everybody has heard, for `patience` at most, or `away` while there
-    /// is no engine.
+    /// Adds that a client has left, and waits until that has come back in the log, for `patience` at most, or `away`
+    /// while the engine cannot be reached.
     pub(super) fn leave(&self, client: u64, was_named: bool, patience: Duration, away: Duration) {
         let mut state = self.lock();
         if state.phase == Phase::Joining {

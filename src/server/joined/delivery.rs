@@ -1,6 +1,6 @@
-//! What this server's clients are to get, worked out from the log and not yet given to them. Pure data.
+//! The lines that this server's clients will get: worked out from the log, and not delivered yet. Pure data.
 //!
-//! Texts are whole lines with their ends. Knows nothing of why a client gets something, nor how it is given.
+//! Texts are whole lines with their ends. Knows neither why a client gets them nor how they are delivered.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(in crate::server) enum Delivery<'a> {
     Question { client: u64, text: &'a [u8] },
     /// What a client caused for itself.
     Own(OwnWords),
-    /// A client has this name from now on.
+    /// The client has this name from now on.
     Named { client: u64, name: Arc<str> },
 }
 

@@ -41,7 +41,7 @@ impl Read for Half {
     }
 }
 
-/// Who speaks, over which of its connections, and what it has read of the log.
+/// The server that calls, the number of its connection, and how far it has read the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Speaker<'a> {
     pub(super) server: &'a str,
@@ -56,7 +56,7 @@ pub(super) struct Proposal<'a> {
     pub(super) window: u64,
     /// The longest entry that this server may say.
     pub(super) longest: usize,
-    /// The server's membership before, which is over.
+    /// The server's earlier membership, which is over.
     pub(super) before: &'a str,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Welcome {
     pub(super) names: BTreeMap<Arc<str>, Holder>,
 }
 
-/// What the script says to an operation of a member.
+/// The script's answer to an operation of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Done, or done before. The numbers are those of the operation.
@@ -115,12 +115,12 @@ impl Engine {
         Ok(engine)
     }
 
-    /// What another thread shuts down to end a call.
+    /// The stream, which another thread shuts down to end a call.
     pub(super) fn stream(&self) -> &Arc<Stream> {
         &self.stream
     }
 
-    /// How the engine makes room when it is out of memory, if its user may ask for that.
+    /// How the engine frees memory when it has none left; `None` if this user may not ask.
     pub(super) fn eviction_policy(&mut self) -> Result<Option<String>, JoinError> {
         match self.call(&[b"INFO", b"memory"]) {
             Ok(Value::Bytes(info)) => {
@@ -166,7 +166,7 @@ impl Engine {
         self.operate("say", speaker, &[number.to_string().as_bytes(), b"s", items])
     }
 
-    /// Says that a client has joined, is called differently or has left.
+    /// Says that a client has joined, was renamed or has left.
     pub(super) fn name(
         &mut self,
         speaker: Speaker<'_>,
@@ -179,7 +179,7 @@ impl Engine {
         self.operate("name", speaker, &[&number, &client, deaf, old, new].map(str::as_bytes))
     }
 
-    /// Says that this server is there. Done with the fill of the log and the number of servers.
+    /// Says that this server is alive. Done with the fill of the log and the number of servers.
     pub(super) fn beat(&mut self, speaker: Speaker<'_>) -> Result<Answer, JoinError> {
         self.operate("beat", speaker, &[])
     }
@@ -231,7 +231,7 @@ impl Engine {
             let arguments: Vec<&[u8]> = fixed.iter().chain(more).copied().collect();
             write_command(&mut self.out, &arguments);
             match self.exchange(budget) {
-                // Somebody has removed all scripts.
+                // All scripts were removed from the engine.
                 Err(JoinError::Unavailable(words)) if words.starts_with("NOSCRIPT") && !loaded_again => {
                     loaded_again = true;
                     self.load()?;
@@ -278,7 +278,7 @@ impl Engine {
             }
         }
         self.out.clear();
-        // What one long line needed is not kept for ever.
+        // The space for one long line is not kept for ever.
         self.out.shrink_to(2 * ENTRY_MARGIN);
         Ok(())
     }
@@ -288,8 +288,8 @@ impl Engine {
         Ok(self.stream.set_read_timeout(Some(block + self.answer))?)
     }
 
-    /// Reads entries after `position`, waits up to `block` if there is none, and gives each to `take`: position, header,
-    /// data. Ends early when that returns false; the connection is of no use then.
+    /// Reads entries after `position`, waits up to `block` if there is none, and gives each to `take`: position,
+    /// header, data. Ends early when that returns false; the connection cannot be used after that.
     pub(super) fn read_log(
         &mut self,
         position: Position,

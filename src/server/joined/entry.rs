@@ -1,13 +1,13 @@
-//! The entries of the log: what one server tells the others. Pure, does no I/O.
+//! The entries of the log, through which the servers of a room tell each other everything. Pure, does no I/O.
 //!
-//! An entry has a position, a header and data. One that says something holds items, a gathered batch of them, each a
-//! line of its own with a length, and behind it what readers get to see, already rendered. Decoding accepts exactly
-//! what encoding writes and never panics, whatever the bytes are.
+//! An entry has a position, a header and data. Most entries hold a batch of items. Each item is a head line with a
+//! length, followed by the text that readers get, already rendered. Decoding accepts exactly what encoding writes and
+//! never panics, whatever the bytes are.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What an entry costs beside its data; `room.lua` has the same number.
+/// What an entry costs besides its data; `room.lua` has the same number.
 pub(super) const ENTRY_COST: u64 = 128;
 
 /// A place in the log. `end` counts all bytes up to and with this entry, so a gap between two entries shows.
@@ -18,7 +18,7 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Whether an entry with so much data directly follows `before`.
+    /// Whether an entry with this much data directly follows `before`.
     pub(super) fn follows(self, before: Position, data: usize) -> bool {
         before.end.checked_add(data as u64 + ENTRY_COST) == Some(self.end) && self.milliseconds >= before.milliseconds
     }
@@ -40,7 +40,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// What is in the log is not what a server of this version writes.
+/// These bytes are not an entry that a server of this version writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotAnEntry;
 
@@ -49,7 +49,7 @@ pub(super) struct NotAnEntry;
 pub(super) enum Entry<'a> {
     /// A server says a batch of [`Item`]s.
     Said { server: &'a str, number: u64, items: &'a [u8] },
-    /// A client has joined, is called differently (`old` and `new`) or has left (no `new`).
+    /// A client has joined (no `old`), was renamed (`old` and `new`) or has left (no `new`).
     Named { server: &'a str, number: u64, client: u64, deaf: bool, old: Option<&'a str>, new: Option<&'a str> },
     /// A server is gone, with all its clients.
     Gone { server: &'a str },
@@ -81,10 +81,10 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// What becomes of a question.
+/// What an answer means for its question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum AnswerKind {
-    /// It is answered, or refused: it is open no longer.
+    /// The question is answered or refused, and no longer open.
     End,
     /// More of its answer follows.
     Part,
@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(Item::take(&mut rest), Ok(item));
         }
         assert!(rest.is_empty());
-        // Cut anywhere, it is no item or one of those, never a panic.
+        // Cut anywhere, it is an error or one of those items, never a panic.
         for end in 0..bytes.len() {
             let mut rest = &bytes[..end];
             while let Ok(item) = Item::take(&mut rest) {

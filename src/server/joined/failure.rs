@@ -1,7 +1,7 @@
 //! Why an engine cannot be used, and whether trying again can help. Does no I/O.
 //!
-//! Only the engine's own words decide about it: an error that is not known here counts as permanent while the
-//! server starts, so that a mistake in the set-up is seen at once, and is tried again later.
+//! Only the engine's own words decide that. An error that is not known here counts as permanent while the server
+//! starts, so that a mistake in the set-up shows at once; later it is a reason to try again.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use crate::transport::ConnectError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// Nothing answers there.
+    /// Nothing answers at the address.
     Unreachable(ConnectError),
     /// The connection broke, or no answer came in time.
     Lost(String),

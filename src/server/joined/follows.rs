@@ -1,6 +1,6 @@
 //! The thread that follows the log: reads entry by entry, checks that none is missing, and gives this server's clients
-//! what each means for them. While it waits for a slow reader, the position that the others know stays, and with it the
-//! log grows no further than its window: so the slowest reader of all servers holds back all senders.
+//! what each means for them. While it waits for a slow reader, the position that it reports stays where it is, and the
+//! log cannot grow beyond its window: so the slowest reader of all servers holds back all senders.
 
 use std::mem;
 
@@ -115,7 +115,7 @@ fn take(shared: &Shared, link: Link, position: Position, header: &[u8], data: &[
         }
         if is_own {
             let State { outgoing, replica, .. } = &mut *state;
-            // Added meanwhile.
+            // Words that were added meanwhile.
             for (_, words) in outgoing.take_own_words() {
                 replica.own_words(words, &mut deliveries);
             }
@@ -133,7 +133,7 @@ fn take(shared: &Shared, link: Link, position: Position, header: &[u8], data: &[
     }
 }
 
-/// Works out what an entry means here. Returns whether this server has said it.
+/// Applies an entry here. Returns whether it is one of this server's own.
 fn apply<'a>(state: &mut State, entry: Entry<'a>, out: &mut Vec<Delivery<'a>>) -> Result<bool, &'static str> {
     let own = state.server.clone();
     let State { outgoing, replica, .. } = state;

@@ -1,12 +1,12 @@
-//! All that a joined room needs of its server: its clients.
+//! What a joined room needs of its server: access to its clients.
 
 use super::delivery::Delivery;
 use super::failure::JoinError;
 
-/// What a joined room needs of its server. Called from the joined room's own threads, which hold no lock.
+/// The clients of this server. Called from the joined room's own threads, which hold no lock.
 pub(in crate::server) trait Local: Send + Sync {
-    /// Gives this to clients of this server, in this order. Waits while readers hold the room, and returns when
-    /// nothing of it is left to be given. Clients that are not there any more are left out.
+    /// Delivers this to clients of this server, in this order. Waits while readers hold the room, and returns when
+    /// everything is delivered. Clients that have left are skipped.
     fn deliver(&self, deliveries: &[Delivery<'_>]);
 
     /// Ends all clients, because they have missed lines.

@@ -13,7 +13,7 @@ use super::entry::NotAnEntry;
 /// The first number of other servers' clients.
 const OTHERS: u64 = 1 << 63;
 
-/// Which client has a name.
+/// The client that has a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Holder {
     pub(super) server: Arc<str>,
@@ -85,7 +85,8 @@ impl Names {
         self.by_server.get(server)?.get(&client)
     }
 
-    /// Notes that a client has another name, or none and is gone. Returns what is known of it: if it is gone, what was.
+    /// Notes that a client has a new name, or has left (`new` is `None`). Returns its entry; if it has left, the last
+    /// one.
     pub(super) fn set(
         &mut self,
         server: &str,

@@ -1,9 +1,9 @@
-//! What this server's clients have said and what has not come back in the log yet, in its order. Pure.
+//! The lines of this server's clients that have not come back in the log yet, in their order. Pure.
 //!
-//! A piece is one entry of the log to be. The first pieces are confirmed by the engine, the next one is under way, the
-//! others wait; all are kept until they were seen in the log, because an engine can lose what it has confirmed. Pieces
-//! get consecutive numbers when they are sent first. Replies to a client that has something here wait with its last
-//! piece, so that they stay in the order of its commands.
+//! They are held in pieces, each of which will be one entry of the log. The first pieces are confirmed by the engine,
+//! the next one is under way, the others wait. All are kept until they were seen in the log, because an engine can lose
+//! what it has confirmed. Pieces get consecutive numbers when they are sent for the first time. Replies to a client
+//! that has something here wait with its last piece, so that they stay in the order of its commands.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -19,14 +19,14 @@ pub(super) struct Outgoing {
     first: u64,
     /// The number of the last one that was confirmed.
     confirmed: u64,
-    /// How many of them cannot take more items: all that were sent.
+    /// How many of them cannot take more items: all those that were sent.
     closed: usize,
     bytes: usize,
     last_serial: u64,
     /// The serial of each client's last piece.
     last_of: HashMap<u64, u64>,
     called: Called,
-    /// Pieces with names that nobody waits for any more.
+    /// Pieces with names that no session waits for any more.
     abandoned: HashSet<u64>,
 }
 
@@ -51,7 +51,7 @@ impl Default for Outgoing {
 }
 
 impl Outgoing {
-    /// Begins anew, as a new member does. Serials go on, so that nobody takes an old one for a new one.
+    /// Begins anew, as a new member does. Serials go on, so that no session takes an old one for a new one.
     pub(super) fn reset(&mut self) {
         *self = Outgoing { last_serial: self.last_serial, ..Outgoing::default() };
     }
@@ -135,8 +135,8 @@ impl Outgoing {
         }
     }
 
-    /// Notes that the name that was asked for with this piece belongs to another client: there will be no entry. Returns
-    /// the serial of the piece, and whether somebody waits for it.
+    /// Notes that the name that was asked for with this piece belongs to another client: there will be no entry.
+    /// Returns the serial of the piece, and whether a session waits for it.
     pub(super) fn refused(&mut self, number: u64) -> Option<(u64, bool)> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let piece = self.pieces.get(index)?;
@@ -154,7 +154,7 @@ impl Outgoing {
         Some((serial, is_awaited))
     }
 
-    /// Notes that nobody waits any more for what becomes of a name.
+    /// Notes that no session waits any more to hear whether a name was given.
     pub(super) fn abandon(&mut self, serial: u64) {
         self.abandoned.insert(serial);
     }
@@ -172,8 +172,8 @@ impl Outgoing {
         if is_next { Ok(()) } else { Err(Mismatch) }
     }
 
-    /// Takes what is said to single clients with the first piece, each with the place in the items that it comes before.
-    /// More may be added until the piece is forgotten.
+    /// Takes the own words of the first piece, each with the place in the items that it comes before. More may be added
+    /// until the piece is forgotten.
     pub(super) fn take_own_words(&mut self) -> VecDeque<(usize, OwnWords)> {
         let Some(piece) = self.pieces.front_mut() else { return VecDeque::new() };
         let words = piece.take_own_words();
@@ -181,7 +181,7 @@ impl Outgoing {
         words
     }
 
-    /// Forgets the first piece: it was seen, and given to the clients.
+    /// Forgets the first piece: it was seen in the log and delivered.
     pub(super) fn pop(&mut self) {
         self.confirm(self.first);
         if let Some(piece) = self.pieces.pop_front() {

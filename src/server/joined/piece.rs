@@ -1,4 +1,4 @@
-//! One entry of the log to be: what it holds and what it takes. Pure.
+//! A piece, which will be one entry of the log: what it holds, and how much memory it takes. Pure.
 //!
 //! A piece holds gathered items or one change of a name, and the own words that wait with it, each before the item that
 //! it precedes. Knows neither its number in the log nor the pieces around it. Items are whole: a batch of lines that is
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::entry::Item;
 use super::settings::GATHERED_MAX;
 
-/// What a piece, or words beside it, are reckoned to take in addition to their bytes.
+/// The memory that a piece, and any own words, are reckoned to take besides their bytes.
 const COST: usize = 128;
 
 /// Something for the client that caused it alone. It never leaves this server.

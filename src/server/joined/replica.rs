@@ -1,8 +1,8 @@
 //! What an entry of the log means for this server's clients: a pure function of the log so far.
 //!
 //! Every server applies all entries in the same order, so all servers agree on the name of each client, on the receiver
-//! of a direct message and on the question that an answer ends. Appends what its own clients are to get as [`Delivery`]s.
-//! Does no I/O; knows neither positions in the log nor what is still outgoing.
+//! of a direct message and on the question that an answer ends. It appends [`Delivery`]s for this server's own clients.
+//! Does no I/O; knows neither positions in the log nor the outgoing pieces.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Replica {
         self.deaf.insert(client);
     }
 
-    /// Gives a client what it caused for itself.
+    /// Gives a client its own words.
     pub(super) fn own_words<'a>(&mut self, words: OwnWords, out: &mut Vec<Delivery<'a>>) {
         if words.deaf {
             self.note_deaf(words.client);
@@ -78,7 +78,7 @@ impl Replica {
         }
     }
 
-    /// A client has joined, is called differently or has left.
+    /// A client has joined, was renamed or has left.
     pub(super) fn named<'a>(
         &mut self,
         server: &str,

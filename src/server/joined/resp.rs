@@ -1,8 +1,8 @@
 //! The engine's protocol, RESP2: writes commands, reads replies. Knows no room and no script.
 //!
 //! Whatever arrives, a reader holds no more than the budget it is given and one buffer, goes no deeper than [`DEPTH`],
-//! and gives up when its deadline has passed, also if bytes keep trickling in. After an error the connection is of no
-//! further use, since nobody knows where the next reply begins.
+//! and gives up when its deadline has passed, even if bytes keep trickling in. After an error the connection cannot be
+//! used any more, since it is unknown where the next reply begins.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write as _};
@@ -13,7 +13,7 @@ const DEPTH: usize = 6;
 /// The longest line: a length, a status or an error message.
 const LINE_MAX: usize = 4096;
 const BUFFER: usize = 64 * 1024;
-/// What an element costs of the budget beside its bytes.
+/// What an element takes from the budget besides its bytes.
 const ELEMENT: usize = size_of::<Value>();
 
 /// Appends a command to `out`.
@@ -72,7 +72,7 @@ impl From<io::Error> for RespError {
     }
 }
 
-/// Reads replies from `input`, whose reads have a time-out of their own.
+/// Reads replies from `input`, whose reads have a timeout of their own.
 #[derive(Debug)]
 pub(super) struct Reader<R> {
     input: R,
@@ -87,7 +87,7 @@ impl<R: Read> Reader<R> {
         Reader { input, buffer: vec![0; BUFFER].into(), start: 0, end: 0, deadline: None }
     }
 
-    /// Sets the time at which all that is read from now on has to be complete.
+    /// Sets the time by which every later read must be complete.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }

@@ -1,5 +1,6 @@
-//! The thread that says: joins, gives the engine what clients have said, one piece at a time, beats, comes back after a
-//! break, leaves. It alone decides where the server stands; the follower only reports.
+//! The thread that writes to the log. It joins the room, sends what clients have said, one piece at a time, sends
+//! beats, comes back after a break, and leaves. It alone begins and ends memberships and links; the follower only
+//! reports.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl<'s> Pauses<'s> {
     }
 }
 
-/// A name that no membership ever had. std's hasher keys are the only random numbers it has.
+/// A name that no membership ever had. The keys of std's hashers are its only random numbers.
 fn new_server() -> Arc<str> {
     let random = || RandomState::new().hash_one(0);
     Arc::from(format!("{:016x}{:016x}", random(), random()))
@@ -89,7 +90,7 @@ fn new_server() -> Arc<str> {
 /// Joins the room. `None` if the server stops, or must not go on.
 fn join(shared: &Shared, before: &str, has_joined: bool) -> Option<(Member, Engine)> {
     let (server, mut pauses, mut log) = (new_server(), Pauses::new(&shared.settings), LogGate::default());
-    // If an answer is lost, the next try is under the same name, or a ghost would stay for a lease.
+    // If an answer is lost, the next try is under the same name. Otherwise a ghost could stay in the room for a lease.
     for connection in 1.. {
         if shared.lock().stopping {
             return None;
@@ -222,7 +223,7 @@ impl Says<'_> {
                     self.shared.lock().outgoing.confirm(number);
                 }
                 (Task::Name { number, .. }, Answer::Taken) => self.shared.refuse(number),
-                // The log is full: as long as the slowest reader of all servers takes.
+                // The log is full until the slowest reader of all servers has read on.
                 _ => {
                     quiet_until = Some(Instant::now() + pause);
                     pause = (2 * pause).min(*full.end());
@@ -263,7 +264,7 @@ impl Says<'_> {
                 }
                 None => {}
             }
-            // A name that turned out to be nobody's may have been the last thing that somebody waited for.
+            // A client without a name may have left: that is not sent, and its session waits for nothing any more.
             self.shared.wake_others(&state);
             let until_beat = beat - silent;
             let patience = if quiet.is_zero() { until_beat } else { until_beat.min(quiet) };
@@ -271,13 +272,13 @@ impl Says<'_> {
         }
     }
 
-    /// Connects again, for as long as clients are kept without the engine.
+    /// Reconnects, for as long as clients are kept without the engine.
     fn come_back(&mut self) -> Result<Engine, Over> {
         let settings = &self.shared.settings;
         if std::mem::take(&mut self.has_said) {
             self.pauses = Pauses::new(settings);
         } else {
-            // A link that breaks again and again before anything is said is not tried without a pause.
+            // A link that broke before anything was said over it is not tried again without a pause.
             self.shared.pause(self.pauses.next());
         }
         loop {

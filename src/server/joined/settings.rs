@@ -10,20 +10,21 @@ pub(super) const VERSION: &str = "1";
 /// being gathered while another is under way, and little beside a room's backlogs.
 pub(super) const KEPT_MAX: usize = 256 * 1024;
 
-/// What is gathered into one entry. More no longer raises the throughput.
+/// The most that is gathered into one entry. More does not raise the throughput.
 pub(super) const GATHERED_MAX: usize = 60 * 1024;
 
-/// An entry holds what was gathered, or one item with the longest line. This is what either may add to `--max-line`:
-/// names, lengths, the gathered lines before it.
+/// How much longer than `--max-line` an entry may be. It holds a gathered batch, or one item with the longest line and
+/// its names and lengths.
 pub(super) const ENTRY_MARGIN: usize = 64 * 1024;
 
-/// All that is read of a room's names when a server joins: a bound for an engine gone mad, far beyond real rooms.
+/// The most that is read of a room's names when a server joins. It protects against a broken engine, and is far beyond
+/// real rooms.
 pub(super) const NAMES_MAX: usize = 1 << 30;
 
 /// Entries in one read of the log. Each read has to fit into the engine's memory beside the log.
 pub(super) const READ_COUNT: &str = "32";
 
-/// Log lines about an engine that stays away.
+/// The shortest time between two log lines about an engine that cannot be reached.
 pub(super) const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
@@ -35,10 +36,10 @@ pub(super) struct Settings {
     pub(super) block: Duration,
     /// How long a server may be unheard before it is taken for dead. The first server of a room decides.
     pub(super) lease: Duration,
-    /// Bytes in the log that not everybody has read. The first server of a room decides. 1 MiB brings 0.84 of this
-    /// throughput, 16 MiB 1.03.
+    /// The most bytes in the log that some server has not read yet. The first server of a room decides. 1 MiB brings
+    /// 0.84 of this throughput, 16 MiB 1.03.
     pub(super) window: u64,
-    /// How long clients are kept without the engine.
+    /// How long clients are kept while the engine cannot be reached.
     pub(super) give_up: Duration,
     /// The pause before connecting again: the shortest, and the longest that it doubles to. Jittered.
     pub(super) retry: RangeInclusive<Duration>,
@@ -64,7 +65,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How often a silent server says that it is there.
+    /// How often a server says that it is alive.
     pub(super) fn beat(lease: Duration) -> Duration {
         lease / 5
     }

@@ -1,8 +1,8 @@
 //! What the sessions and the two threads of a joined room share: one lock, and how they wait for each other.
 //!
-//! Nobody writes, calls the engine, delivers or logs while it holds the lock, and no other lock is taken under it. A
-//! membership lasts from joining to leaving or being cut off, a link from one connection to the next; a thread that
-//! comes back from a call or a delivery looks which of them it is in before it changes anything.
+//! No thread writes, calls the engine, delivers or logs while it holds the lock, and no other lock is taken under it. A
+//! membership lasts from joining to leaving or being cut off, a link from one connection to the next. After a call or a
+//! delivery, a thread checks that both are still its own before it changes anything.
 
 use std::collections::HashSet;
 use std::net::Shutdown;
@@ -20,20 +20,20 @@ use super::url::Join;
 use crate::server::lock;
 use crate::transport::Stream;
 
-/// Where a server stands.
+/// How a server stands to its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Phase {
-    /// It is not in the room: it was not yet, or it was cut off.
+    /// It is not in the room: it has not joined yet, or was cut off.
     Joining,
     Joined,
-    /// It is in the room and has lost the engine; what is said waits.
+    /// It is in the room and has lost the engine; lines wait.
     Away,
 }
 
-/// Why this membership is over, or its link is.
+/// Why this membership is over, or only its link.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The connection is of no use any more.
+    /// The connection cannot be used any more.
     Link(JoinError),
     /// Lines are missing, or this server was taken for dead.
     Membership(&'static str),
@@ -46,15 +46,15 @@ pub(super) struct Shared {
     pub(super) longest: usize,
     pub(super) local: Arc<dyn Local>,
     state: Mutex<State>,
-    /// For the thread that says: there is something to do.
+    /// For the thread of `says`: there is something to do.
     work: Condvar,
-    /// For everybody else: something has changed.
+    /// For all other threads: something has changed.
     changed: Condvar,
 }
 
 pub(super) struct State {
     pub(super) phase: Phase,
-    /// The name of this membership, and how many there were.
+    /// The name of this membership, and its number.
     pub(super) server: Arc<str>,
     pub(super) membership: u64,
     /// The number of the link; 0 while there is none.
@@ -62,9 +62,9 @@ pub(super) struct State {
     pub(super) outgoing: Outgoing,
     pub(super) replica: Replica,
     pub(super) position: Position,
-    /// Where the others know this server to be.
+    /// The position of this server that the others know.
     pub(super) reported: Position,
-    /// When this server last said that it is there.
+    /// When this server last sent a beat.
     pub(super) beaten: Instant,
     pub(super) window: u64,
     pub(super) longest: usize,
@@ -118,7 +118,7 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// Waits for work, in the thread that says.
+    /// Waits for work, in the thread of `says`.
     pub(super) fn wait_for_work<'s>(
         &self,
         mut state: MutexGuard<'s, State>,
@@ -131,7 +131,7 @@ impl Shared {
     }
 
     pub(super) fn wake_speaker(&self, state: &State) {
-        // A notification is a system call, whether somebody waits or not.
+        // A notification is a system call even if no thread waits.
         if state.speaker_waits {
             self.work.notify_one();
         }
@@ -164,7 +164,7 @@ impl Shared {
         self.wake_others(&state);
     }
 
-    /// Pauses the thread that says, unless the server stops.
+    /// Pauses the thread of `says`, unless the server stops.
     pub(super) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         let mut state = self.lock();
@@ -217,7 +217,7 @@ impl Shared {
         self.wake_others(&state);
     }
 
-    /// Ends the membership, and all clients with it. When this returns, nobody who comes in hears anything of it.
+    /// Ends the membership, and all clients with it. When this returns, no client that comes in hears any line of it.
     pub(super) fn cut_off(&self) {
         let mut state = self.lock();
         state.membership += 1;
@@ -232,12 +232,12 @@ impl Shared {
         self.wake_others(&state);
         drop(state);
         loop {
-            // The follower may be giving out its last entry, and wait for a reader with it.
+            // The follower may be delivering its last entry, and waiting for a reader.
             self.local.cut_off_all();
             let state = self.lock();
             if !state.is_following {
                 drop(state);
-                // Some may have come in before that was done, and have heard it.
+                // Clients that came in before that was done may have heard some of it.
                 return self.local.cut_off_all();
             }
             drop(self.wait_for_change(state, Some(Duration::from_millis(20))));

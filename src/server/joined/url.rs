@@ -1,7 +1,7 @@
 //! The room to join: where the engine is, and under which name the room is kept there. Does no I/O.
 //!
-//! A password is never part of the URL: everybody on the machine can read a process's arguments. It is neither
-//! printed nor part of any error message here, even if somebody puts one into the URL.
+//! A password is never part of the URL: everybody on the machine can read a process's arguments. It is neither printed
+//! nor part of any error message here, even if the URL contains one.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ const ROOM_MAX: usize = 64;
 pub struct Join {
     /// Which room, and where.
     pub url: JoinUrl,
-    /// What the engine wants before anything else.
+    /// The engine's password, if it has one.
     pub password: Option<JoinPassword>,
 }
 

@@ -1,4 +1,4 @@
-//! What goes through a room: rendered lines, and for whom they are, in one buffer.
+//! What goes through a room: rendered lines with their recipients, in one buffer.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ pub(in crate::server) enum Kind {
     LogIn,
     /// The sender hears the room from now on. The line is its reply.
     Hear,
-    /// The sender hears the room no longer. The line is its reply.
+    /// The sender stops hearing the room. The line is its reply.
     Deaf,
     /// The sender has left. There is no line.
     Leave,
-    /// The sender has the name in the head from now on, and nobody is told. There is no line.
+    /// The sender has the name in the head from now on. There is no line and no notice.
     Named,
 }
 
@@ -36,7 +36,7 @@ pub(in crate::server) enum Kind {
 #[derive(Debug)]
 pub(in crate::server) struct Entry {
     pub(in crate::server) kind: Kind,
-    /// Nobody for lines that are for everyone: they are the same, whoever has said them.
+    /// `None` for lines for everyone: once they are rendered, their sender does not matter.
     pub(in crate::server) sender: Option<Arc<Member>>,
     /// Where it begins in the batch: first the head, then the lines.
     start: usize,
@@ -103,8 +103,8 @@ impl Batch {
         (entry, head, lines)
     }
 
-    /// Where the next line of this kind is to be written to. Lines for everyone and lines for the sender make
-    /// one entry as long as they follow each other.
+    /// The buffer to write the next line of this kind to. Lines for everyone and lines for the sender make one entry as
+    /// long as they follow each other.
     #[inline]
     pub(in crate::server) fn line(&mut self, kind: Kind, sender: Option<&Arc<Member>>) -> &mut Vec<u8> {
         match self.entries.last_mut() {
@@ -114,18 +114,18 @@ impl Batch {
         &mut self.bytes
     }
 
-    /// Begins an entry with a head, and returns where its line, if it has one, is to be written to.
+    /// Begins an entry with a head, and returns the buffer to write its line to, if it has one.
     pub(in crate::server) fn headed(&mut self, kind: Kind, sender: &Arc<Member>, head: &str) -> &mut Vec<u8> {
         self.begin(kind, Some(sender), head);
         &mut self.bytes
     }
 
-    /// Appends so many lines for everyone.
+    /// Appends lines for everyone; `text` holds `lines` of them.
     pub(in crate::server) fn lines_for_everyone(&mut self, text: &[u8], lines: u64) {
         self.append_lines(Kind::Everyone, None, text, lines);
     }
 
-    /// Appends so many lines of a client's own.
+    /// Appends lines of a client's own; `text` holds `lines` of them.
     pub(in crate::server) fn lines(&mut self, kind: Kind, sender: &Arc<Member>, text: &[u8], lines: u64) {
         self.append_lines(kind, Some(sender), text, lines);
     }

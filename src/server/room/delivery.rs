@@ -1,10 +1,9 @@
-//! Delivers entries: looks up receivers, gathers what is for one client into one write, and keeps the order.
+//! Delivers entries: looks up receivers, gathers the lines for one client into one write, and keeps the order.
 //!
-//! A chunk of the queue is delivered at a time. Its lines for everyone are one piece, `common`, which each
-//! listener gets in one write at the end of the chunk. A client that something else is for has been *touched*:
-//! its outbox holds the common lines up to there and then what is its own, so that it gets all of it in the
-//! order of the room and in one write too. Whoever holds the room's delivery lock works here; nothing here
-//! waits.
+//! A chunk of the queue is delivered at a time. Its lines for everyone are one piece, `common`, which each listener
+//! gets in one write at the end of the chunk. A client that gets something else too is *touched*: its outbox holds the
+//! common lines up to that point and then its own, so it gets all of them in the order of the room, and also in one
+//! write. Only the thread that holds the room's delivery lock works here; nothing here waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +20,7 @@ use crate::server::stop::Stop;
 /// A write of a few bytes takes about as long as copying this many.
 const WRITE_COST: usize = 2048;
 
-/// What delivery works with.
+/// The parts of the server that delivery uses.
 #[derive(Debug)]
 pub(super) struct Surroundings {
     pub(super) list: Arc<ClientList>,
@@ -52,7 +51,7 @@ pub(super) struct Delivery {
     common: Vec<u8>,
     common_lines: u64,
     touched: Vec<Arc<Member>>,
-    /// Clients with something that waits for their sockets, and whether there are new ones among them.
+    /// Clients whose sockets have not taken everything, and whether any were added.
     pub(super) behind: Vec<Arc<Member>>,
     pub(super) behind_grew: bool,
     /// How much was written, in bytes; a write counts as [`WRITE_COST`] more.
@@ -92,7 +91,7 @@ impl Delivery {
             let head = std::str::from_utf8(head).unwrap_or_default();
             match self.deliver(entry, head, lines, chunk.len(), around) {
                 Ok(()) => self.next += 1,
-                // What is gathered may be all that takes the room.
+                // The lines gathered here may be all that fills the backlog.
                 Err(_) if self.has_gathered() => self.finish(around),
                 Err(full) => {
                     result = Err(full);
@@ -217,7 +216,7 @@ impl Delivery {
     }
 
     fn leave(&mut self, member: &Arc<Member>, around: &Surroundings) {
-        // What was said before belongs to it, what comes after does not.
+        // It gets the lines that were said before its leave, and none of those after it.
         self.touch(member);
         around.list.set_hears(member, false);
         let owed = self.questions.gone(member.id);
@@ -259,7 +258,7 @@ impl Delivery {
         }
     }
 
-    /// Lets a client's outbox hold the lines for everyone so far.
+    /// Puts the lines for everyone so far into a client's outbox.
     fn touch(&mut self, member: &Arc<Member>) {
         let here = self.common.len();
         // Used under this lock alone.
@@ -316,7 +315,7 @@ impl Delivery {
         self.note(member, Ok(1));
     }
 
-    /// Notes what came of a write: how many bytes wait, or that the connection is broken.
+    /// Notes the result of a write: how many bytes wait, or that the connection is broken.
     fn note(&mut self, member: &Arc<Member>, waiting: std::io::Result<usize>) {
         match waiting {
             Ok(0) => {}

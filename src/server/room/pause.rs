@@ -8,14 +8,14 @@
 
 use std::time::Duration;
 
-/// What a reader with a full backlog has to do.
+/// What is asked of a reader with a full backlog.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     pub(super) stall_timeout: Duration,
     pub(super) max_backlog: usize,
 }
 
-/// A reader that holds the room, since when, and what it had taken then.
+/// When a reader began to hold the room, and how much it had taken by then.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Watch {
     since: Duration,
@@ -67,7 +67,7 @@ mod tests {
             &[(1000, 500, Healthy), (1999, 500, Healthy), (2000, 1000, Healthy), (3000, 1500, Healthy)],
             // Half in the first, and then nothing.
             &[(1000, 500, Healthy), (2000, 500, TooSlow)],
-            // A quarter gets a second timeout, in which it must come to half.
+            // A quarter gets a second timeout, in which it must reach half.
             &[(1000, 250, Healthy), (1999, 250, Healthy), (2000, 499, TooSlow)],
             &[(1000, 250, Healthy), (1500, 500, Healthy), (2499, 500, Healthy), (2500, 500, TooSlow)],
             // Less than a quarter does not.

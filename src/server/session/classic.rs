@@ -1,5 +1,5 @@
-//! The classic dialect: the bytes of the demo that the protocol comes from, for its clients, which send no
-//! line ends. What one read returns is one command, and replies have no end either. Errors are not reported.
+//! The classic dialect: the bytes of the demo that the protocol comes from, for its clients, which send no line ends.
+//! Each read is one command, and replies have no line end either. Errors are not reported.
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -45,12 +45,12 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
     }
 }
 
-/// What stands before the first line end, but for empty lines.
+/// The first line that is not empty, if its bytes are here.
 fn first_line(bytes: &[u8]) -> Option<&[u8]> {
     bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty())
 }
 
-/// Moves the bytes that are no line ends to the front.
+/// Removes all CRs and LFs.
 fn without_line_ends(bytes: &mut [u8]) -> &[u8] {
     let mut length = 0;
     for index in 0..bytes.len() {
@@ -62,7 +62,7 @@ fn without_line_ends(bytes: &mut [u8]) -> &[u8] {
     &bytes[..length]
 }
 
-/// Refuses what does not speak this dialect at all.
+/// Refuses a client that speaks HTTP or TLS.
 fn check_protocol(first: &[u8]) -> Outcome {
     if protocol::is_tls_hello(first) {
         return Err(EndReason::LooksLikeTls);
@@ -86,7 +86,7 @@ fn run(speaker: &mut Speaker<'_>, command: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// What is kept of a name: as many characters as a name of the line dialect has.
+/// The part of a name that is kept: as many characters as a name may have in the line dialect.
 fn short(name: &[u8]) -> String {
     let most = name.len().min(NAME_MAX * 4);
     String::from_utf8_lossy(&name[..most]).chars().take(NAME_MAX).collect()

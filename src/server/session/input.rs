@@ -1,4 +1,4 @@
-//! Waits for what a client sends, for as long as the client may be silent.
+//! Waits for bytes from a client, for as long as the client may be silent.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::transport::Stream;
 /// The receiving side of a session.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    /// What the socket was last told.
+    /// The read timeout that the socket has now.
     timeout: Option<Duration>,
 }
 

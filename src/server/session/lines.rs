@@ -25,7 +25,7 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
     loop {
         lines.run()?;
         let count = lines.speaker.count();
-        // What has arrived together is said together.
+        // Lines that have arrived together are passed on together.
         if !lines.more_has_arrived() {
             lines.speaker.flush()?;
             lines.let_others_run(count);
@@ -40,7 +40,7 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
 struct Lines<'s, 'h> {
     reader: LineReader,
     input: Input,
-    /// No line but empty ones has come yet.
+    /// Only empty lines have come so far.
     is_first: bool,
     /// The first line is too long, and may still turn out to be an HTTP request line.
     judging: Option<RequestLine>,
@@ -80,7 +80,7 @@ impl Lines<'_, '_> {
         Ok(())
     }
 
-    /// Looks at a first line that is too long while it is thrown away. Returns whether it is known what it is.
+    /// Looks at a first line that is too long while it is thrown away. Returns whether it is known if this is HTTP.
     fn judge(&mut self) -> Result<bool, EndReason> {
         let Some(request) = &mut self.judging else { return Ok(true) };
         let mut ended = false;
@@ -109,7 +109,7 @@ impl Lines<'_, '_> {
         }
     }
 
-    /// Runs what stands behind the last line end.
+    /// Runs the piece behind the last line end as a line.
     fn run_last(&mut self) -> Outcome {
         if self.judging.is_some() {
             return self.end_judging();
@@ -148,11 +148,11 @@ impl Lines<'_, '_> {
         Ok(count > 0)
     }
 
-    /// The server stops: answers the lines that are here, and no more of what may still be coming.
+    /// When the server stops: answers the lines that have arrived, and none that come later.
     fn answer_what_has_arrived(&mut self) -> EndReason {
         let member = Arc::clone(&self.speaker.member);
         let stream = member.outbox.stream();
-        // Asked first: what comes later has not arrived in time.
+        // Asked first: bytes that come later have not arrived in time.
         let ended = member.has_ended();
         let mut left = os::unread(stream.as_fd()) as u64;
         loop {
