@@ -2,6 +2,7 @@
 
 mod fake_engine;
 mod faults;
+mod order;
 mod real_engine;
 mod room;
 mod script;
@@ -55,6 +56,8 @@ struct Seen {
     single: Vec<(u64, String)>,
     cut_offs: usize,
     was_cut_off: bool,
+    /// How many times all were told to end, which is more than once in a cut-off.
+    ends: u64,
     refused: Option<String>,
 }
 
@@ -90,6 +93,7 @@ impl Local for Clients {
             seen.cut_offs += 1;
         }
         seen.was_cut_off = true;
+        seen.ends += 1;
     }
 
     fn refused(&self, error: JoinError) {
@@ -129,7 +133,8 @@ impl Server {
     }
 
     fn push(&self, client: u64, item: Item<'_>) -> Result<(), Unsaid> {
-        if let Some(words) = self.joined.push(client, item, false, &|| false)? {
+        let began = Instant::now();
+        if let Some(words) = self.joined.push(client, item, false, &|| began.elapsed() > DEADLINE)? {
             self.clients.deliver(&[Delivery::Own(words)]);
         }
         Ok(())
@@ -163,6 +168,11 @@ impl Server {
 
     fn cut_offs(&self) -> usize {
         lock(&self.clients.seen).cut_offs
+    }
+
+    /// Grows with each cut-off, and never within a membership.
+    fn ends(&self) -> u64 {
+        lock(&self.clients.seen).ends
     }
 
     fn refusal(&self) -> Option<String> {

@@ -1,9 +1,9 @@
 //! What a joined room promises while everything breaks, over a real engine: three servers say numbered lines, and what
 //! each has seen is compared. `LOCALSOCKET_SOAK` is how many times longer each fault lasts.
 
-use crate::atomic::AtomicU64;
 use std::collections::HashMap;
 
+use super::order::{self, Record};
 use super::real_engine::{Proxy, Random, RealEngine};
 use super::*;
 
@@ -15,8 +15,7 @@ const ALWAYS: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 struct Load {
     servers: Vec<Arc<Server>>,
     over: Arc<AtomicBool>,
-    said: Arc<AtomicU64>,
-    senders: Vec<thread::JoinHandle<()>>,
+    senders: Vec<thread::JoinHandle<HashMap<u64, u64>>>,
 }
 
 fn soak() -> u32 {
@@ -26,13 +25,13 @@ fn soak() -> u32 {
 impl Load {
     fn start(url: &str, settings: &Settings) -> Load {
         let servers: Vec<_> = (0..3).map(|_| Arc::new(Server::joined(url, settings.clone()))).collect();
-        let (over, said) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let over = Arc::new(AtomicBool::new(false));
         let senders = servers.iter().zip('a'..).map(|(server, name)| {
-            let (server, over, said) = (Arc::clone(server), Arc::clone(&over), Arc::clone(&said));
-            thread::spawn(move || send(&server, name, &over, &said))
+            let (server, over) = (Arc::clone(server), Arc::clone(&over));
+            thread::spawn(move || send(&server, name, &over))
         });
         let senders = senders.collect();
-        Load { servers, over, said, senders }
+        Load { servers, over, senders }
     }
 
     fn run(&self, time: Duration) {
@@ -50,13 +49,14 @@ impl Load {
         wait_for("lines are seen again", || seen().iter().zip(&before).all(|(now, before)| *now > before + 300));
     }
 
-    /// Ends the load and checks what everybody has seen.
+    /// Ends the load and checks what everybody has seen, where the engine has lost lines `losses` times at most. Returns
+    /// how many lines were said.
     #[track_caller]
-    fn check(self) -> u64 {
+    fn check(mut self, losses: usize) -> u64 {
         self.over.store(true, Ordering::SeqCst);
-        for sender in self.senders {
-            sender.join().unwrap();
-        }
+        let senders = std::mem::take(&mut self.senders);
+        wait_for("all senders end", || senders.iter().all(thread::JoinHandle::is_finished));
+        let said: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
         let is_quiet = |server: &Server| {
             let state = server.joined.shared.lock();
             state.phase == Phase::Joined && state.outgoing.is_empty()
@@ -64,68 +64,56 @@ impl Load {
         wait_for("all is said", || self.servers.iter().all(|server| is_quiet(server)));
         let place = |server: &Arc<Server>| server.joined.shared.lock().position;
         wait_for("all is seen", || self.servers.iter().all(|server| place(server) == place(&self.servers[0])));
-        let runs: Vec<Vec<Vec<String>>> =
-            self.servers.iter().map(|server| lock(&server.clients.seen).runs.clone()).collect();
-        check(&runs);
-        self.said.load(Ordering::SeqCst)
+        let records: Vec<Record> = self
+            .servers
+            .iter()
+            .zip('a'..)
+            .zip(&said)
+            .map(|((server, name), said)| record(server, name, said))
+            .collect();
+        order::check(&records, losses).unwrap_or_else(|why| panic!("{why}"));
+        said.iter().flat_map(HashMap::values).sum()
     }
 }
 
-/// Says numbered lines, with another start after each cut-off.
-fn send(server: &Server, name: char, over: &AtomicBool, said: &AtomicU64) {
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+fn record(server: &Server, name: char, said: &HashMap<u64, u64>) -> Record {
+    let seen = lock(&server.clients.seen);
+    let (sender, said, runs) = (name.to_string(), said.clone(), seen.runs.clone());
+    Record { sender, runs, was_cut_off: seen.was_cut_off, said, life: seen.ends }
+}
+
+/// Says numbered lines, from the first number on in each life: a client's life ends with the membership, and what it
+/// said last may be lost with it. Returns how many it has said in each life.
+fn send(server: &Server, name: char, over: &AtomicBool) -> HashMap<u64, u64> {
     let mut random = Random(name as u64);
-    let (mut life, mut number) = (0, 0);
+    let mut said = HashMap::new();
     while !over.load(Ordering::SeqCst) {
         let padding = "x".repeat([0, 0, 100, 3000][random.below(4) as usize]);
-        // A client's life ends with the membership; what it said last may be lost with it.
-        let now = server.cut_offs();
-        if now != life {
-            (life, number) = (now, 0);
-        }
+        // Looked at first: whoever has joined again meanwhile has another life.
+        let life = server.ends();
         if server.joined.phase() == Phase::Joining {
             thread::sleep(Duration::from_millis(1));
             continue;
         }
+        let number = said.entry(life).or_insert(0);
         let line = format!("{name}{life}: {number} {padding}\r\n");
         let item = Item::Lines { lines: 1, text: line.as_bytes() };
-        if server.joined.push(1, item, false, &|| server.cut_offs() != life).is_ok() {
-            number += 1;
-            said.fetch_add(1, Ordering::SeqCst);
+        let began = Instant::now();
+        let has_ended = || server.ends() != life || began.elapsed() > DEADLINE;
+        if server.joined.push(1, item, false, &has_ended).is_ok() {
+            *number += 1;
         }
         if random.below(16) == 0 {
             thread::sleep(Duration::from_micros(500));
         }
     }
-}
-
-/// Every run is a contiguous stretch of one order, and each client's numbers in it follow each other.
-#[track_caller]
-fn check(servers: &[Vec<Vec<String>>]) {
-    let runs: Vec<&Vec<String>> = servers.iter().flatten().filter(|run| !run.is_empty()).collect();
-    for run in &runs {
-        let mut last: HashMap<&str, u64> = HashMap::new();
-        for line in run.iter().filter(|line| line.contains(": ")) {
-            let (sender, rest) = line.split_once(": ").unwrap();
-            let number: u64 = rest.split(' ').next().unwrap().parse().unwrap();
-            if let Some(before) = last.insert(sender, number) {
-                assert_eq!(number, before + 1, "{sender}: lost, doubled or out of order");
-            }
-        }
-    }
-    // A run that ended with a cut-off can end with lines that the engine has lost, and that nobody else has seen.
-    let ended = |run: &Vec<String>| servers.iter().all(|runs| runs.last() != Some(run));
-    for (index, one) in runs.iter().enumerate() {
-        for other in &runs[index + 1..] {
-            // They overlap where one of them begins within the other, or not at all.
-            let overlap = |one: &Vec<String>, other: &Vec<String>| {
-                let at = one.iter().position(|line| *line == other[0])?;
-                Some(one[at..].iter().zip(other).all(|(one, other)| one == other))
-            };
-            if let Some(equal) = overlap(one, other).or_else(|| overlap(other, one)) {
-                assert!(equal || ended(one) || ended(other), "two orders");
-            }
-        }
-    }
+    said
 }
 
 #[test]
@@ -135,7 +123,7 @@ fn connections_that_are_cut_at_any_byte() {
     let load = Load::start(&proxy.url(), &settings());
     wait_for("many cuts", || proxy.cuts.load(Ordering::SeqCst) > 150 * u64::from(soak()));
     let servers = load.servers.clone();
-    assert!(load.check() > 1000);
+    assert!(load.check(0) > 1000);
     // A lease is longer than any of the breaks.
     assert!(servers.iter().all(|server| server.cut_offs() == 0));
 }
@@ -151,7 +139,7 @@ fn an_engine_that_crashes_and_keeps_what_it_has_confirmed() {
     }
     load.goes_on();
     let servers = load.servers.clone();
-    load.check();
+    load.check(0);
     assert!(servers.iter().all(|server| server.cut_offs() == 0));
 }
 
@@ -170,7 +158,7 @@ fn an_engine_that_forgets_everything() {
     assert!(engine.command("FLUSHALL").starts_with("+OK"));
     all_are_back(2);
     load.goes_on();
-    load.check();
+    load.check(0);
 }
 
 #[test]
@@ -187,7 +175,7 @@ fn an_engine_that_loses_the_tail_of_its_log() {
     engine.run();
     load.goes_on();
     let servers = load.servers.clone();
-    load.check();
+    load.check(1);
     // They had given their clients lines that nobody else will ever see.
     assert!(servers.iter().any(|server| server.cut_offs() > 0));
 }
@@ -216,7 +204,9 @@ fn pieces_that_the_engine_had_confirmed_and_nobody_had_seen_are_said_again() {
     });
     server.clients.blocked.store(false, Ordering::SeqCst);
     wait_for("all is seen or all are cut off", || server.lines().len() == 20 || server.cut_offs() > 0);
-    check(&[lock(&server.clients.seen).runs.clone()]);
+    let said = HashMap::from([(1, 20)]);
+    let record = Record { life: 1, ..record(&server, 'a', &said) };
+    assert_eq!(order::check(&[record], 0), Ok(()));
     assert_eq!(server.cut_offs(), 0);
 }
 
@@ -230,7 +220,7 @@ fn an_engine_that_stands_still_longer_than_a_lease() {
     engine.signal("CONT");
     load.goes_on();
     let servers = load.servers.clone();
-    load.check();
+    load.check(0);
     assert!(servers.iter().all(|server| server.cut_offs() == 0));
 }
 
@@ -247,7 +237,7 @@ fn an_engine_without_scripts_or_memory() {
     engine.command("CONFIG SET maxmemory 0");
     load.goes_on();
     let servers = load.servers.clone();
-    load.check();
+    load.check(0);
     assert!(servers.iter().all(|server| server.cut_offs() == 0));
 }
 
@@ -264,7 +254,7 @@ fn a_log_that_somebody_empties_or_writes_into() {
         load.servers.iter().zip(&before).all(|(server, before)| server.cut_offs() > *before)
     });
     load.goes_on();
-    load.check();
+    load.check(0);
 }
 
 /// Stands for a server that is gone without a word, or stopped: it neither says nor follows.
