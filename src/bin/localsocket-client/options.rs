@@ -24,7 +24,7 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value("jobs", "N", "with --answer: how many commands may run at a time", "1"),
         Opt::with_value("count", "N", "end after N printed lines, with --answer after N questions", "never"),
         Opt::with_value("timeout", "SECONDS", "end after this time; --ask: limit for each answer", "never; --ask: 5"),
-        Opt::flag("no-notices", "do not print who has joined, left or been renamed", "off"),
+        Opt::flag("no-notices", "do not print when clients join, leave or change their names", "off"),
         Opt::flag("timestamps", "print the time of arrival in front of each line", "off"),
         Opt::with_value("wait", "SECONDS", "keep trying until the server is up and the name is free", "0"),
         Opt::with_value("connect-timeout", "SECONDS", "how long connecting may take in all", "5"),

@@ -13,7 +13,7 @@ complete -c localsocket-client -l answer -x -a '(__fish_complete_command)' -d 'a
 complete -c localsocket-client -l jobs -x -d 'with --answer: how many commands may run at a time'
 complete -c localsocket-client -l count -x -d 'end after N printed lines, with --answer after N questions'
 complete -c localsocket-client -l timeout -x -d 'end after this time; --ask: limit for each answer'
-complete -c localsocket-client -l no-notices -d 'do not print who has joined, left or been renamed'
+complete -c localsocket-client -l no-notices -d 'do not print when clients join, leave or change their names'
 complete -c localsocket-client -l timestamps -d 'print the time of arrival in front of each line'
 complete -c localsocket-client -l wait -x -d 'keep trying until the server is up and the name is free'
 complete -c localsocket-client -l connect-timeout -x -d 'how long connecting may take in all'

@@ -17,7 +17,7 @@ _arguments -s -S \
     '--jobs=[with --answer\: how many commands may run at a time]:N:' \
     '--count=[end after N printed lines, with --answer after N questions]:N:' \
     '--timeout=[end after this time; --ask\: limit for each answer]:SECONDS:' \
-    '--no-notices[do not print who has joined, left or been renamed]' \
+    '--no-notices[do not print when clients join, leave or change their names]' \
     '--timestamps[print the time of arrival in front of each line]' \
     '--wait=[keep trying until the server is up and the name is free]:SECONDS:' \
     '--connect-timeout=[how long connecting may take in all]:SECONDS:' \
