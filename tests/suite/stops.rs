@@ -1,10 +1,11 @@
 //! How a server stops: what had arrived is answered, then come the last words, and nobody holds it up.
 
 use std::io::{ErrorKind, Read, Write};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{DEADLINE, Peer, on_each_program, on_each_transport, wait_for};
+use crate::common::{DEADLINE, Peer, ServerProgram, on_each_program, on_each_transport, wait_for};
 use localsocket::transport::Stream;
 use localsocket::{Config, Limits};
 
@@ -148,5 +149,40 @@ fn a_flood_does_not_hold_up_a_stop() {
             let end = flood.join().unwrap();
             assert!(matches!(end, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{end:?}");
         });
+    });
+}
+
+#[test]
+fn a_signal_to_the_process_and_then_to_its_group_is_one_request() {
+    for _ in 0..10 {
+        let mut server = ServerProgram::start(&[]);
+        let mut peer = server.connect();
+        peer.ping();
+        let id = server.program.id();
+        // The server may have ended before the second.
+        let twice = format!("kill -TERM {id}; kill -TERM {id} 2>/dev/null; true");
+        assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
+        let outcome = server.program.wait();
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        peer.expect("error: server is shutting down");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    wait_for("a second signal that came while the server was stopping", || {
+        let mut server = ServerProgram::start(&[]);
+        let stuck = server.connect();
+        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
+        while (&stuck.stream).write_all(flood.as_bytes()).is_ok() {}
+        server.program.signal("TERM");
+        server.program.logged("stopping on SIGTERM");
+        // One that comes sooner counts as the same. On a busy machine the server may have stopped meanwhile.
+        thread::sleep(Duration::from_millis(100));
+        let id = server.program.id();
+        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {id} 2>/dev/null")]).status();
+        let outcome = server.program.wait();
+        outcome.code == Some(1) && outcome.stderr.contains("exiting at once on another signal, SIGTERM")
     });
 }

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use localsocket::programs::{self, Signal, Signals, cli};
 use localsocket::{ServerHandle, Token};
@@ -16,6 +17,10 @@ use log::{error, info};
 
 use crate::logging::Log;
 use crate::notify;
+
+/// A signal that comes again within this time is the same request: `timeout` and `make` signal their child, and then the
+/// whole process group. Far shorter than a person takes.
+const SAME_REQUEST: Duration = Duration::from_millis(50);
 
 /// Starts the thread that handles the signals.
 ///
@@ -28,16 +33,19 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
         let token = TokenFile { path: token_file, server: server.clone(), asked: Arc::default() };
         // Those that ended before this process took over as process 1, as from a shell that became the server.
         programs::reap_children();
-        loop {
+        let first = loop {
             match signals.wait() {
                 Signal::Child => programs::reap_children(),
                 Signal::HangUp if !at_terminal => token.read_again(),
-                signal => break stop(signal, &server),
+                signal => break signal,
             }
-        }
+        };
+        stop(first, &server);
+        let stopping = Instant::now();
         loop {
             match signals.wait() {
                 Signal::Child => programs::reap_children(),
+                repeated if repeated == first && stopping.elapsed() < SAME_REQUEST => {}
                 Signal::HangUp if !at_terminal => info!("SIGHUP is ignored: the server is stopping"),
                 second => {
                     error!("exiting at once on another signal, {second}");
