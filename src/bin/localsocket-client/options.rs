@@ -66,7 +66,8 @@ pub(crate) const PROGRAM: Program = Program {
         Section {
             title: "QUESTIONS",
             text: "--ask puts each line of the input to one client and prints the answers, in the order of the\n\
-                   questions. Up to 64 questions are open at a time. A question that is refused, fails or is not\n\
+                   questions. Up to 64 questions are open at a time; --timeout includes the time that a question\n\
+                   waits behind others. A question that is refused, fails or is not\n\
                    answered in time is reported on stderr, and the exit code tells. Without --name the client uses a\n\
                    name of its own that no other client has.\n\n\
                    --answer runs 'sh -c COMMAND' for each question that is put to --name. The text of the question\n\
