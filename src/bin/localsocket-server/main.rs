@@ -84,7 +84,8 @@ impl From<ServerError> for Failure {
 
 /// Serves until a signal stops the server.
 fn serve(settings: Settings, signals: Signals, log: &Log) -> Result<(), Failure> {
-    let Settings { addresses, config, token_file } = settings;
+    let Settings { addresses, config, token_file, warnings } = settings;
+    warnings.iter().for_each(|warning| warn!("{warning}"));
     make_room_for_clients(&config.limits);
     let server = bind(&addresses, config)?;
     signals::handle(signals, server.handle(), token_file, log.clone())

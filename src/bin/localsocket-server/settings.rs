@@ -10,6 +10,8 @@ pub(crate) struct Settings {
     pub(crate) addresses: Vec<Address>,
     pub(crate) config: Config,
     pub(crate) token_file: Option<String>,
+    /// What the operator should know about options that do nothing, one sentence each.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Settings {
@@ -18,9 +20,11 @@ impl Settings {
     /// # Errors
     /// The first mistake.
     pub(crate) fn new(arguments: &Arguments) -> Result<Settings, UsageError> {
+        let (addresses, config) = (addresses(arguments)?, config(arguments)?);
         Ok(Settings {
-            addresses: addresses(arguments)?,
-            config: config(arguments)?,
+            warnings: warnings(arguments, config.mode),
+            addresses,
+            config,
             token_file: arguments.value("token-file").map(str::to_owned),
         })
     }
@@ -50,6 +54,12 @@ fn config(arguments: &Arguments) -> Result<Config, UsageError> {
         join: join(arguments)?,
         commands: Vec::new(),
     })
+}
+
+/// Options that were given and have no effect.
+fn warnings(arguments: &Arguments, mode: Mode) -> Vec<String> {
+    let of_rooms = ["max-backlog", "stall-timeout"].iter().filter(|option| mode != Mode::Room && arguments.has(option));
+    of_rooms.map(|option| format!("--{option} has no effect in echo mode")).collect()
 }
 
 fn join(arguments: &Arguments) -> Result<Option<Join>, UsageError> {
@@ -82,6 +92,16 @@ fn addresses(arguments: &Arguments) -> Result<Vec<Address>, UsageError> {
 mod tests {
     use super::*;
     use crate::options::PROGRAM;
+
+    #[test]
+    fn options_of_rooms_do_nothing_in_echo_mode() {
+        let words = ["--max-backlog", "4096", "--stall-timeout", "2", "--write-timeout", "3"];
+        let arguments = PROGRAM.parse(words.map(Into::into)).unwrap();
+        let told = ["--max-backlog has no effect in echo mode", "--stall-timeout has no effect in echo mode"];
+        assert_eq!(warnings(&arguments, Mode::Echo), told);
+        assert_eq!(warnings(&arguments, Mode::Room), [""; 0]);
+        assert_eq!(warnings(&Arguments::default(), Mode::Echo), [""; 0]);
+    }
 
     #[test]
     fn the_defaults_that_the_help_text_names_are_the_defaults() {
