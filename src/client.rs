@@ -8,25 +8,45 @@
 //! - To put questions to other clients of a room: [`Client::ask`]; several at a time: [`Client::put_question`].
 //! - To answer the questions of others: [`Client::answer`].
 
-// In layer order: each imports only what stands above it.
-mod answering; // a question of somebody else
-mod error; // what can go wrong
-mod first; // its first connection
-mod heartbeat; // when a ping is due
-mod ledger; // what was sent and what was answered
-mod lines; // received lines as an iterator
-mod link; // the connection and its phase, shared by the halves
-mod lock; // taking locks
-mod login; // what comes first on a connection
-mod options; // how a client behaves and what it tells
-mod outgoing; // lines to be sent, as bytes
-mod pauses; // between two attempts to connect
-mod questions; // the open questions of this client
-mod reading; // one connection as it is read
-mod receiver; // the half that receives
+// Its files, each of which imports only those above it:
+//
+//   error      what can go wrong
+//   options    how a client behaves and what it tells
+//   lock       taking locks
+//   pauses     between two attempts to connect
+//   heartbeat  when a ping is due
+//   outgoing   lines to be sent, as bytes
+//   ledger     which lines were sent and which were answered
+//   login      the first exchange on a connection
+//   questions  the open questions of this client
+//   link       the connection and its phase, shared by both halves
+//   reading    one connection as it is read
+//   writing    writing lines over a connection
+//   answering  a question of another client
+//   sender     the half that sends
+//   receiver   the half that receives
+//   lines      received lines as an iterator
+//   first      the first connection
+//   unsplit    sending for a client that is not split
+
+mod answering;
+mod error;
+mod first;
+mod heartbeat;
+mod ledger;
+mod lines;
+mod link;
+mod lock;
+mod login;
+mod options;
+mod outgoing;
+mod pauses;
+mod questions;
+mod reading;
+mod receiver;
 mod sender;
-mod unsplit; // sending with it, for a client that is not split
-mod writing; // writing lines over it // the half that sends
+mod unsplit;
+mod writing;
 
 use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd};

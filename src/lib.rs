@@ -1,20 +1,30 @@
 //! A small hub that lets the processes of a machine exchange lines of text in real time, over TCP or Unix sockets.
 //!
 //! This is the library behind the programs `localsocket-server` and `localsocket-client`. It needs `std` and `log`, sets
-//! up no logger, prints nothing and keeps no global state. It runs on Linux. Without its default feature `programs` it
-//! depends on `log` alone.
+//! up no logger, prints nothing and keeps no global state. All calls block; there is no async runtime. It runs on Linux.
+//! A program that embeds it turns off the default feature `programs`, and then depends on `log` alone:
 //!
-//! - To put a hub into a program: [`Server`]. It gives each line back to its sender ([`Mode::Echo`]) or to everyone
-//!   ([`Mode::Room`]), and can have commands of its own ([`CustomCommand`]).
-//! - To talk to a hub: [`Client`]. What a received line means: [`protocol::Event`]. Lines to send, made from values:
-//!   [`protocol::Command`].
+//! ```toml
+//! localsocket = { version = "0.1", default-features = false }
+//! ```
+//!
+//! - To put a hub into a program: [`Server`] and its [`Config`]. It gives each line back to its sender ([`Mode::Echo`]) or
+//!   to everyone ([`Mode::Room`]), and can have commands of its own ([`CustomCommand`]).
+//! - To talk to a hub: [`Client`] and its [`ClientOptions`]. What a received line means: [`protocol::Event`]. Lines to
+//!   send, made from values: [`protocol::Command`].
 //! - To write a client in another language: [`protocol`].
 #![cfg_attr(
     doc,
     doc = "- Options of the programs, operating, deploying, performance, several machines: the [`guide`]."
 )]
 //!
+//! Whole programs to start from are in `src/examples`: a program with a room of its own, a server with an added command,
+//! a bot that answers, a job queue.
+//!
 //! # A hub inside a program, and a client
+//!
+//! In echo mode, the default, each client gets its own messages back. [`Client::request`] sends a command and returns its
+//! reply.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,6 +37,32 @@
 //! assert_eq!(client.request("msg:hello", Duration::from_secs(5))?, "hello");
 //!
 //! server.stop()?; // so would dropping it
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A room
+//!
+//! In room mode everyone gets everyone's messages, and one client can ask another. [`ServerHandle::connect`] gives the
+//! program itself a client in its room.
+//!
+//! ```
+//! use std::time::Duration;
+//! use localsocket::protocol::Event;
+//! use localsocket::{Client, ClientOptions, Config, Mode, Server};
+//!
+//! let config = Config { mode: Mode::Room, ..Config::default() };
+//! let server = Server::bind(&["127.0.0.1:0".parse()?], config)?.start()?;
+//! let named = |name: &str| ClientOptions { name: Some(name.to_owned()), ..ClientOptions::default() };
+//! let mut host = server.handle().connect(named("host"))?;
+//! let mut ada = Client::connect_with(&server.addresses()[0], named("ada"))?;
+//!
+//! ada.send("msg:is anybody there?")?;
+//! let patience = Some(Duration::from_secs(5));
+//! let line = host.receive_where(patience, |event| matches!(event, Event::Message { .. }))?;
+//! assert_eq!(Event::parse(&line), Event::Message { name: "ada", text: "is anybody there?" });
+//! host.send("to:ada:I am")?;
+//! let line = ada.receive_where(patience, |event| matches!(event, Event::Direct { .. }))?;
+//! assert_eq!(line, "host > ada: I am");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -94,11 +130,16 @@ pub mod programs {
     pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
 }
 
+// With their descriptions on the first page of the documentation, rather than as mere names.
+#[doc(inline)]
 pub use client::{AskError, Change, Client, ClientError, ClientOptions};
+#[doc(inline)]
 pub use limits::Limits;
+#[doc(inline)]
 pub use server::{
     Config, CustomCommand, Dialect, InvalidUsage, Join, JoinError, JoinPassword, JoinUrl, JoinUrlError, Mode, Request,
     RunningServer, Server, ServerError, ServerHandle, Stats, UnknownWord,
 };
 pub use token::Token;
+#[doc(inline)]
 pub use transport::{Address, AddressError, BindError, ConnectError, Listener, own_address};

@@ -1,7 +1,8 @@
-//! Every number of the project: its unit, its default and why it is what it is.
-//!
-//! What an operator may set is a field of [`Limits`]; what nobody needs to set is a constant. All sizes
-//! are bytes. Knows nothing of sockets or threads; [`Limits::check`] holds for every server that was bound.
+//! The limits of a server, with their units, defaults and ranges, and the memory that they allow. All sizes are bytes.
+
+// Every number of the project is here, with the reason for it. A number that an operator may set is a field of `Limits`;
+// the others are constants of the crate. Knows nothing of sockets or threads; `Limits::check` holds for every server that
+// was bound.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -101,6 +102,14 @@ pub(crate) const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_mill
 pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a server allows its clients. Nearly every field is an option of `localsocket-server`.
+///
+/// ```
+/// use localsocket::{Config, Limits};
+///
+/// let config = Config { limits: Limits { max_clients: 50, ..Limits::default() }, ..Config::default() };
+/// let in_room_mode = true;
+/// println!("memory at most {}", config.limits.worst_case_memory(in_room_mode));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Connections at once. Default 1024.
@@ -111,11 +120,11 @@ pub struct Limits {
     pub max_backlog: usize,
     /// Room mode: how long a full reader may hold the room. Default 1 s.
     pub stall_timeout: Duration,
-    /// Echo mode: how long a reply may wait while its reader takes nothing at all. Default 30 s.
+    /// Echo mode: a client that takes not a single byte of its replies for this long is disconnected. Default 30 s.
     pub write_timeout: Duration,
-    /// A client from which not a byte has come for so long is closed. Default: never.
+    /// A client that sends not a single byte for this long is disconnected. Default: never.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may take to send the token, if the server wants one. Default 10 s: time for a person to
+    /// How long a client may take to send the token, if the server has one. Default 10 s: time for a person to
     /// paste it. `localsocket-server` has no option for it.
     pub authentication_timeout: Duration,
     /// How long a shutdown may take. Default 5 s, half of what container engines allow.
@@ -137,11 +146,11 @@ impl Default for Limits {
     }
 }
 
-/// What may be asked for as `max_clients`. More threads than this no Linux has.
+/// The range of [`Limits::max_clients`]. No Linux has more threads than this.
 pub const MAX_CLIENTS: RangeInclusive<usize> = 1..=4_194_304;
-/// What may be asked for as `max_line`.
+/// The range of [`Limits::max_line`].
 pub const MAX_LINE: RangeInclusive<usize> = 1..=1 << 30;
-/// What may be asked for as `max_backlog`.
+/// The range of [`Limits::max_backlog`].
 pub const MAX_BACKLOG: RangeInclusive<usize> = 1024..=LARGEST_BACKLOG;
 
 /// A tebibyte, or the address space of a process where that is smaller.
@@ -150,9 +159,9 @@ const LARGEST_BACKLOG: usize = {
     if TEBIBYTE < isize::MAX as u64 { TEBIBYTE as usize } else { isize::MAX as usize }
 };
 
-/// What may be asked for as a timeout. A millisecond is what the kernel's timers are good for.
+/// The range of all timeouts. A millisecond is what the kernel's timers are good for.
 pub const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
-/// What may be asked for as `grace`: 0 ends all connections at once.
+/// The range of [`Limits::grace`]. 0 ends all connections at once.
 pub const GRACE: RangeInclusive<Duration> = Duration::ZERO..=YEAR;
 
 impl Limits {

@@ -1,31 +1,37 @@
 //! The server: bind, run, stop.
 //!
-//! [`Server`] owns the listeners; one thread accepts, each client has a thread of its own, and in room mode one
-//! more empties the outboxes of slow readers. A server keeps no global state, prints nothing, and logs through
-//! `log` only. Its files, each of which imports only those above it:
+//! [`Server::bind`] listens, [`Server::start`] serves in a thread of its own, and dropping the [`RunningServer`] stops it.
+//! [`Config`] says how it behaves. A [`ServerHandle`] looks at a running server, stops it, or connects a client from
+//! within the process. A server keeps no global state, prints nothing, and logs through `log` only.
 //!
-//! - `ending`: why a connection ended
-//! - `command`, `config`: what a program sets before the server starts
-//! - `counters`, `stats`: what the server has done
-//! - `stop`: when the stop began, and every timeout that follows from it
-//! - `clock`: counts only time in which the process ran
-//! - `yielder`: when to let other threads run first
-//! - `outbox`: what waits to be written to one client
-//! - `member`: one connected client, as the threads of the others see it
-//! - `client_list`: which clients are connected, under which names
-//! - `questions`: the open questions of a room
-//! - `room`: one order of lines for everybody, at the pace of the slowest healthy reader
-//! - `joined`: the same room on several servers
-//! - `hub`: what all sessions share
-//! - `home`: this server's clients, as a shared room needs them
-//! - `shared_voice`: how one client speaks in a shared room
-//! - `speaker`: what one client says
-//! - `handlers`: what each command does
-//! - `session`: one client's life, from its first byte to the reason it ended
-//! - `workers`: a pool of threads for jobs
-//! - `throttle`: log lines that may be due often
-//! - `accept`: takes connections and hands each to a thread
-//! - `running`: what a program holds of a running server
+//! One thread accepts, and each client has a thread of its own. In room mode one more thread writes to slow readers, and
+//! in a shared room ([`Join`]) two more talk to the engine.
+
+// Its files, each of which imports only those above it:
+//
+//   ending           why a connection ended
+//   lock             taking a lock, also one that a panic has poisoned
+//   questions        the open questions of a room
+//   joined           the same room on several servers
+//   command, config  what a program sets before the server starts
+//   counters, stats  what the server has done
+//   stop             when the stop began, and every timeout that follows from it
+//   clock            counts only time in which the process ran
+//   yielder          when to let other threads run first
+//   outbox           the bytes that wait to be written to one client
+//   member           one connected client, as the threads of the others see it
+//   client_list      which clients are connected, under which names
+//   room             one order of lines for everybody, at the pace of the slowest healthy reader
+//   hub              what all sessions share
+//   home             this server's clients, as a shared room needs them
+//   shared_voice     how one client speaks in a shared room
+//   speaker          what one client says
+//   handlers         what each command does
+//   session          one client's life, from its first byte to the reason it ended
+//   workers          a pool of threads for jobs
+//   throttle         log lines that may be due often
+//   accept           takes connections and hands each to a thread
+//   running          what a program holds of a running server
 
 mod accept;
 mod client_list;

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-/// The machine's own address, as other machines see it: the source address that the kernel would take for a packet to
-/// the outside, by its routing table. Nothing is sent. IPv4 is asked first. `None` on a machine without a route to the
-/// outside; behind address translation it is the inner address.
+/// The machine's own address, as other machines see it. `None` on a machine without a route to the outside.
+///
+/// It is the source address that the kernel would take for a packet to the outside, by its routing table. Nothing is
+/// sent. IPv4 is asked first. Behind address translation it is the inner address.
 pub fn own_address() -> Option<IpAddr> {
     // The destinations are reserved for documentation (RFC 5737, RFC 3849): no machine ever has them.
     let routes = [
