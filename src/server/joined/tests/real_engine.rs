@@ -16,6 +16,10 @@ use super::wait_for;
 use crate::atomic::AtomicU64;
 use crate::server::lock;
 
+/// The configuration that the source comes with, and the password of its user.
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/deploy/redis/redis.conf");
+pub(super) const SHIPPED_PASSWORD: &str = "change-me";
+
 pub(super) struct RealEngine {
     child: Option<Child>,
     pub(super) directory: PathBuf,
@@ -38,6 +42,11 @@ impl RealEngine {
         Some(engine)
     }
 
+    /// With the configuration that the source comes with, apart from the socket and the directory.
+    pub(super) fn start_as_shipped() -> Option<RealEngine> {
+        RealEngine::start(&[SHIPPED])
+    }
+
     pub(super) fn socket(&self) -> PathBuf {
         self.directory.join("redis.sock")
     }
@@ -51,10 +60,14 @@ impl RealEngine {
         let log = fs::File::create(self.directory.join("log")).unwrap();
         let _ = fs::remove_file(self.socket());
         let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(self.socket());
-        command.arg("--dir").arg(&self.directory).args(&self.options);
+        // A configuration file comes first.
+        let (file, options) = self.options.split_at(usize::from(self.options.first() == Some(&SHIPPED)));
+        command.args(file).args(["--port", "0", "--save", "", "--unixsocket"]).arg(self.socket());
+        command.arg("--dir").arg(&self.directory).args(options);
         self.child = Some(command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn().unwrap());
-        wait_for("redis-server answers", || self.socket().exists() && self.try_command("PING") == "+PONG");
+        wait_for("redis-server answers", || {
+            self.socket().exists() && matches!(&*self.try_command("PING"), "+PONG" | "-NOAUTH Authentication required.")
+        });
     }
 
     /// The first line of the answer.
@@ -80,9 +93,13 @@ impl RealEngine {
 
     /// Kills it, as a crash would.
     pub(super) fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        self.end_with("KILL");
+    }
+
+    /// Ends it with a signal, and waits for that.
+    pub(super) fn end_with(&mut self, signal: &str) {
+        self.signal(signal);
+        self.child.take().unwrap().wait().unwrap();
     }
 
     /// Cuts the last bytes off the append-only file, as a crash of the machine can. The engine has to be dead.

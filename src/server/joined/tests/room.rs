@@ -124,9 +124,7 @@ fn a_password_and_a_user_with_few_rights_suffice() {
         let mut join = Join::from(engine.url().parse::<JoinUrl>().unwrap());
         join.url.user = user.map(str::to_owned);
         join.password = password.map(|password| JoinPassword::from(password.to_owned()));
-        let clients = Arc::new(Clients::default());
-        let joined = Joined::start_with(join, settings(), 65536, Arc::clone(&clients) as Arc<dyn Local>).unwrap();
-        Server { joined, clients }
+        Server::start_with(join, settings())
     };
     for (user, password, said) in [
         (None, None, "wants a password"),
