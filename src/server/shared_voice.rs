@@ -38,7 +38,8 @@ impl<'h> SharedVoice<'h> {
 
     /// Whether this server has not reached the others yet.
     pub(super) fn is_still_joining(&self) -> bool {
-        self.joined.phase() == Phase::Joining
+        // A client that was cut off is told that alone, also when it has more commands under way.
+        self.joined.phase() == Phase::Joining && self.member.end_reason().is_none()
     }
 
     pub(super) fn become_deaf(&mut self) {

@@ -219,6 +219,8 @@ impl Shared {
 
     /// Ends the membership, and all clients with it. When this returns, no client that comes in hears any line of it.
     pub(super) fn cut_off(&self) {
+        // First, so that a client that was in the room is told this, and not that the server has not joined yet.
+        self.local.cut_off_all();
         let mut state = self.lock();
         state.membership += 1;
         state.link = 0;

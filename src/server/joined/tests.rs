@@ -6,7 +6,6 @@ mod order;
 mod real_engine;
 mod room;
 mod script;
-mod shipped;
 mod start;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,12 +47,17 @@ pub(super) struct Clients {
     seen: Mutex<Seen>,
     /// Readers hold the room.
     blocked: AtomicBool,
+    /// Ending all clients takes until this is false, and has begun.
+    slow_to_end: AtomicBool,
+    is_ending: AtomicBool,
 }
 
 #[derive(Default)]
 struct Seen {
     /// What all that hear the room got, from one cut-off to the next.
     runs: Vec<Vec<String>>,
+    /// What `ends` was when each of them began.
+    begins: Vec<u64>,
     single: Vec<(u64, String)>,
     cut_offs: usize,
     was_cut_off: bool,
@@ -77,6 +81,8 @@ impl Local for Clients {
                     assert_eq!(text.lines().count() as u64, *lines);
                     if seen.runs.is_empty() || std::mem::take(&mut seen.was_cut_off) {
                         seen.runs.push(Vec::new());
+                        let ends = seen.ends;
+                        seen.begins.push(ends);
                     }
                     seen.runs.last_mut().unwrap().extend(text.lines().map(str::to_owned));
                 }
@@ -89,6 +95,8 @@ impl Local for Clients {
     }
 
     fn cut_off_all(&self) {
+        self.is_ending.store(true, Ordering::SeqCst);
+        wait_for("clients may be ended", || !self.slow_to_end.load(Ordering::SeqCst));
         let mut seen = lock(&self.seen);
         if !seen.was_cut_off {
             seen.cut_offs += 1;
@@ -110,11 +118,8 @@ struct Server {
 
 impl Server {
     fn start(url: &str, settings: Settings) -> Server {
-        Server::start_with(Join::from(url.parse::<JoinUrl>().unwrap()), settings)
-    }
-
-    fn start_with(join: Join, settings: Settings) -> Server {
         let clients = Arc::new(Clients::default());
+        let join = Join::from(url.parse::<JoinUrl>().unwrap());
         let joined = Joined::start_with(join, settings, 65536, Arc::clone(&clients) as Arc<dyn Local>).unwrap();
         Server { joined, clients }
     }
@@ -176,7 +181,7 @@ impl Server {
         lock(&self.clients.seen).cut_offs
     }
 
-    /// Grows with each cut-off, and never within a membership.
+    /// Grows with each cut-off, and never while a membership goes on.
     fn ends(&self) -> u64 {
         lock(&self.clients.seen).ends
     }

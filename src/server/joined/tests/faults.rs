@@ -85,7 +85,7 @@ impl Drop for Load {
 fn record(server: &Server, name: char, said: &HashMap<u64, u64>) -> Record {
     let seen = lock(&server.clients.seen);
     let (sender, said, runs) = (name.to_string(), said.clone(), seen.runs.clone());
-    Record { sender, runs, was_cut_off: seen.was_cut_off, said, life: seen.ends }
+    Record { sender, runs, begins: seen.begins.clone(), was_cut_off: seen.was_cut_off, said, life: seen.ends }
 }
 
 /// Says numbered lines, from the first number on in each life: a client's life ends with the membership, and what it
@@ -121,7 +121,7 @@ fn connections_that_are_cut_at_any_byte() {
     let Some(engine) = RealEngine::start(NOT_PERSISTENT) else { return };
     let proxy = Proxy::start(&engine.socket(), 7, 150_000);
     let load = Load::start(&proxy.url(), &settings());
-    wait_for("many cuts", || proxy.cuts.load(Ordering::SeqCst) > 150 * u64::from(soak()));
+    wait_for("many cuts", || proxy.cuts.load(Ordering::SeqCst) > 150 * soak() as usize);
     let servers = load.servers.clone();
     assert!(load.check(0) > 1000);
     // A lease is longer than any of the breaks.

@@ -15,6 +15,9 @@ pub(super) struct Record {
     /// The sender at this server; its lines are `{name}{life}: {number} …`.
     pub(super) sender: String,
     pub(super) runs: Vec<Vec<String>>,
+    /// The life in which each of them began. Another life in it is one that was over, and came to clients who were just
+    /// there and were cut off at once.
+    pub(super) begins: Vec<u64>,
     /// The last run ended with a cut-off too.
     pub(super) was_cut_off: bool,
     /// How many lines the sender has said in each life.
@@ -40,8 +43,8 @@ fn parse(line: &str) -> Option<(&str, u64, u64)> {
 /// away.
 pub(super) fn check(servers: &[Record], losses: usize) -> Result<(), String> {
     for record in servers {
-        for run in &record.runs {
-            check_run(servers, record, run)?;
+        for (run, begins) in record.runs.iter().zip(&record.begins) {
+            check_run(servers, record, run, *begins)?;
         }
         check_live(record)?;
     }
@@ -49,7 +52,7 @@ pub(super) fn check(servers: &[Record], losses: usize) -> Result<(), String> {
     check_orders(servers, losses)
 }
 
-fn check_run(servers: &[Record], record: &Record, run: &[String]) -> Result<(), String> {
+fn check_run(servers: &[Record], record: &Record, run: &[String], begins: u64) -> Result<(), String> {
     let (mut last, mut own_life) = (HashMap::new(), None);
     let mut notices = HashSet::new();
     for line in run {
@@ -67,7 +70,8 @@ fn check_run(servers: &[Record], record: &Record, run: &[String]) -> Result<(), 
         if is_own && *own_life.get_or_insert(life) != life {
             return Err(format!("a sender outlives the cut-off of its server: {line}"));
         }
-        let wanted = last.insert((name, life), number).map(|before: u64| before + 1).or(is_own.then_some(0));
+        let wanted =
+            last.insert((name, life), number).map(|before: u64| before + 1).or((is_own && life == begins).then_some(0));
         if wanted.is_some_and(|wanted| number != wanted) {
             return Err(format!("lost, doubled or out of order: {line}, where {} should stand", wanted.unwrap_or(0)));
         }
@@ -156,6 +160,7 @@ mod tests {
             .map(|((said, runs), name)| Record {
                 sender: name.to_string(),
                 was_cut_off: runs.last().is_some_and(|run| run.ends_with('!')),
+                begins: (0..runs.len() as u64).collect(),
                 runs: runs.iter().map(|lines| run(lines.trim_end_matches('!'))).collect(),
                 said: said.iter().copied().enumerate().map(|(life, said)| (life as u64, said)).collect(),
                 life: said.len() as u64 - 1,

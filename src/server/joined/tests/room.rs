@@ -124,7 +124,9 @@ fn a_password_and_a_user_with_few_rights_suffice() {
         let mut join = Join::from(engine.url().parse::<JoinUrl>().unwrap());
         join.url.user = user.map(str::to_owned);
         join.password = password.map(|password| JoinPassword::from(password.to_owned()));
-        Server::start_with(join, settings())
+        let clients = Arc::new(Clients::default());
+        let joined = Joined::start_with(join, settings(), 65536, Arc::clone(&clients) as Arc<dyn Local>).unwrap();
+        Server { joined, clients }
     };
     for (user, password, said) in [
         (None, None, "wants a password"),
@@ -172,4 +174,17 @@ fn a_reader_on_one_server_holds_back_the_senders_of_another() {
     });
     wait_for("all is seen", || two.lines().len() == 2000 && one.lines().len() == 2000);
     assert_eq!((one.lines().len(), one.cut_offs(), two.cut_offs()), (2000, 0, 0));
+}
+
+#[test]
+fn clients_are_told_of_a_cut_off_before_anything_of_theirs_is_refused() {
+    let Some(engine) = RealEngine::start(&[]) else { return };
+    let server = Server::joined(&engine.url(), settings());
+    server.clients.slow_to_end.store(true, Ordering::SeqCst);
+    engine.command("FLUSHALL");
+    wait_for("clients are being ended", || server.clients.is_ending.load(Ordering::SeqCst));
+    let said = server.say(1, "not joined yet?");
+    server.clients.slow_to_end.store(false, Ordering::SeqCst);
+    assert_eq!(said, Ok(()));
+    wait_for("they were", || server.cut_offs() == 1);
 }
