@@ -158,8 +158,7 @@ impl Client {
         }
     }
 
-    /// Asks whether the server is there, and waits for its answer. Other lines that come before it can be received
-    /// afterwards.
+    /// Sends `ping` and waits for the answer. Other lines that come before it can be received afterwards.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with the reason if the server ends the connection instead, and those of
@@ -253,9 +252,11 @@ impl Client {
     /// ```
     /// # use std::{thread, time::Duration};
     /// # use localsocket::{Config, Mode, Server};
+    /// # let config = Config { mode: Mode::Room, ..Config::default() };
+    /// # let server = Server::bind(&["127.0.0.1:0".parse()?], config)?.start()?;
+    /// # let address = server.addresses()[0].clone();
     /// use localsocket::{Client, ClientOptions};
     ///
-    /// # fn example(address: localsocket::Address) -> Result<(), Box<dyn std::error::Error>> {
     /// let options = |name: &str| ClientOptions { name: Some(name.to_owned()), deaf: true, ..Default::default() };
     /// let mut squarer = Client::connect_with(&address, options("squarer"))?;
     /// thread::spawn(move || {
@@ -266,8 +267,7 @@ impl Client {
     /// });
     /// let mut client = Client::connect_with(&address, options("ada"))?;
     /// assert_eq!(client.ask("squarer", "12", Duration::from_secs(5))?, "144");
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -326,8 +326,8 @@ impl Client {
         self.receiver.answer(function)
     }
 
-    /// The question that a received line puts to this client, to be answered. `None` if the line is something else.
-    /// For programs that do more than to answer; see [`Client::answer`].
+    /// The question that a received line puts to this client, to be answered. `None` if the line is something else. For
+    /// programs that do more than answer; see [`Client::answer`].
     pub fn question(&self, line: &str) -> Option<Question> {
         self.receiver.question(line)
     }

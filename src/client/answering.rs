@@ -11,7 +11,7 @@ use crate::protocol::Command;
 /// A question that another client has put to this one; see [`Client::answer`](super::Client::answer).
 ///
 /// It can be answered from any thread, in any order with others, while the client receives on. One that is dropped
-/// without an answer is refused, so whoever asked is not left to wait.
+/// without an answer is refused, so that the asker does not wait in vain.
 #[derive(Debug)]
 #[must_use = "a question that is dropped is refused"]
 pub struct Question {
@@ -63,8 +63,8 @@ impl Question {
     /// Answers. The lines of a text with several are sent as parts, and the last as the end.
     ///
     /// # Errors
-    /// Those of [`Question::part`]. That the asker has left is no error: nobody waits for the answer any more, and
-    /// the server says so with a line.
+    /// Those of [`Question::part`]. It is not an error if the asker has left: the server then says in a line that there
+    /// is no such question.
     pub fn answer(mut self, text: &str) -> Result<(), ClientError> {
         self.ended = true;
         let (parts, last) = match text.rsplit_once('\n') {

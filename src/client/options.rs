@@ -1,4 +1,4 @@
-//! How a client behaves, and what it tells about its connection.
+//! How a client behaves, and how it reports what happens to its connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,24 +28,24 @@ pub struct ClientOptions {
     /// How long to keep trying at first, while the server is not up, is full, or another client has the name.
     /// Limits every attempt as well. Default 0: one attempt.
     pub wait: Duration,
-    /// The token that the server requires. Sent on every connection, first of all.
+    /// The token that the server requires. It is sent first on every connection.
     pub token: Option<Token>,
     /// The name to log in with, on every connection. Nothing else is sent before the server has accepted it. The
-    /// line that it answers with is received like any other.
+    /// server's answer is received like any other line.
     pub name: Option<String>,
-    /// Room mode: hear only what is for this client alone. Set on every connection.
+    /// Room mode: hear only lines for this client alone. Set on every connection.
     pub deaf: bool,
     /// Connect again when the connection is lost, after pauses that grow from 0.1 s to 10 s. A name that another
     /// client has is then asked for again, at the first login too.
     pub reconnect: bool,
-    /// Send a `ping` when nothing was sent for this long or nothing has come. If nothing at all comes in the same
-    /// time again, the connection counts as lost. Works while somebody receives. Default: never.
+    /// Send a `ping` when nothing was sent, or nothing has come, for this long. If nothing at all comes within the same
+    /// time again, the connection counts as lost. Works while a thread receives. Default: never.
     pub heartbeat: Option<Duration>,
-    /// Told what happens to the connection. Called by the thread that receives.
+    /// Called when something happens to the connection, by the thread that receives.
     pub on_change: Option<OnChange>,
 }
 
-/// A function that is told what happens to the connection.
+/// A function that is called when something happens to the connection.
 pub type OnChange = Arc<dyn Fn(Change<'_>) + Send + Sync>;
 
 /// What happens to a connection.

@@ -47,7 +47,7 @@ struct Entry {
     end: mpsc::Sender<End>,
 }
 
-/// A question that was put and whose end is still to come.
+/// A question that was put and has not ended yet.
 ///
 /// Dropping it gives the question up: its answer is thrown away.
 #[derive(Debug)]
@@ -220,7 +220,7 @@ impl OpenQuestion {
         &self.id
     }
 
-    /// Until when its answer is waited for. `None` is for ever.
+    /// When the wait for its answer ends; `None` for never.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -242,8 +242,8 @@ impl OpenQuestion {
         }
     }
 
-    /// The answer, or why there is none, if the question has ended. `None` as long as it is open, also after its
-    /// time. To be called until it gives something: it does so once.
+    /// The answer, or why there is none, if the question has ended. `None` as long as it is open, even after its time.
+    /// Call it until it returns something, which it does once.
     pub fn try_wait(&mut self) -> Option<Result<String, AskError>> {
         self.end.try_recv().ok()
     }

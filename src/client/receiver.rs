@@ -16,17 +16,17 @@ use super::reading::{Next, Reading, Stop, Until};
 use crate::protocol::Event;
 use crate::transport::Stream;
 
-/// Receives lines; see [`Client::split`](super::Client::split). Once it is dropped, no lost connection is made
-/// again, and no question is answered.
+/// Receives lines; see [`Client::split`](super::Client::split). Once it is dropped, a lost connection is not made
+/// again, and questions get no answers.
 #[derive(Debug)]
 pub struct Receiver {
     pub(super) link: Arc<Link>,
     /// The connection, or the last one.
     pub(super) reading: Reading,
     pub(super) connected: bool,
-    /// The first login is under way: nothing is told, and its end is the caller's error.
+    /// The first login is under way: no change is reported, and a failure is the caller's error.
     pub(super) starting: bool,
-    /// A server that refused so will refuse again.
+    /// The server refused the login for a reason that will not pass.
     pub(super) refused_for_good: bool,
     /// Received while another line was looked for.
     pub(super) aside: VecDeque<String>,
