@@ -224,7 +224,9 @@ fn number(line: &[u8]) -> Result<i64, RespError> {
 fn length(line: &[u8]) -> Result<Option<usize>, RespError> {
     match number(line)? {
         -1 => Ok(None),
-        length => usize::try_from(length).map(Some).map_err(|_| garbage(line)),
+        ..-1 => Err(garbage(line)),
+        // More than fits into a 32-bit machine is too long there, not wrong.
+        length => usize::try_from(length).map(Some).map_err(|_| RespError::TooLong),
     }
 }
 
