@@ -9,16 +9,25 @@
 -- Results are plain strings: Redis 7 would turn an error reply `GONE` into `ERR GONE`.
 local L, S, what, id, conn, pos = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local call, fmt, COST = redis.call, string.format, 128
+local FIELDS = ' version head low clock at lease window longest servers passing '
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local f = call('HMGET', S, 'version', 'head', 'low', 'clock', 'at', 'lease', 'window', 'longest', 'servers', 'passing',
   'h:' .. id)
+local servers = f[9] or ''
+
+local function is_member(server) return string.find(' ' .. servers .. ' ', ' ' .. server .. ' ', 1, true) end
 
 if what == 'join' then -- version, lease, window, longest entry, server to bury first or ''
   if not f[1] then
-    if call('EXISTS', S) == 1 then return 'FOREIGN' end
+    -- An engine that loses transactions but no single commands leaves a state with some of these fields.
+    local all = call('HGETALL', S)
+    for i = 1, #all, 2 do
+      local ours = string.find(all[i], '^[hn]:') or string.find(FIELDS, ' ' .. all[i] .. ' ', 1, true)
+      if not ours then return 'FOREIGN' end
+    end
     call('XLEN', L) -- raises an error if the key is another kind of value
-    call('DEL', L) -- a log without its state
+    call('DEL', L, S) -- what is left of a room that was lost
     f = {ARGV[5], '0-0', '0', '0', fmt('%.0f', now), ARGV[6], ARGV[7], ARGV[8], '', false, false}
     call('HSET', S, 'version', f[1], 'head', f[2], 'low', 0, 'clock', 0, 'at', f[5], 'lease', f[6], 'window', f[7],
       'longest', f[8], 'servers', '')
@@ -27,10 +36,10 @@ if what == 'join' then -- version, lease, window, longest entry, server to bury 
   elseif tonumber(ARGV[8]) > tonumber(f[8]) then
     return 'LONGEST ' .. f[8]
   end
-elseif not f[11] then
+elseif not (f[1] and f[11] and is_member(id)) then
   return 'GONE'
 end
-local head, low, lease, window, servers = f[2], tonumber(f[3]), tonumber(f[6]), tonumber(f[7]), f[9]
+local head, low, lease, window = f[2], tonumber(f[3]), tonumber(f[6]), tonumber(f[7])
 local seq, last = 0, 0
 if f[11] then
   local s, c = string.match(f[11], '^(%S+) %S+ %S+ (%S+)$')
@@ -42,8 +51,6 @@ end
 local clock = tonumber(f[4]) + math.max(0, math.min(now - tonumber(f[5]), lease / 4))
 
 local function off(entry) return tonumber(string.match(entry, '%-(%d+)$')) end
-
-local function is_member(server) return string.find(' ' .. servers .. ' ', ' ' .. server .. ' ', 1, true) end
 
 local function append(header, data)
   local ms, fin = string.match(head, '^(%d+)%-(%d+)$')
@@ -104,7 +111,7 @@ end
 
 if what == 'join' then
   in_any_case()
-  if ARGV[9] ~= '' and is_member(ARGV[9]) then bury(ARGV[9]) end
+  if ARGV[9] ~= '' and call('HGET', S, 'h:' .. ARGV[9]) then bury(ARGV[9]) end
   tidy()
   if not is_member(id) then servers = servers == '' and id or servers .. ' ' .. id end
   call('HSET', S, 'servers', servers)

@@ -113,6 +113,24 @@ fn rooms_and_databases_are_apart_and_foreign_keys_are_left_alone() {
 }
 
 #[test]
+fn servers_whose_room_was_half_lost_join_again() {
+    let Some(engine) = RealEngine::start(&[]) else { return };
+    let servers = two(&engine);
+    engine.command("HDEL localsocket:{main}:state version low lease window longest servers");
+    for server in &servers {
+        wait_for("a cut-off", || server.cut_offs() == 1);
+    }
+    for server in &servers {
+        server.wait_until_joined();
+    }
+    let [one, two] = servers;
+    one.say(1, "hello").unwrap();
+    wait_for("it arrives", || two.lines() == ["hello"] && one.lines() == ["hello"]);
+    assert_eq!((one.cut_offs(), two.cut_offs()), (1, 1));
+    assert_eq!((one.refusal(), two.refusal()), (None, None));
+}
+
+#[test]
 fn a_password_and_a_user_with_few_rights_suffice() {
     let Some(engine) = RealEngine::start(&[]) else { return };
     let rights = "+evalsha +script|load +xread +xadd +xtrim +xrange +xlen +hget +hmget +hset +hdel +hgetall +del \
