@@ -3,17 +3,16 @@
 //! A client has a [`Place`] in the list. It is given back when it is dropped, however the session ends, a panic
 //! included. A session that only sends its last words and closes has given it back already, and is cut if newcomers
 //! need the room. In a room, a client's name stays taken until the room has delivered its leave. The lock is held for
-//! look-ups only: no thread writes or logs under it, and no other lock is taken under it.
+//! look-ups only: no thread writes or logs under it, and no other lock is taken under it. `state` is the table under it.
 
-mod place;
+mod state;
 
-pub(super) use place::Place;
-
-use std::collections::BTreeMap;
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
+
+use state::{Closing, Entry, State};
 
 use super::counters::Counters;
 use super::ending::EndReason;
@@ -37,49 +36,6 @@ pub(super) struct ClientList {
     counters: Arc<Counters>,
     /// How many sessions have ended.
     ended: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    last_id: u64,
-    entries: BTreeMap<u64, Entry>,
-    /// How many clients hold a place.
-    connected: usize,
-    /// How many of these have left, and still get what was sent to them before.
-    leaving: usize,
-    /// Which clients have a name: in a room one at most.
-    names: BTreeMap<Arc<str>, Vec<u64>>,
-    /// The clients that hear the room, kept for delivery; made anew after a change.
-    listeners: Option<Arc<[Arc<Member>]>>,
-    /// Sessions whose clients have left the list, and that close their connections.
-    closing: BTreeMap<u64, Closing>,
-    /// How many clients may still have something to say to the room, plus 1 while more may connect.
-    talking: usize,
-    /// How many sessions wait until no client is talking.
-    listening: usize,
-    /// A thread waits until all sessions are over.
-    awaited: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    member: Arc<Member>,
-    name: Option<Arc<str>>,
-    /// The room was told that it has joined.
-    announced: bool,
-    deaf: bool,
-    /// Has nothing more to say to the room.
-    silent: bool,
-    /// Its session has left; the entry waits for the room to deliver that.
-    left: bool,
-}
-
-#[derive(Debug)]
-struct Closing {
-    member: Arc<Member>,
-    /// Its connection was cut to make room for a newcomer.
-    hurried: bool,
-    holds_place: bool,
 }
 
 /// The name belongs to another client.
@@ -331,33 +287,54 @@ impl ClientList {
     }
 }
 
-impl State {
-    fn forget_name(&mut self, name: &Arc<str>, id: u64) {
-        if let Some(ids) = self.names.get_mut(name) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.names.remove(name);
-            }
+/// One client's place among those that a server may have at once.
+///
+/// It is held until everything for the client has been sent, so only as many clients as have places can make the server
+/// keep much. Dropping it gives everything back, whatever state it is in.
+#[derive(Debug)]
+pub(super) struct Place {
+    list: Arc<ClientList>,
+    pub(super) member: Arc<Member>,
+}
+
+impl Place {
+    /// Notes that the client has nothing more to say, and only gets what still waits for it. The entry stays until it
+    /// is [removed](ClientList::remove).
+    pub(super) fn leave(&self) {
+        let mut state = lock(&self.list.state);
+        let id = self.member.id;
+        if state.leave(id).is_some() {
+            let closing = Closing { member: Arc::clone(&self.member), hurried: false, holds_place: true };
+            state.closing.insert(id, closing);
+            state.leaving += 1;
         }
+        self.list.note_silence(&state);
     }
 
-    /// Notes that a client's session has left. Returns its entry.
-    fn leave(&mut self, id: u64) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(&id)?;
-        if !std::mem::replace(&mut entry.left, true) {
-            self.talking -= usize::from(!std::mem::replace(&mut entry.silent, true));
-        }
-        Some(entry)
+    /// Frees the place of a client that has left, for a newcomer. Its connection may still have to be closed.
+    pub(super) fn free(&self) {
+        lock(&self.list.state).free_place(self.member.id);
     }
+}
 
-    fn remove(&mut self, id: u64) -> Option<Entry> {
-        self.leave(id)?;
-        let entry = self.entries.remove(&id)?;
-        self.listeners = None;
-        if let Some(name) = &entry.name {
-            self.forget_name(name, id);
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = lock(&self.list.state);
+        let id = self.member.id;
+        // The entry of a client that has left goes when the room has delivered the leave.
+        if state.entries.get(&id).is_some_and(|entry| !entry.left) {
+            state.remove(id);
+            state.connected -= 1;
         }
-        Some(entry)
+        state.free_place(id);
+        state.closing.remove(&id);
+        self.list.note_silence(&state);
+        let awaited = state.awaited;
+        drop(state);
+        self.list.ended.fetch_add(1, Ordering::Relaxed);
+        if awaited {
+            self.list.over.notify_all();
+        }
     }
 }
 
