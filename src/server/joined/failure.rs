@@ -111,7 +111,9 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |words: &str| words.escape_debug().to_string();
         match self {
-            JoinError::Unreachable(error) => error.fmt(f),
+            JoinError::Unreachable(error) => {
+                write!(f, "cannot reach the engine at {}: {}", error.address(), error.why_not_to("Redis"))
+            }
             JoinError::Lost(why) => f.write_str(why),
             JoinError::NotAnEngine(start) => write!(
                 f,
@@ -155,9 +157,20 @@ impl fmt::Display for JoinError {
                 "the engine is a cluster, which is not supported: {}; use a single server, with replicas if need be",
                 words(own)
             ),
-            JoinError::Refused(own) => write!(f, "the engine refuses: {}; Redis 6.2 or later is needed", words(own)),
+            JoinError::Refused(own) => {
+                write!(f, "the engine refuses: {}", words(own))?;
+                if is_too_old(own) { f.write_str("; Redis 6.2 or later is needed") } else { Ok(()) }
+            }
         }
     }
+}
+
+/// Whether an engine says this to a command, or to an argument of one, that it does not know.
+fn is_too_old(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["unknown command", "unknown redis command", "unknown subcommand", "syntax error", "wrong number of arguments"]
+        .iter()
+        .any(|part| words.contains(part))
 }
 
 impl std::error::Error for JoinError {
@@ -171,7 +184,11 @@ impl std::error::Error for JoinError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::time::Duration;
+
     use super::*;
+    use crate::transport::{Address, Stream};
 
     #[test]
     fn the_engines_words_decide_whether_to_try_again() {
@@ -215,6 +232,44 @@ mod tests {
         for error in [RespError::Closed, RespError::TimedOut, RespError::TooLong] {
             assert!(!JoinError::from(error).is_permanent());
         }
+    }
+
+    #[test]
+    fn only_what_an_old_engine_says_asks_for_a_later_one() {
+        for words in [
+            "ERR unknown command `EVALSHA`, with args beginning with: ",
+            "ERR Unknown Redis command called from script script: f1, on @user_script:9.",
+            "ERR unknown subcommand 'LOAD'. Try SCRIPT HELP.",
+            // Redis 6.0 does not know XTRIM MINID, nor Redis 5 a user.
+            "ERR Error running script (call to f_1): @user_script:9: ERR syntax error",
+            "ERR wrong number of arguments for 'auth' command",
+        ] {
+            assert!(JoinError::from_reply(words).to_string().ends_with("; Redis 6.2 or later is needed"), "{words}");
+        }
+        for words in
+            ["ERR DB index is out of range", "ERR user_script:42: attempt to perform arithmetic on a nil value"]
+        {
+            assert_eq!(JoinError::from_reply(words).to_string(), format!("the engine refuses: {words}"));
+        }
+    }
+
+    #[test]
+    fn an_engine_that_cannot_be_reached_is_called_so() {
+        let directory = std::env::temp_dir();
+        let file = |name: &str| directory.join(format!("localsocket-no-engine-{}-{name}", std::process::id()));
+        let stale = file("stale");
+        drop(UnixListener::bind(&stale).unwrap());
+        for (address, why) in [
+            (Address::Abstract(b"localsocket-no-engine".to_vec()), "nothing listens there (is Redis running?)"),
+            (Address::Unix(stale.clone()), "nothing listens there (is Redis running?)"),
+            (Address::Unix(file("none")), "there is no such file (is Redis running?)"),
+            (Address::Unix(directory.join("x".repeat(256))), "the path is too long"),
+        ] {
+            let error = JoinError::Unreachable(Stream::connect(&address, Duration::from_secs(10)).unwrap_err());
+            let wanted = format!("cannot reach the engine at {address}: {why}");
+            assert!(error.to_string().starts_with(&wanted), "{error}");
+        }
+        std::fs::remove_file(stale).unwrap();
     }
 
     #[test]
