@@ -96,6 +96,8 @@ mod token;
 
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod atomic;
+#[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
+mod counted;
 
 // Much of these two is for the programs alone.
 #[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub))]
@@ -122,6 +124,7 @@ pub mod programs {
         pub use crate::cli::*;
     }
     pub use crate::atomic::AtomicU64;
+    pub use crate::counted::Counted;
     pub use crate::line::{Line, LineReader};
     pub use crate::os::{
         Signal, Signals, Wait, clear_umask, kill_apart, monotonic_time, poll, raise_descriptor_limit, reap_children,

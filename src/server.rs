@@ -78,6 +78,7 @@ pub use running::{RunningServer, ServerHandle};
 pub use stats::Stats;
 use workers::Workers;
 
+use crate::counted::Counted;
 use crate::limits::{STACK_SIZE, STOP_PATIENCE, Seconds};
 use crate::transport::{self, Acceptor, Address, Listener};
 
@@ -203,7 +204,7 @@ impl Server {
         drop(workers);
         if !hub.list.wait_until_empty(hub.stop.deadline()) {
             let grace = Seconds(hub.config.limits.grace);
-            warn!("cutting off {} clients that did not end within {grace} seconds", hub.list.len());
+            warn!("cutting off {}, not ended within {grace} s", Counted(hub.list.len(), "client"));
             hub.cut_all();
             hub.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
         }
@@ -242,15 +243,16 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
     let wait = match mode {
         Mode::Echo => format!("write timeout {} s", seconds(limits.write_timeout)),
         Mode::Room => {
-            format!("backlog {} bytes, stall timeout {} s", limits.max_backlog, seconds(limits.stall_timeout))
+            let backlog = Counted(limits.max_backlog, "byte");
+            format!("backlog {backlog}, stall timeout {} s", seconds(limits.stall_timeout))
         }
     };
     info!(
-        "localsocket {} in {mode} mode: {} clients, lines of {} bytes, {wait}, idle timeout {}, grace {} s, {}; \
+        "localsocket {} in {mode} mode: {}, lines of {}, {wait}, idle timeout {}, grace {} s, {}; \
          memory at most {}",
         env!("CARGO_PKG_VERSION"),
-        limits.max_clients,
-        limits.max_line,
+        Counted(limits.max_clients, "client"),
+        Counted(limits.max_line, "byte"),
         limits.idle_timeout.map_or("never".to_owned(), |idle| format!("{} s", Seconds(idle))),
         seconds(limits.grace),
         if hub.wants_token() { "with a token" } else { "no token" },

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 
+use crate::counted::Counted;
 use crate::transport::{AddressError, ConnectError};
 
 /// What can go wrong for a client.
@@ -113,7 +114,7 @@ impl fmt::Display for AskError {
             AskError::Left(name) => write!(f, "{name} has left"),
             AskError::TooMany(limit) => write!(f, "too many open questions (limit {limit})"),
             AskError::TimedOut => f.write_str("no answer in time"),
-            AskError::TooLong(limit) => write!(f, "the answer is longer than {limit} bytes"),
+            AskError::TooLong(limit) => write!(f, "the answer is longer than {}", Counted(*limit, "byte")),
             AskError::NotAccepted(text) => write!(f, "the server did not accept the question: {text}"),
             AskError::Client(error) => error.fmt(f),
         }

@@ -19,6 +19,7 @@ use super::counters::Traffic;
 use super::ending::EndReason;
 use super::hub::Hub;
 use super::speaker::Speaker;
+use crate::counted::Counted;
 use crate::limits::LINGER;
 use crate::transport;
 
@@ -78,13 +79,15 @@ fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
     let level = if heard.bytes == 0 && reason == EndReason::PeerClosed { Level::Debug } else { Level::Info };
     log!(
         level,
-        "client {} ({}, {}) has left after {:.1} s: {reason}; {} lines ({} bytes) in, {lines} lines ({bytes} bytes) out",
+        "client {} ({}, {}) has left after {:.1} s: {reason}; {} ({}) in, {} ({}) out",
         member.id,
         speaker.name_for_log(),
         member.peer,
         speaker.started.elapsed().as_secs_f64(),
-        heard.lines,
-        heard.bytes,
+        Counted(heard.lines, "line"),
+        Counted(heard.bytes, "byte"),
+        Counted(lines, "line"),
+        Counted(bytes, "byte"),
     );
 }
 

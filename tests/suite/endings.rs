@@ -25,12 +25,12 @@ fn quit_and_a_closed_connection_are_told_apart() {
         peer.end_input();
         peer.expect("last");
         peer.expect_end();
-        assert!(server.program.logged("client 2 (").contains(": peer closed; 1 lines (8 bytes) in"));
+        assert!(server.program.logged("client 2 (").contains(": peer closed; 1 line (8 bytes) in"));
 
         let mut silent = Peer::connect(address);
         silent.send("\n");
         drop(silent);
-        assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines (1 bytes)"));
+        assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines (1 byte)"));
 
         // A connection that came and went without a byte is a probe, and not worth a line.
         drop(Peer::connect(address));
@@ -71,7 +71,7 @@ fn a_reset_in_the_middle_of_a_line_is_a_network_error() {
     (&peer.stream).read_exact(&mut one).unwrap();
     drop(peer);
     let line = server.program.logged("has left");
-    assert!(line.contains(": network error; 1 lines"), "{line}");
+    assert!(line.contains(": network error; 1 line "), "{line}");
     server.connect().ping();
 }
 

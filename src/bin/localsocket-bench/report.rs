@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use localsocket::programs::Counted;
+
 use crate::histogram::{RELATIVE_ERROR, show};
 use crate::plan::{Plan, Work};
 use crate::run::Figures;
@@ -20,11 +22,15 @@ fn rates(plan: &Plan, figures: &Figures) -> (f64, f64, f64) {
 fn title(plan: &Plan) -> String {
     let Plan { address, clients, senders, messages, size, depth, .. } = plan;
     let (work, unit) = match plan.work {
-        Work::Echo => (format!("echo, {clients} clients"), "messages"),
-        Work::Room => (format!("room, {senders} of {clients} clients send"), "messages"),
-        Work::Ask => (format!("ask, {senders} clients ask {} others", clients - senders), "questions"),
+        Work::Echo => (format!("echo, {}", Counted(*clients, "client")), "message"),
+        Work::Room => (format!("room, {} to {}", Counted(*senders, "sender"), Counted(*clients, "client")), "message"),
+        Work::Ask => {
+            let (askers, others) = (Counted(*senders, "client"), Counted(clients - senders, "other"));
+            (format!("ask, {askers} to {others}"), "question")
+        }
     };
-    format!("{address}: {work}, {messages} {unit} of {size} bytes, depth {depth}")
+    let (messages, size) = (Counted(*messages, unit), Counted(*size, "byte"));
+    format!("{address}: {work}, {messages} of {size}, depth {depth}")
 }
 
 /// For people.
@@ -133,7 +139,7 @@ mod tests {
     fn questions_are_counted_once() {
         let plan = Plan { work: Work::Ask, clients: 10, senders: 4, messages: 100, ..Plan::default() };
         let text = text(&plan, &figures());
-        assert!(text.contains("ask, 4 clients ask 6 others, 100 questions of 32 bytes"), "{text}");
+        assert!(text.contains("ask, 4 clients to 6 others, 100 questions of 32 bytes"), "{text}");
         assert!(text.contains("\nevery question got its answer, right and once\n"), "{text}");
         assert!(text.contains("throughput  200 questions/s, 0.01 MB/s, in 0.50 s"), "{text}");
     }
@@ -142,7 +148,7 @@ mod tests {
     fn a_room_counts_what_is_sent_and_what_is_delivered() {
         let plan = Plan { work: Work::Room, clients: 10, senders: 1, messages: 100, ..Plan::default() };
         let text = text(&plan, &figures());
-        assert!(text.contains("room, 1 of 10 clients send, 100 messages of 32 bytes"), "{text}");
+        assert!(text.contains("room, 1 sender to 10 clients, 100 messages of 32 bytes"), "{text}");
         assert!(text.contains("200 messages/s, 2000 deliveries/s, 0.06 MB/s, in 0.50 s"), "{text}");
         assert!(
             text.contains("p50 50.0 ns, p90 50.0 ns, p99 50.0 ns, p99.9 2.00 ms, max 2.00 ms (within 0.8 %)"),

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use localsocket::programs::Counted;
+
 /// Shorter lines are not remembered: no server is so strict.
 const REMEMBERED_FROM: usize = 512;
 
@@ -88,7 +90,7 @@ impl LineLimit {
 
 /// Why a question is refused for which a line was too long.
 pub(crate) fn reason(limit: usize) -> String {
-    format!("the answer has a line that is longer than the server allows (limit {limit} bytes)")
+    format!("the answer has a line that is longer than the server allows (limit {})", Counted(limit, "byte"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use localsocket::programs::AtomicU64;
+use localsocket::programs::{AtomicU64, Counted};
 use localsocket::protocol::{Command, Refusal};
 use localsocket::{Address, Change};
 
@@ -71,8 +71,8 @@ impl Status {
                     count => format!("; {count} lines that were sent have no answer"),
                 };
                 if let Some(piece) = cut {
-                    let bytes = piece.len();
-                    say(&format_args!("the connection ended in the middle of a line, after {bytes} bytes of it"));
+                    let bytes = Counted(piece.len(), "byte");
+                    say(&format_args!("the connection ended in the middle of a line, after {bytes} of it"));
                 }
                 match error {
                     _ if self.leaving.load(Ordering::SeqCst) => {}

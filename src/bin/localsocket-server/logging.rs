@@ -15,7 +15,7 @@ use std::{env, panic, process, thread};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
 use localsocket::programs::cli::Patient;
-use localsocket::programs::{self, Wait};
+use localsocket::programs::{self, Counted, Wait};
 use log::{Level, LevelFilter, Record, error, warn};
 use queue::LogQueue;
 
@@ -36,7 +36,8 @@ impl Log {
     pub(crate) fn start() -> io::Result<Log> {
         // A descriptor of its own, so that the writer never holds the lock that std has for stderr.
         let stderr = Patient(File::from(io::stderr().as_fd().try_clone_to_owned()?));
-        let report = |_: &LogQueue, count| error!("{count} lines of the log were dropped, since stderr was not read");
+        let report =
+            |_: &LogQueue, count| error!("dropped {} of the log, because stderr was not read", Counted(count, "line"));
         let log = Log(LogQueue::start(stderr, report)?);
         let said = match env::var(VARIABLE) {
             Ok(filter) => Filter::from(&*filter),

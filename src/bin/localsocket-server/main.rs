@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use localsocket::limits::Limits;
 use localsocket::programs::cli::UsageError;
-use localsocket::programs::{self, Signals, Wait};
+use localsocket::programs::{self, Counted, Signals, Wait};
 use localsocket::{Address, Config, Server, ServerError};
 use log::{info, warn};
 use logging::Log;
@@ -101,7 +101,7 @@ fn serve(settings: Settings, signals: Signals, log: &Log) -> Result<(), Failure>
 fn bind(addresses: &[Address], config: Config) -> Result<Server, Failure> {
     Ok(match programs::inherited_sockets().map_err(Failure::Other)? {
         Some(sockets) => {
-            info!("taking {} sockets from the service manager", sockets.len());
+            info!("taking {} from the service manager", Counted(sockets.len(), "socket"));
             Server::from_listeners(sockets, config)?
         }
         None => Server::bind(addresses, config)?,

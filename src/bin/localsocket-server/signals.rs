@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use localsocket::programs::{self, Signal, Signals, cli};
+use localsocket::programs::{self, Counted, Signal, Signals, cli};
 use localsocket::{ServerHandle, Token};
 use log::{error, info};
 
@@ -63,7 +63,7 @@ fn is_at_terminal() -> bool {
 }
 
 fn stop(signal: Signal, server: &ServerHandle) {
-    info!("stopping on {signal}, with {} clients", server.clients());
+    info!("stopping on {signal}, with {}", Counted(server.clients(), "client"));
     notify("STOPPING=1");
     server.stop();
 }
