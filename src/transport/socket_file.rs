@@ -134,7 +134,7 @@ fn clear_the_way(path: &Path, address: &SocketAddr, found: &Metadata) -> Result<
     if !found.file_type().is_socket() {
         return Err(Cause::new(format!("in use: {} is there, which is left as it is", kind(found.file_type()))));
     }
-    let unsure = "in use: a socket is there, and whether a server lives behind it cannot be told";
+    let unsure = "in use: a socket is there, and it is unclear whether a server still uses it";
     let error = match os::connect_unix(address, PROBE_TIMEOUT) {
         Ok(_) => return Err(Cause::new("in use: a live server listens there")),
         Err(error) => error,
@@ -150,7 +150,7 @@ fn clear_the_way(path: &Path, address: &SocketAddr, found: &Metadata) -> Result<
                 .map_err(|error| Cause::of("a stale socket is there, which cannot be removed", error)),
             Ok(system) => Err(Cause::instead_of(
                 error,
-                format!("{unsure} on a {system} file system: if there is none, remove {} by hand", path.display()),
+                format!("{unsure} (on a {system} file system); if none does, remove {} by hand", path.display()),
             )),
             Err(error) => Err(Cause::of(unsure, error)),
         },

@@ -145,7 +145,7 @@ fn the_client_ends_at_once_when_the_server_ends_it() {
     for arguments in [["--reconnect"].as_slice(), &["--verbatim"], &["hello", "quit", "more"]] {
         let outcome = run(CLIENT, &[&["-c", &address], arguments].concat(), b"msg:hello\nquit\nping\n");
         assert_eq!((outcome.code, &*outcome.stdout), (Some(1), "hello\n"), "{outcome:?}");
-        assert_eq!(outcome.stderr, "localsocket-client: the input behind quit is not sent\n");
+        assert_eq!(outcome.stderr, "localsocket-client: input after quit is not sent\n");
     }
     let outcome = run(CLIENT, &["-c", &address], b"hello\nquit\n\r\n");
     assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""), "{outcome:?}");

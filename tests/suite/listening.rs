@@ -210,11 +210,11 @@ fn the_environment_says_where_the_server_is_and_what_the_token() {
 }
 
 #[test]
-fn mistakes_say_which_two_options_contradict_each_other() {
+fn mistakes_say_which_two_options_conflict() {
     for (arguments, wanted) in [
-        (["--ask", "a", "--to", "b"].as_slice(), "--ask and --to contradict each other; give one of the two"),
-        (&["--text", "--verbatim"], "--text and --verbatim contradict each other; give one of the two"),
-        (&["--recv-only", "x"], "--recv-only and a LINE argument contradict each other; give one of the two"),
+        (["--ask", "a", "--to", "b"].as_slice(), "--ask and --to cannot be used together"),
+        (&["--text", "--verbatim"], "--text and --verbatim cannot be used together"),
+        (&["--recv-only", "x"], "--recv-only and a LINE argument cannot be used together"),
         (&["--answer", "cat"], "--answer needs --name too"),
         (&["-n", "a\nb", "x"], "--name: the name contains a line end"),
         (&["a\nquit"], "LINE 'a\\nquit' contains a line end; each line is an argument of its own"),

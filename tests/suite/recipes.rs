@@ -11,7 +11,7 @@ use crate::common::{
 
 /// The documents with recipes, and the marks of theirs that the tests below run.
 const RECIPES: [(&str, &[&str]); 4] = [
-    ("README.md", &["listen", "send", "follow", "answer", "ask", "each", "wait"]),
+    ("README.md", &["listen", "send", "follow", "answer", "ask", "retry", "workers", "pool", "each", "wait"]),
     ("src/guide/operating.md", &["start", "reload"]),
     ("src/guide/performance.md", &["bench-echo", "bench-room"]),
     ("src/guide/machines.md", &[]),
@@ -155,6 +155,37 @@ fn asking_and_answering() {
 }
 
 #[test]
+fn asking_again_until_the_answerer_is_there() {
+    let kitchen = Kitchen::new();
+    let mut asking = kitchen.start(&recipe("retry"));
+    wait_for("the first failure", || asking.0.stderr().contains("nobody here is called squarer"));
+    let _answering = kitchen.start(&recipe("answer"));
+    let outcome = asking.0.wait();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+}
+
+#[test]
+fn several_workers() {
+    let kitchen = Kitchen::new();
+    let _script = kitchen.start(&recipe("workers"));
+    let mut listener = kitchen.listener();
+    wait_for("the workers", || listener.ask("who") == "who: worker-1, worker-2, worker-3");
+    let outcome = kitchen.run(&recipe("pool"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+}
+
+#[test]
+fn the_next_worker_answers_for_one_that_is_not_there() {
+    let kitchen = Kitchen::new();
+    let _script = kitchen.start(&recipe("answer").replace("--name squarer", "--name worker-2"));
+    let mut listener = kitchen.listener();
+    wait_for("the worker", || listener.ask("who") == "who: worker-2");
+    let outcome = kitchen.run(&recipe("pool"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+    assert!(outcome.stderr.contains("nobody here is called worker-1"), "{outcome:?}");
+}
+
+#[test]
 fn running_something_for_each_message() {
     let kitchen = Kitchen::new();
     let script = kitchen.start(&recipe("each"));
@@ -189,8 +220,8 @@ fn from_cron() {
     let mut cron = kitchen.command("sh");
     cron.env_clear().env("PATH", "/usr/bin:/bin").args(["-c", &format!("({line}) </dev/null")]);
     let outcome = Program::spawn(&mut cron).wait();
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    listener.expect("disk has joined");
+    let printed = (outcome.stdout.as_str(), outcome.stderr.as_str());
+    assert_eq!((outcome.code, printed), (Some(0), ("", "")), "cron mails what is printed: {outcome:?}");
     assert!(listener.line().unwrap().starts_with("disk: "));
 }
 

@@ -127,7 +127,7 @@ fn what_is_no_stale_socket_is_never_touched() {
         (&file, "in use: a regular file is there, which is left as it is"),
         (&folder, "in use: a directory is there, which is left as it is"),
         (&link, "in use: a symbolic link is there, which is left as it is"),
-        (&datagram, "in use: a socket is there, and whether a server lives behind it cannot be told"),
+        (&datagram, "in use: a socket is there, and it is unclear whether a server still uses it"),
         (&directory.join("no/where"), "there is no directory"),
         (&directory.join(&"x".repeat(120)), "the path is too long: "),
     ] {

@@ -8,7 +8,7 @@ pub(crate) const PROGRAM: Program = Program {
     summary: "measure a localsocket-server",
     about: "Measures how fast a running localsocket-server is, and checks that every reply comes and is right.",
     options: &[
-        Opt::with_value("connect", "ADDRESS", "the server", "127.0.0.1:12345").or_letter('c'),
+        Opt::with_value("connect", "ADDRESS", "the address of the server", "127.0.0.1:12345").or_letter('c'),
         Opt::with_value(
             "work",
             "echo|room|ask",
@@ -29,9 +29,9 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value("token-file", "PATH", "authenticate with the first line of this file", "none"),
         Opt::flag("json", "print one JSON object instead of text", ""),
     ],
-    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. In echo work every client sends messages and gets\n\
-            them back. In room work all clients receive what the senders send. In ask work the senders ask the\n\
-            other clients, which answer with the text of the question.\n\
+    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME. In echo work every client sends messages\n\
+            and gets them back. In room work all clients receive what the senders send. In ask work the senders\n\
+            ask the other clients, which answer with the text of the question.\n\
             \n\
             Latency is the time from writing a message, or the batch that contains it, to its arrival: back at\n\
             its sender, at each client of a room, or as an answer. A client writes again when half of its depth\n\
@@ -39,7 +39,7 @@ pub(crate) const PROGRAM: Program = Program {
             are under way on a connection. MB/s are received texts, 10^6 bytes. Clients and server share the\n\
             machine: give each side its own cores, or compare only runs of the same kind.",
     exit_codes: &[
-        ("0", "all replies came and were right"),
+        ("0", "all replies came and were correct"),
         ("1", "a reply was wrong or missing, or there was no connection"),
         ("2", "wrong usage"),
     ],

@@ -1,9 +1,9 @@
-//! Options that contradict each other, and options that need another one.
+//! Options that cannot be used together, and options that need another one.
 
 use localsocket::programs::cli::{Arguments, UsageError};
 
 /// Options of which only one can be given. `LINE` stands for operands.
-const CONTRADICTIONS: [(&str, &[&str]); 7] = [
+const CONFLICTS: [(&str, &[&str]); 7] = [
     ("ping", &["recv-only", "ask", "answer", "text", "to", "verbatim", "LINE"]),
     ("recv-only", &["ask", "answer", "text", "to", "verbatim", "LINE"]),
     ("answer", &["ask", "text", "to", "verbatim", "LINE"]),
@@ -17,14 +17,14 @@ const CONTRADICTIONS: [(&str, &[&str]); 7] = [
 const NEEDED: [(&str, &str); 2] = [("answer", "name"), ("jobs", "answer")];
 
 /// # Errors
-/// The first two that do not go together.
+/// The first two that conflict.
 pub(crate) fn check(arguments: &Arguments) -> Result<(), UsageError> {
     let shown = |option: &str| if option == "LINE" { "a LINE argument".to_owned() } else { format!("--{option}") };
     let has = |option: &str| if option == "LINE" { !arguments.operands.is_empty() } else { arguments.has(option) };
-    for (option, others) in CONTRADICTIONS {
+    for (option, others) in CONFLICTS {
         if let (true, Some(other)) = (has(option), others.iter().find(|other| has(other))) {
             let (option, other) = (shown(option), shown(other));
-            return Err(UsageError(format!("{option} and {other} contradict each other; give one of the two")));
+            return Err(UsageError(format!("{option} and {other} cannot be used together")));
         }
     }
     match NEEDED.iter().find(|(option, needed)| has(option) && !has(needed)) {
@@ -43,9 +43,9 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_name_the_two_options() {
+    fn conflicts_name_the_two_options() {
         let mut pairs = 0;
-        for (option, others) in CONTRADICTIONS {
+        for (option, others) in CONFLICTS {
             for other in others {
                 let words = |option: &str| -> Vec<String> {
                     let takes_value = PROGRAM.options.iter().any(|known| known.long == option && known.value.is_some());
@@ -59,7 +59,7 @@ mod tests {
                 let words = [words(option), words(other), vec!["--name".to_owned(), "ada".to_owned()]].concat();
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
                 let other = if *other == "LINE" { "a LINE argument".to_owned() } else { format!("--{other}") };
-                let wanted = format!("--{option} and {other} contradict each other; give one of the two");
+                let wanted = format!("--{option} and {other} cannot be used together");
                 assert_eq!(refused(&words), wanted);
                 pairs += 1;
             }

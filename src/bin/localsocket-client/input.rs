@@ -148,7 +148,7 @@ fn send_all(source: &mut Source, form: &Form, sender: &Sender, status: &Status) 
         };
         let quits = more && add(&line, form, status, &mut batch);
         if quits && source.has_rest() {
-            say(&"the input behind quit is not sent");
+            say(&"input after quit is not sent");
             status.input_lost.store(true, Ordering::SeqCst);
         }
         let is_full = !more || quits || batch.len() >= BATCH || !source.has_line();

@@ -1,6 +1,6 @@
 //! `localsocket-client`: talks to a server from a terminal, a pipe or a script. The connection is the library's.
 //!
-//! - `options.rs`: the table of options; `settings.rs`: what they ask for; `combinations.rs`: what contradicts itself.
+//! - `options.rs`: the table of options; `settings.rs`: what they ask for; `combinations.rs`: which of them conflict.
 //! - `talk.rs`: sends the input, which `input.rs` reads, and prints what comes.
 //! - `ask.rs`: `--ask`.
 //! - `answer.rs`: `--answer`; `service.rs`: what waits and what runs; `command.rs`: one run of COMMAND; `lines.rs`: its

@@ -18,16 +18,16 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value("to", "NAME", "send every line as text to NAME only", "everyone"),
         Opt::flag("verbatim", "send the input unchanged, byte for byte", "off"),
         Opt::flag("recv-only", "read no input; print lines until the connection ends", "off"),
-        Opt::flag("deaf", "room mode: hear only what is addressed to this client", "off"),
-        Opt::with_value("ask", "NAME", "put every line to NAME as a question and print the answers", "off"),
-        Opt::with_value("answer", "COMMAND", "answer questions: run COMMAND with sh for each of them", "off"),
+        Opt::flag("deaf", "room mode: receive only lines addressed to this client", "off"),
+        Opt::with_value("ask", "NAME", "send every line to NAME as a question and print the answers", "off"),
+        Opt::with_value("answer", "COMMAND", "answer questions: run COMMAND with sh for each one", "off"),
         Opt::with_value("jobs", "N", "with --answer: how many commands may run at a time", "1"),
-        Opt::with_value("count", "N", "end after N printed lines, with --answer after N questions", "never"),
-        Opt::with_value("timeout", "SECONDS", "end after this time; --ask: limit for each answer", "never; --ask: 5"),
+        Opt::with_value("count", "N", "exit after N printed lines, with --answer after N questions", "never"),
+        Opt::with_value("timeout", "SECONDS", "exit after this time; --ask: limit for each answer", "never; --ask: 5"),
         Opt::flag("no-notices", "do not print when clients join, leave or change their names", "off"),
-        Opt::flag("timestamps", "print the time of arrival in front of each line", "off"),
-        Opt::with_value("wait", "SECONDS", "keep trying until the server is up and the name is free", "0"),
-        Opt::with_value("connect-timeout", "SECONDS", "how long connecting may take in all", "5"),
+        Opt::flag("timestamps", "print the time of arrival before each line", "off"),
+        Opt::with_value("wait", "SECONDS", "retry until the server is up and the name is free", "0"),
+        Opt::with_value("connect-timeout", "SECONDS", "total time limit for connecting", "5"),
         Opt::flag("reconnect", "connect again when the connection is lost", "off"),
         Opt::with_value("heartbeat", "SECONDS", "send ping after this time without traffic; 0: never", "30"),
         Opt::flag("ping", "health check: connect, send ping, exit with 0 on pong", ""),
@@ -35,11 +35,11 @@ pub(crate) const PROGRAM: Program = Program {
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME. Lines from the server go to stdout,\n\
             everything else goes to stderr. Times are in seconds and may have decimals.",
     exit_codes: &[
-        ("0", "done"),
+        ("0", "done; with --recv-only or --answer also: the server ended the connection"),
         ("1", "the connection could not be made, was lost, or ended before all input was sent"),
         ("2", "the command line is wrong"),
         ("3", "an error line came or a question failed, and the input was not a terminal; or --name was refused"),
-        ("4", "the time of --timeout was over before the answer or the lines of --count came"),
+        ("4", "--timeout ran out before the answer, or before the lines of --count, came"),
     ],
     environment: &[
         ("LOCALSOCKET_CONNECT", "the address, if there is no --connect"),
@@ -65,36 +65,35 @@ pub(crate) const PROGRAM: Program = Program {
         },
         Section {
             title: "QUESTIONS",
-            text: "--ask puts each line of the input to one client and prints the answers, in the order of the\n\
-                   questions. Up to 64 questions are open at a time; --timeout includes the time that a question\n\
-                   waits behind others. A question that is refused, fails or is not\n\
-                   answered in time is reported on stderr, and the exit code tells. Without --name the client uses a\n\
-                   name of its own that no other client has.\n\n\
-                   --answer runs 'sh -c COMMAND' for each question that is put to --name. The text of the question\n\
-                   and a line end are on its stdin, the name of the asker is in LOCALSOCKET_ASKER; neither is ever part\n\
-                   of a command line. The output of COMMAND is the answer. If it exits with another status than 0, the\n\
-                   question is refused, and the last line of its stderr is the reason. At SIGTERM, SIGINT and the end of\n\
-                   the connection no more commands are started, and those that run get 5 seconds to end.",
+            text: "--ask sends each line of the input to one client as a question and prints the answers, in the order\n\
+                   of the questions. Up to 64 questions are open at a time; --timeout includes the time that a question\n\
+                   waits behind others. A question that is refused, fails or is not answered in time is reported on\n\
+                   stderr and in the exit code. --wait waits for the server, not for the client that answers. Without\n\
+                   --name the client uses a name that no other client has.\n\n\
+                   --answer runs 'sh -c COMMAND' for each question to --name. The text of the question and a line end\n\
+                   are on its stdin, the name of the asker is in LOCALSOCKET_ASKER; neither is ever part of a command\n\
+                   line. The output of COMMAND is the answer. If its exit status is not 0, the question is refused, and\n\
+                   the last line of its stderr is the reason. At SIGTERM, SIGINT and the end of the connection no more\n\
+                   commands are started, and running ones get 5 seconds to finish.",
             terms: &[],
         },
         Section {
             title: "CONNECTION",
             text: "With --reconnect the client connects and logs in again when the connection is lost, after pauses\n\
-                   that grow from 0.1 to 10 seconds, and goes on with its input. Lines that had been sent and have no\n\
-                   answer are counted on stderr and not sent again. The first connection has to succeed, unless --wait\n\
-                   gives it time. If the ping of --heartbeat is not answered in another SECONDS, the connection counts\n\
-                   as lost. --ping waits for its answer as long as --connect-timeout says, and a server that answers\n\
-                   that it is full counts as alive.",
+                   that grow from 0.1 to 10 seconds, and continues with its input. Lines that were sent and not answered\n\
+                   are counted on stderr and not sent again. The first connection has to succeed, unless --wait\n\
+                   gives it time. If the ping of --heartbeat is not answered within another SECONDS, the connection\n\
+                   counts as lost. --ping waits up to --connect-timeout for its answer; a server that answers that it\n\
+                   is full counts as alive. Without --reconnect, --recv-only and --answer exit with 0 when the server\n\
+                   ends the connection, also after 'error: server is shutting down'; the exit code is 3 if the server\n\
+                   disconnected this client for a reason of its own (idle, too slow, full, wrong token).",
             terms: &[],
         },
     ],
     examples: &[
+        ("localsocket-client --recv-only --timestamps >room.log", "writes everything that the room receives to a file"),
         (
-            "localsocket-client --recv-only --timestamps >room.log",
-            "writes everything that is said in the room to a file",
-        ),
-        (
-            "tail -F app.log | localsocket-client --text -n app --reconnect",
+            "tail -n 0 -F app.log | localsocket-client --text -n app --reconnect",
             "sends each new line of a log file to the room",
         ),
         (

@@ -118,7 +118,7 @@ fn make_room_for_clients(limits: &Limits) {
              clients beyond the limit will wait; raise it with ulimit -n or LimitNOFILE="
         ),
         Ok(_) => {}
-        Err(error) => warn!("cannot tell how many descriptors this process may have: {error}"),
+        Err(error) => warn!("cannot find out how many descriptors this process may have: {error}"),
     }
 }
 

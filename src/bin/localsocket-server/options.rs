@@ -11,12 +11,17 @@ pub(crate) const PROGRAM: Program = Program {
     options: &[
         Opt::with_value("listen", "ADDRESS", "where to listen; may be repeated", "127.0.0.1:12345").or_letter('l'),
         Opt::with_value("mode", "echo|room", "who receives a message: its sender, or everybody", "echo").or_letter('m'),
-        Opt::with_value("dialect", "line|classic", "classic is for clients that send no line ends", "line"),
+        Opt::with_value("dialect", "line|classic", "classic: for clients that send no line ends", "line"),
         Opt::with_value("join", "URL", "room mode: share the room with other servers through Redis or Valkey", "none"),
         Opt::with_value("join-password-file", "PATH", "the first line of this file is the password for --join", "none"),
-        Opt::with_value("max-clients", "N", "most connections at a time", "1024"),
-        Opt::with_value("max-line", "BYTES", "longest line, without its end", "65536"),
-        Opt::with_value("max-backlog", "BYTES", "room mode: most bytes that may wait for one reader", "1048576"),
+        Opt::with_value("max-clients", "N", "maximum number of connections", "1024"),
+        Opt::with_value("max-line", "BYTES", "maximum length of a line, not counting its line end", "65536"),
+        Opt::with_value(
+            "max-backlog",
+            "BYTES",
+            "room mode: maximum number of bytes that wait for one reader",
+            "1048576",
+        ),
         Opt::with_value(
             "stall-timeout",
             "SECONDS",
@@ -26,7 +31,7 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value(
             "write-timeout",
             "SECONDS",
-            "echo mode: disconnect a client that takes none of its replies for this long",
+            "echo mode: disconnect a client that reads none of its replies for this long",
             "30",
         ),
         Opt::with_value("idle-timeout", "SECONDS", "disconnect a client that has sent nothing for this long", "never"),
@@ -36,16 +41,16 @@ pub(crate) const PROGRAM: Program = Program {
             "clients must first send auth:<token> with the first line of this file",
             "none",
         ),
-        Opt::with_value("unix-mode", "OCTAL", "permissions of the file of a Unix socket", "600"),
+        Opt::with_value("unix-mode", "OCTAL", "permissions of the Unix socket file", "600"),
         Opt::flag("allow-remote", "listen on addresses beyond loopback without a token", "off"),
-        Opt::with_value("grace", "SECONDS", "most time that a shutdown may take", "5"),
+        Opt::with_value("grace", "SECONDS", "maximum time for a shutdown", "5"),
     ],
-    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one. The addresses are printed\n\
-            on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug logs more.\n\
-            SIGINT and SIGTERM stop the server in order; a second one ends it at once. SIGHUP stops a server that\n\
-            was started at a terminal; any other server reads its token file again.\n\
-            URL is redis://[USER@]HOST[:PORT][/DATABASE][?room=NAME] or unix:PATH[?room=NAME]. Servers with the\n\
-            same URL are one room.",
+    notes: "ADDRESS is HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME; port 0 picks a free one. The addresses\n\
+            are printed on stdout, one line each, once all are bound. The log goes to stderr; RUST_LOG=debug logs more.\n\
+            SIGINT and SIGTERM shut the server down cleanly; a second one ends it at once. SIGHUP stops a server\n\
+            that was started at a terminal; any other server reads its token file again.\n\
+            URL is redis://[USER@]HOST[:PORT][/DATABASE][?room=NAME] or unix:PATH[?room=NAME]. Servers with\n\
+            the same engine, database and room name share one room.",
     exit_codes: &[
         ("0", "stopped by a signal"),
         ("1", "cannot listen, cannot join the room, or a second signal came"),
@@ -70,8 +75,15 @@ pub(crate) const PROGRAM: Program = Program {
                 ),
                 ("msg:TEXT", "send a message: to yourself in echo mode, to everybody in a room"),
                 ("to:NAME:TEXT", "send a message to one client of the room"),
-                ("who, stats, help, ping", "get the names, the counters, the commands, a sign of life"),
-                ("auth:TOKEN", "authenticate, if there is a --token-file, with its first line, blanks included"),
+                ("ask:NAME:ID:TEXT", "put a question to one client of the room, under an ID of your choice"),
+                (
+                    "answer:ASKER:ID:TEXT, part:ASKER:ID:TEXT, refuse:ASKER:ID:REASON",
+                    "answer a question that came as 'ASKER ?> ID: TEXT'; send a line of a longer answer; refuse to\n\
+                     answer",
+                ),
+                ("deaf", "in a room: from then on, receive only lines addressed to this client"),
+                ("who, stats, help, ping", "get the names, the counters, the list of commands, a pong"),
+                ("auth:TOKEN", "authenticate, if there is a --token-file, with its first line, spaces included"),
                 ("quit", "end the connection"),
             ],
         },
@@ -80,15 +92,15 @@ pub(crate) const PROGRAM: Program = Program {
             text: "SIGINT and SIGTERM stop the server: it accepts no more connections, answers what has arrived, tells\n\
                    every client, and exits. A second signal ends it at once.\n\n\
                    SIGHUP does the same if the server was started at a terminal, unless it was ignored at the start,\n\
-                   as under nohup. Otherwise the server reads the token file again and goes on. Clients that have\n\
-                   authenticated stay so. If the file is missing or its first line empty, the old token remains.",
+                   as under nohup. Otherwise the server reads the token file again and continues. Authenticated\n\
+                   clients stay connected. If the file is missing or its first line empty, the old token remains.",
             terms: &[],
         },
         Section {
             title: "FILES",
-            text: "The file of a Unix socket has its final permissions from its first moment. The stale file of a dead\n\
-                   server is replaced, that of a live server never, and no other file is touched. At exit the server\n\
-                   removes its own file.",
+            text: "The file of a Unix socket has its final permissions from the moment it is created. The stale file of\n\
+                   a dead server is replaced, that of a live server never, and no other file is touched. At exit the\n\
+                   server removes its own file.",
             terms: &[],
         },
     ],

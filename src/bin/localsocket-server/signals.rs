@@ -111,7 +111,7 @@ fn reload(path: &str, server: &ServerHandle) {
     match cli::read_token(path) {
         Ok(token) => {
             server.set_token(Token::from(token));
-            info!("SIGHUP: the token was read again; clients that have authenticated stay so");
+            info!("SIGHUP: the token was read again; authenticated clients stay connected");
         }
         Err(mistake) => error!("SIGHUP: {mistake}; the token stays as it was"),
     }

@@ -1,6 +1,6 @@
 # Made from the table of options. Do not edit.
 complete -c localsocket-bench -f
-complete -c localsocket-bench -s c -l connect -x -d 'the server'
+complete -c localsocket-bench -s c -l connect -x -d 'the address of the server'
 complete -c localsocket-bench -l work -x -a 'echo room ask' -d 'what to measure; room and ask need a server with --mode room'
 complete -c localsocket-bench -l clients -x -d 'number of connections, each with its own thread'
 complete -c localsocket-bench -l senders -x -d 'how many of the clients send (room work) or ask (ask work)'

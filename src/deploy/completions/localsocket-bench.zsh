@@ -1,8 +1,8 @@
 #compdef localsocket-bench
 # Made from the table of options. Do not edit.
 _arguments -s -S \
-    '-c+[the server]:ADDRESS:' \
-    '--connect=[the server]:ADDRESS:' \
+    '-c+[the address of the server]:ADDRESS:' \
+    '--connect=[the address of the server]:ADDRESS:' \
     '--work=[what to measure; room and ask need a server with --mode room]:word:(echo room ask)' \
     '--clients=[number of connections, each with its own thread]:N:' \
     '--senders=[how many of the clients send (room work) or ask (ask work)]:N:' \

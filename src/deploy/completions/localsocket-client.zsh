@@ -11,16 +11,16 @@ _arguments -s -S \
     '--to=[send every line as text to NAME only]:NAME:' \
     '--verbatim[send the input unchanged, byte for byte]' \
     '--recv-only[read no input; print lines until the connection ends]' \
-    '--deaf[room mode\: hear only what is addressed to this client]' \
-    '--ask=[put every line to NAME as a question and print the answers]:NAME:' \
-    '--answer=[answer questions\: run COMMAND with sh for each of them]:command:_cmdstring' \
+    '--deaf[room mode\: receive only lines addressed to this client]' \
+    '--ask=[send every line to NAME as a question and print the answers]:NAME:' \
+    '--answer=[answer questions\: run COMMAND with sh for each one]:command:_cmdstring' \
     '--jobs=[with --answer\: how many commands may run at a time]:N:' \
-    '--count=[end after N printed lines, with --answer after N questions]:N:' \
-    '--timeout=[end after this time; --ask\: limit for each answer]:SECONDS:' \
+    '--count=[exit after N printed lines, with --answer after N questions]:N:' \
+    '--timeout=[exit after this time; --ask\: limit for each answer]:SECONDS:' \
     '--no-notices[do not print when clients join, leave or change their names]' \
-    '--timestamps[print the time of arrival in front of each line]' \
-    '--wait=[keep trying until the server is up and the name is free]:SECONDS:' \
-    '--connect-timeout=[how long connecting may take in all]:SECONDS:' \
+    '--timestamps[print the time of arrival before each line]' \
+    '--wait=[retry until the server is up and the name is free]:SECONDS:' \
+    '--connect-timeout=[total time limit for connecting]:SECONDS:' \
     '--reconnect[connect again when the connection is lost]' \
     '--heartbeat=[send ping after this time without traffic; 0\: never]:SECONDS:' \
     '--ping[health check\: connect, send ping, exit with 0 on pong]' \
