@@ -35,6 +35,7 @@ mod recipes;
 mod room;
 mod scripts;
 mod slow_readers;
+mod soak;
 mod stops;
 mod unix_socket;
 
