@@ -11,7 +11,7 @@
 // Its files, each of which imports only those above it:
 //
 //   error      what can go wrong
-//   options    how a client behaves and what it tells
+//   options    how a client behaves and what it reports
 //   lock       taking locks
 //   pauses     between two attempts to connect
 //   heartbeat  when a ping is due
@@ -216,7 +216,7 @@ impl Client {
         self.receiver.receive_where(timeout, fits)
     }
 
-    /// The lines that come, one after another. Ends when the server has ended the connection in order; a connection
+    /// The lines that come, one after another. Ends when the server has ended the connection cleanly; a connection
     /// that broke is the last item, as an error.
     ///
     /// ```no_run
@@ -294,7 +294,7 @@ impl Client {
         self.receiver.wait_for_answer(question)
     }
 
-    /// Answers the questions of others, until the server has ended the connection in order. `function` is given each
+    /// Answers the questions of others, until the server has ended the connection cleanly. `function` is given each
     /// question when it comes. It can answer at once, or pass the question on to other threads, from which questions
     /// are answered in any order. Other lines are thrown away.
     ///

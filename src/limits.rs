@@ -200,7 +200,7 @@ impl Limits {
         }
     }
 
-    /// The most memory that clients can make a server hold at once. `room` tells whether it runs in room mode. The
+    /// The most memory that clients can make a server hold at once. `room` says whether it runs in room mode. The
     /// kernel's socket buffers come on top.
     pub fn worst_case_memory(&self, room: bool) -> WorstCase {
         // In 64 bits throughout: the sum can be more than a 32-bit machine can address.

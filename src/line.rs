@@ -91,7 +91,7 @@ impl LineReader {
         Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
     }
 
-    /// The next piece of a line that is too long and thrown away, and whether the line ends behind it. `None` if no
+    /// The next piece of a line that is too long and thrown away, and whether the line ends after it. `None` if no
     /// such line is under way, or more has to be read first.
     pub(crate) fn next_discarded(&mut self) -> Option<(&[u8], bool)> {
         if !self.discarding || self.start == self.end {
@@ -132,7 +132,7 @@ impl LineReader {
         Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
     }
 
-    /// Whether the line that has begun is too long however it goes on. A CR as the byte behind the last
+    /// Whether the line that has begun is too long however it goes on. A CR as the byte after the last
     /// allowed one may still belong to the line end.
     fn too_long_so_far(&self) -> bool {
         let waiting = self.end - self.start;
@@ -146,7 +146,7 @@ impl LineReader {
         Line::TooLong(&self.buffer[line])
     }
 
-    /// Throws away up to the end of the line; tells whether that end was here.
+    /// Throws away up to the end of the line; returns whether that end was here.
     fn discard(&mut self) -> bool {
         let found = os::find(b'\n', &self.buffer[self.start..self.end]);
         self.take(found.map_or(self.end - self.start, |found| found + 1));

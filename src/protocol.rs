@@ -6,7 +6,7 @@
 //   built_in   the table of commands: help, reserved names, manual pages and completions come from it
 //   command    what a client sends
 //   event      what a server sends
-//   refusal    what a server sends behind `error: `
+//   refusal    what a server sends after `error: `
 //   name       which names and question ids are valid
 //   guard      how HTTP and TLS clients are recognised
 

@@ -42,7 +42,7 @@ fn passed(pid: Option<&OsStr>, count: Option<&OsStr>) -> Result<Option<RawFd>, S
     Ok(Some(end).filter(|_| count > 0))
 }
 
-/// Digits only: a sign or a blank means that something else went wrong.
+/// Digits only: a sign or a space means that something else went wrong.
 fn number<T: std::str::FromStr>(name: &str, value: &OsStr) -> Result<T, String> {
     let text = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     text.and_then(|text| text.parse().ok())

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 /// One option of a program.
 #[derive(Debug)]
 pub struct Opt {
-    /// The letter behind one dash, if there is one.
+    /// The letter after one dash, if there is one.
     pub short: Option<char>,
-    /// The word behind two dashes.
+    /// The word after two dashes.
     pub long: &'static str,
     /// What stands for its value, in capitals, or the possible words with `|` between them; `None` for an option
     /// without a value.

@@ -76,7 +76,7 @@ impl Question {
         self.send(parts.chain([last]))
     }
 
-    /// Refuses to answer, with a reason. Line ends in it become blanks.
+    /// Refuses to answer, with a reason. Line ends in it become spaces.
     ///
     /// # Errors
     /// Those of [`Question::part`].

@@ -18,7 +18,7 @@ pub enum ClientError {
     /// The server refused the token, the name or the command. The text is what it sent, without `error: `;
     /// [`Refusal::parse`](crate::protocol::Refusal::parse) reads it.
     Refused(String),
-    /// The server ended the connection in order.
+    /// The server ended the connection cleanly.
     Closed,
     /// The connection broke, or the server does not answer any more.
     Lost(io::Error),

@@ -1,4 +1,4 @@
-//! When a heartbeat is due. Pure: the caller tells the time and what happened.
+//! When a heartbeat is due. Pure: the caller passes in the time and what happened.
 //!
 //! A server cuts clients that send nothing, and a server that is gone sends nothing. So a ping is due when either
 //! direction was silent for the heartbeat's time; and only silence of the server after a ping means that the

@@ -73,7 +73,7 @@ impl Ledger {
         None
     }
 
-    /// How many of the caller's lines have no answer. `last_words` tells whether the last line that came was the
+    /// How many of the caller's lines have no answer. `last_words` says whether the last line that came was the
     /// server's own, and so answered nothing.
     pub(super) fn unanswered(&self, last_words: bool) -> u64 {
         let answers = self.received - u64::from(last_words && self.received > 0);

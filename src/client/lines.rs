@@ -30,7 +30,7 @@ impl Iterator for Lines<'_> {
 }
 
 impl Receiver {
-    /// The lines that come, until the connection has ended in order; see [`Client::lines`](super::Client::lines).
+    /// The lines that come, until the connection has ended cleanly; see [`Client::lines`](super::Client::lines).
     pub fn lines(&mut self) -> Lines<'_> {
         Lines { receiver: self, over: false }
     }

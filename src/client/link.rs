@@ -261,7 +261,7 @@ impl Link {
         self.options.reconnect && self.address.is_some()
     }
 
-    /// Gives up the connection. Returns how many lines have no answer; `last_words` tells whether the last line
+    /// Gives up the connection. Returns how many lines have no answer; `last_words` says whether the last line
     /// received was the server's own.
     pub(super) fn lose(&self, stream: &Stream, last_words: bool) -> u64 {
         // Ends a write that waits, so that it is known what it could not send.

@@ -1,6 +1,6 @@
 //! The login that comes first on a connection: what is sent, and what the lines mean that come meanwhile. Pure.
 //!
-//! Token, `deaf` and name are sent together, and a `ping` behind them. The answer to that ping shows that the server
+//! Token, `deaf` and name are sent together, and a `ping` after them. The answer to that ping shows that the server
 //! has dealt with them; an error before it is their refusal, because until then nothing else was sent. What others
 //! say, or are called, has no influence: only the server's own words start with `error: `, and no room line is a
 //! bare `pong`.
@@ -74,7 +74,7 @@ impl Login {
     }
 }
 
-/// Which of the lines that came before the `pong` behind an `iam:` is its answer, and whether it was refused. Used
+/// Which of the lines that came before the `pong` after an `iam:` is its answer, and whether it was refused. Used
 /// for a login in the middle of a connection, where earlier commands may have had errors of their own.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {

@@ -22,7 +22,7 @@ pub(super) fn one_line(text: impl Display) -> Result<Vec<u8>, ClientError> {
 /// What a batch of whole lines is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Batch {
-    /// The bytes up to the first `quit`, which the server reads nothing behind.
+    /// The bytes up to the first `quit`, after which the server reads nothing.
     pub(super) length: usize,
     /// Whether that `quit` is there.
     pub(super) quits: bool,

@@ -171,7 +171,7 @@ impl Reading {
         Ok(())
     }
 
-    /// At the end: the piece behind the last line end.
+    /// At the end: the piece after the last line end.
     pub(super) fn cut(&mut self) -> Option<String> {
         if self.refused.is_some() {
             return None;

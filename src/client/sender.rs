@@ -41,7 +41,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`ClientError::Closed`] if there is no connection and will be none; [`ClientError::Finished`] if lines are
-    /// left behind a `quit`, which the server would not read.
+    /// left after a `quit`, which the server would not read.
     pub fn send_lines(&self, lines: &[u8]) -> Result<(), ClientError> {
         let mut rest = lines;
         loop {

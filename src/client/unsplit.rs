@@ -33,7 +33,7 @@ impl Receiver {
         }
     }
 
-    /// Sends lines and a ping behind them, and waits for its answer. What comes before is kept aside; `see` is given
+    /// Sends lines and a ping after them, and waits for its answer. What comes before is kept aside; `see` is given
     /// its place there. If the connection is lost meanwhile and made again, everything is sent again; if it is not
     /// made again, the server's last words are its answer.
     pub(super) fn exchange(

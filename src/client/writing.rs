@@ -34,7 +34,7 @@ pub(super) enum Why {
 
 #[derive(Debug)]
 pub(super) struct Unsent {
-    /// How many bytes of whole lines were written. All behind them counts as not sent.
+    /// How many bytes of whole lines were written. All bytes after them count as not sent.
     pub(super) whole: usize,
     pub(super) why: Why,
 }

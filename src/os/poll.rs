@@ -46,7 +46,7 @@ pub fn poll(waits: &mut [Wait<'_>], timeout: Option<Duration>) {
     unsafe { c::poll(waits.as_mut_ptr().cast(), waits.len() as c_ulong, milliseconds) };
 }
 
-/// Whether the end of the input has arrived, even behind bytes that wait to be read.
+/// Whether the end of the input has arrived, even after bytes that wait to be read.
 pub(crate) fn has_ended(socket: BorrowedFd<'_>) -> bool {
     let mut waits = [Wait::new(socket, c::POLLRDHUP)];
     poll(&mut waits, Some(Duration::ZERO));

@@ -5,7 +5,7 @@
 const HTTP_METHODS: [&[u8]; 9] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
 
-/// Whether a client's first line is an HTTP request line. Bytes behind the first LF are not looked at.
+/// Whether a client's first line is an HTTP request line. Bytes after the first LF are not looked at.
 ///
 /// It is one if it starts with a known method and white space, or if it is three words of which the first
 /// contains no colon and the third starts with `HTTP/`. Upper and lower case are the same here.

@@ -41,8 +41,8 @@ impl<'a> QuestionEnd<'a> {
 }
 
 /// What stands between two texts.
-pub(super) fn between<'a>(text: &'a str, before: &str, behind: &str) -> Option<&'a str> {
-    text.strip_prefix(before)?.strip_suffix(behind)
+pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.strip_prefix(before)?.strip_suffix(after)
 }
 
 /// A number in plain digits, without a sign or an exponent.

@@ -1,4 +1,4 @@
-//! What a server sends behind `error: `: why it does not do what a line asks for, or why it ends a connection.
+//! What a server sends after `error: `: why it does not do what a line asks for, or why it ends a connection.
 
 use std::fmt;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use super::{BUILT_IN, NAME_MAX, check_question_id};
 
 /// Why the server does not do what a line asks for, or ends a connection.
 ///
-/// `Display` writes the text behind `error: `, [`Refusal::parse`] reads it.
+/// `Display` writes the text after `error: `, [`Refusal::parse`] reads it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal<'a> {
@@ -115,7 +115,7 @@ impl fmt::Display for Refusal<'_> {
 impl std::error::Error for Refusal<'_> {}
 
 impl<'a> Refusal<'a> {
-    /// Reads the text behind `error: `, which is what [`Event::Error`](super::Event::Error) holds. `None` if it
+    /// Reads the text after `error: `, which is what [`Event::Error`](super::Event::Error) holds. `None` if it
     /// is none of this list, such as the error of a command that an embedding program has added.
     ///
     /// ```

@@ -219,7 +219,7 @@ impl ClientList {
         entry.name.map(|name| Departed { name, announce })
     }
 
-    /// Makes every session see the end of its input behind what has arrived. Some see it already.
+    /// Makes every session see the end of its input after what has arrived. Some see it already.
     pub(super) fn stop_reading(&self) {
         self.connections().iter().filter(|member| !member.has_ended()).for_each(|member| member.stop_reading());
     }

@@ -26,7 +26,7 @@ pub struct CustomCommand {
 pub struct Request<'a> {
     /// The name of the client that sent it, if that client has logged in.
     pub name: Option<&'a str>,
-    /// The text behind the colon, empty for a command without an argument.
+    /// The text after the colon, empty for a command without an argument.
     pub argument: &'a str,
 }
 

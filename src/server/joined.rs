@@ -115,7 +115,7 @@ impl Joined {
         self.shared.push(client, item, last_words, has_ended)
     }
 
-    /// Says something to the client itself, behind what it has said. `Ok(Some)` gives the words back, to be delivered
+    /// Says something to the client itself, after what it has said. `Ok(Some)` gives the words back, to be delivered
     /// at once: nothing of the client is under way.
     pub(in crate::server) fn push_own(
         &self,

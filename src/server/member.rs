@@ -62,7 +62,7 @@ impl Member {
         self.end.get().copied()
     }
 
-    /// Makes its thread see the end of the input behind what has arrived.
+    /// Makes its thread see the end of the input after what has arrived.
     pub(super) fn stop_reading(&self) {
         self.woken.store(true, Ordering::SeqCst);
         self.outbox.stream().shutdown(Shutdown::Read);

@@ -67,7 +67,7 @@ impl Outbox {
         &self.stream
     }
 
-    /// Sends `bytes`, which hold `lines` lines, behind what waits already. Returns how many bytes wait now.
+    /// Sends `bytes`, which hold `lines` lines, after what waits already. Returns how many bytes wait now.
     pub(super) fn push(&self, bytes: &[u8], lines: u64) -> io::Result<usize> {
         let mut waiting = lock(&self.waiting);
         waiting.send_waiting(self)?;
@@ -76,7 +76,7 @@ impl Outbox {
         Ok(waiting.len())
     }
 
-    /// Adds bytes behind those that wait, without sending: the caller adds more, and then calls [`Outbox::flush`].
+    /// Adds bytes after those that wait, without sending: the caller adds more, and then calls [`Outbox::flush`].
     pub(super) fn hold(&self, pieces: &[&[u8]]) {
         let mut waiting = lock(&self.waiting);
         for piece in pieces {
@@ -113,7 +113,7 @@ impl Outbox {
         waiting.taken.bytes.wrapping_sub(os::untaken(self.stream.as_fd()) as u64)
     }
 
-    /// Waits until everything is sent. `patience` is called again and again: it tells how long the peer may go without
+    /// Waits until everything is sent. `patience` is called again and again: it returns how long the peer may go without
     /// taking a byte. Only time in which this process ran counts.
     pub(super) fn drain(&self, patience: impl Fn() -> Duration) -> Result<(), DrainError> {
         let mut clock = Clock::start();
@@ -168,7 +168,7 @@ impl Waiting {
         self.len() == 0
     }
 
-    /// Adds bytes behind the others. A large buffer grows in steps, because doubling would hold up to twice the bytes
+    /// Adds bytes after the others. A large buffer grows in steps, because doubling would hold up to twice the bytes
     /// that wait. It is cleared of sent bytes first if they are worth it.
     fn append(&mut self, bytes: &[u8]) {
         if self.bytes.len() + bytes.len() > self.bytes.capacity().max(OUTBOX_STEP) {

@@ -1,6 +1,6 @@
 //! How a client speaks in a room that is shared with other servers: through the log instead of the room's queue.
 //!
-//! Everything that other clients may hear goes to [`Joined`]. Replies to the client itself wait there behind what it
+//! Everything that other clients may hear goes to [`Joined`]. Replies to the client itself wait there after what it
 //! has said, or go to it at once if nothing of its own waits.
 
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl<'h> SharedVoice<'h> {
         }
     }
 
-    /// Tells all servers that this client has left, behind everything that it has said. With `wait`, returns when that
+    /// Tells all servers that this client has left, after everything that it has said. With `wait`, returns when that
     /// has come back in the log, so that this client has got everything that was confirmed to others. A server that
     /// stops leaves for all its clients.
     pub(super) fn leave(&mut self, batch: &mut Batch, wait: bool) {

@@ -270,7 +270,7 @@ impl<'h> Speaker<'h> {
         lines
     }
 
-    /// Tells the room that this client has left, behind everything that it has said. With `wait`, returns when
+    /// Tells the room that this client has left, after everything that it has said. With `wait`, returns when
     /// that has been delivered, so that the client has all its replies.
     pub(super) fn leave(&mut self, wait: bool) {
         let Some(room) = &self.hub.room else {

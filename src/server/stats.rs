@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::config::Mode;
 
-/// What a server has done since it was started. `Display` is the reply to `stats` behind `stats: `.
+/// What a server has done since it was started. `Display` is the reply to `stats` after `stats: `.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

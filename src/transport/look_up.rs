@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The distinct addresses of a host, in the order of the name service, with `port` each. There is at least one.
 ///
 /// A name service can take as long as it likes, and the C library's look-up cannot be interrupted. So a name is looked
-/// up in a thread of its own, which is left behind when the time is over; the C library ends it sooner or later.
+/// up in a thread of its own, which is left running when the time is over; the C library ends it sooner or later.
 ///
 /// # Errors
 /// `TimedOut` when the time is over, else the name service's answer.

@@ -68,7 +68,7 @@ impl Stream {
         }
     }
 
-    /// Lets closing the stream reset the connection: the peer then sees an error behind what it has received, not
+    /// Lets closing the stream reset the connection: the peer then sees an error after what it has received, not
     /// the end of the input. Unix sockets have no such thing.
     pub(crate) fn reset_on_close(&self) {
         if let Stream::Tcp(stream) = self {

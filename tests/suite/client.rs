@@ -139,7 +139,7 @@ fn the_client_ends_at_once_when_the_server_ends_it() {
     assert!(outcome.stderr.ends_with("disconnected: the server has ended the connection\n"), "{outcome:?}");
     playing.join().unwrap();
 
-    // What stands behind quit is not sent: it has no answer that could be missed, but it is not done either.
+    // Input after quit is not sent: no answer to it can be missing, but the work is not done either.
     let server = ServerProgram::start(&[]);
     let address = server.address().to_string();
     for arguments in [["--reconnect"].as_slice(), &["--verbatim"], &["hello", "quit", "more"]] {

@@ -96,7 +96,7 @@ fn clients_of_two_servers_are_in_one_room() {
     let mut bob = Peer::named(&two.unix, "bob");
     ada.expect("bob has joined");
     assert_eq!(bob.ask("iam:ada"), "error: name ada is taken");
-    // Replies come in the order of the commands, behind what was said before them.
+    // Replies come in the order of the commands, after what was said before them.
     ada.send("msg:hello\nping\nto:bob:psst\nwho\nto:eve:x\nping\n");
     for line in ["ada: hello", "pong", "ada > bob: psst", "who: ada, bob", "error: nobody here is called eve", "pong"] {
         ada.expect(line);
@@ -181,7 +181,7 @@ fn without_an_engine_the_server_says_so_and_with_one_it_goes_on() {
     assert_eq!(ada.ask("iam:ada"), "ada has joined");
     engine.kill();
     wait_for("the engine is missed", || server.handle.stats().shared == Some((1, false)));
-    // What it says waits, and its reply behind that; a client with nothing that waits is answered.
+    // What it says waits, and its reply after that; a client with nothing that waits is answered.
     ada.send("msg:are you there?\nping\n");
     let mut eve = Peer::connect(&server.tcp);
     eve.ping();

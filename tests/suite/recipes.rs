@@ -93,7 +93,7 @@ impl Kitchen {
         peer
     }
 
-    /// Waits until so many clients are connected, `peer` included.
+    /// Waits until `count` clients are connected, `peer` included.
     fn wait_for_clients(peer: &mut Peer, count: u64) {
         wait_for("clients", || peer.stat("clients") == count);
     }
@@ -331,7 +331,7 @@ fn one_room_on_two_servers_through_the_engine_as_configured() {
     ada.expect("bob has left");
 }
 
-/// Blocks marked `console`: commands behind `$ `, and between them what they print.
+/// Blocks marked `console`: commands after `$ `, and between them what they print.
 #[test]
 fn consoles_print_what_is_shown() {
     let mut played = 0;

@@ -146,7 +146,7 @@ impl Asker {
 struct Asking {
     asker: usize,
     texts: Texts,
-    /// How many answerers take turns: this one gets every so many-th question.
+    /// How many answerers take turns: with N of them, this one gets every Nth question.
     turns: usize,
 }
 
@@ -193,7 +193,7 @@ impl Answerer {
     }
 }
 
-/// What tells an asker's texts from those of the others.
+/// What distinguishes an asker's texts from those of the others.
 fn mark(asker: usize) -> String {
     format!("client-{asker}")
 }

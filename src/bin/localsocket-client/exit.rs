@@ -24,7 +24,7 @@ pub(crate) enum End {
     AllAsked,
     /// Whoever reads stdout has gone.
     ReaderGone,
-    /// The connection ended in order, by either side.
+    /// Either side ended the connection cleanly.
     Closed,
     /// The connection broke, or could not be made.
     Lost,
@@ -120,7 +120,7 @@ mod tests {
         for (what, course, wanted) in [
             ("all sent and answered", TALK, 0),
             ("ended by the server first", Course { finished: false, ..TALK }, 1),
-            ("input behind quit", Course { input_lost: true, ..TALK }, 1),
+            ("input after quit", Course { input_lost: true, ..TALK }, 1),
             ("lost", Course { end: End::Lost, ..TALK }, 1),
             ("an error", Course { error: true, ..TALK }, 3),
             ("an error, then lost", Course { error: true, end: End::Lost, ..TALK }, 3),

@@ -1,4 +1,4 @@
-//! The longest line that the server takes, which it tells only when a line was longer. Such a line of an answer is lost,
+//! The longest line that the server takes, which it reveals only when a line was longer. Such a line of an answer is lost,
 //! and whoever asked would wait in vain, or get an answer with a gap; so the question is refused. Sends nothing itself.
 
 use std::collections::VecDeque;

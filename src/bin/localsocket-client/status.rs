@@ -28,7 +28,7 @@ pub(crate) struct Status {
     quiet: [(&'static str, AtomicU64); 2],
     /// The client ends by itself; what has no answer then is not waited for.
     pub(crate) leaving: AtomicBool,
-    /// Input could not be read, or was left behind `quit`.
+    /// Input could not be read, or was left after `quit`.
     pub(crate) input_lost: AtomicBool,
 }
 

@@ -149,7 +149,7 @@ impl Printing<'_> {
         }
     }
 
-    /// Leaves in order, so that nothing is lost of what was sent. LINE arguments take no time, unlike other input.
+    /// Leaves cleanly, so that nothing is lost of what was sent. LINE arguments take no time, unlike other input.
     fn leave(&mut self, sender: &Sender) {
         if let Some(sent) = &self.arguments_sent {
             let _ = sent.recv_timeout(LEAVING);

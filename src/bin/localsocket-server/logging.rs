@@ -75,7 +75,7 @@ impl Log {
         });
     }
 
-    /// Writes a message that is no log line, behind the log lines before it.
+    /// Writes a message that is not a log line, after the log lines before it.
     pub(crate) fn message(&self, text: &str) {
         self.0.push(format!("{text}\n").as_bytes());
     }

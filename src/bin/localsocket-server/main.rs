@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     // Before anything else, so that no signal is lost and every thread inherits the mask.
     let signals = Signals::block();
     programs::share_one_heap();
-    // So that the file of a socket has its final permissions from the first moment. The program makes no other files.
+    // So that a socket's file has its final permissions from the moment it is created. The program makes no other files.
     programs::clear_umask();
     PROGRAM.run(|arguments| {
         let settings = Settings::new(&arguments)?;

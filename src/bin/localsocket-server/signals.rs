@@ -85,7 +85,7 @@ impl TokenFile {
             return;
         };
         if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
-            // The thread that is reading it will do so once more.
+            // The thread that is reading it will do so again.
             return;
         }
         let (server, asked) = (self.server.clone(), Arc::clone(&self.asked));

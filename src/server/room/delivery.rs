@@ -250,7 +250,7 @@ impl Delivery {
         self.give(member, &line);
     }
 
-    /// Gives lines to one client, behind the lines for everyone so far.
+    /// Gives lines to one client, after the lines for everyone so far.
     fn give(&mut self, member: &Arc<Member>, lines: &[u8]) {
         self.touch(member);
         if member.end_reason().is_none() {

@@ -109,7 +109,7 @@ impl Lines<'_, '_> {
         }
     }
 
-    /// Runs the piece behind the last line end as a line.
+    /// Runs the piece after the last line end as a line.
     fn run_last(&mut self) -> Outcome {
         if self.judging.is_some() {
             return self.end_judging();

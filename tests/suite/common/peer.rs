@@ -110,7 +110,7 @@ impl Peer {
         assert_eq!(self.ask("ping"), "pong", "\n{}", self.transcript);
     }
 
-    /// A number that `stats` tells.
+    /// A number from the reply to `stats`.
     #[track_caller]
     pub fn stat(&mut self, key: &str) -> u64 {
         let stats = self.ask("stats");
