@@ -6,6 +6,7 @@ mod order;
 mod real_engine;
 mod room;
 mod script;
+mod shipped;
 mod start;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,8 +119,11 @@ struct Server {
 
 impl Server {
     fn start(url: &str, settings: Settings) -> Server {
+        Server::start_with(Join::from(url.parse::<JoinUrl>().unwrap()), settings)
+    }
+
+    fn start_with(join: Join, settings: Settings) -> Server {
         let clients = Arc::new(Clients::default());
-        let join = Join::from(url.parse::<JoinUrl>().unwrap());
         let joined = Joined::start_with(join, settings, 65536, Arc::clone(&clients) as Arc<dyn Local>).unwrap();
         Server { joined, clients }
     }

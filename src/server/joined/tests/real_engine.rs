@@ -50,10 +50,14 @@ impl RealEngine {
         let log = fs::File::create(self.directory.join("log")).unwrap();
         let _ = fs::remove_file(self.socket());
         let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(self.socket());
-        command.arg("--dir").arg(&self.directory).args(&self.options);
+        // The first may be a configuration file.
+        command.args(&self.options).args(["--port", "0", "--save", "", "--unixsocket"]).arg(self.socket());
+        command.arg("--dir").arg(&self.directory);
         self.child = Some(command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn().unwrap());
-        wait_for("redis-server answers", || self.socket().exists() && self.try_command("PING") == "+PONG");
+        wait_for("redis-server answers", || {
+            let answer = self.try_command("PING");
+            answer == "+PONG" || answer.starts_with("-NOAUTH")
+        });
     }
 
     /// The first line of the answer.
@@ -79,9 +83,13 @@ impl RealEngine {
 
     /// Kills it, as a crash would.
     pub(super) fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        self.end_with("KILL");
+    }
+
+    /// Ends it with a signal, and waits for that.
+    pub(super) fn end_with(&mut self, signal: &str) {
+        self.signal(signal);
+        self.child.take().unwrap().wait().unwrap();
     }
 
     /// Cuts the last bytes off the append-only file, as a crash of the machine can. The engine has to be dead.

@@ -133,18 +133,14 @@ fn servers_whose_room_was_half_lost_join_again() {
 #[test]
 fn a_password_and_a_user_with_few_rights_suffice() {
     let Some(engine) = RealEngine::start(&[]) else { return };
-    let rights = "+evalsha +script|load +xread +xadd +xtrim +xrange +xlen +hget +hmget +hset +hdel +hgetall +del \
-                  +exists +persist +pexpire +time +ping +select +auth +info";
-    assert_eq!(engine.command(&format!("ACL SETUSER hub on >s3cret ~localsocket:* {rights}")), "+OK");
+    assert_eq!(engine.command(&format!("ACL SETUSER hub {}", shipped::user().join(" "))), "+OK");
     assert_eq!(engine.command("ACL SETUSER poor on >s3cret ~localsocket:* +auth +script|load"), "+OK");
     assert_eq!(engine.command("CONFIG SET requirepass other"), "+OK");
     let start = |user: Option<&str>, password: Option<&str>| {
         let mut join = Join::from(engine.url().parse::<JoinUrl>().unwrap());
         join.url.user = user.map(str::to_owned);
         join.password = password.map(|password| JoinPassword::from(password.to_owned()));
-        let clients = Arc::new(Clients::default());
-        let joined = Joined::start_with(join, settings(), 65536, Arc::clone(&clients) as Arc<dyn Local>).unwrap();
-        Server { joined, clients }
+        Server::start_with(join, settings())
     };
     for (user, password, said) in [
         (None, None, "wants a password"),
@@ -157,7 +153,7 @@ fn a_password_and_a_user_with_few_rights_suffice() {
         let refusal = server.refusal().unwrap();
         assert!(refusal.contains(said) && !refusal.contains("s3cret"), "{refusal}");
     }
-    let one = start(Some("hub"), Some("s3cret"));
+    let one = start(Some("hub"), Some(shipped::PASSWORD));
     let two = start(None, Some("other"));
     one.wait_until_joined();
     two.wait_until_joined();
