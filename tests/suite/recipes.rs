@@ -1,6 +1,7 @@
 //! Every recipe of the README, the guide and the manual pages does what it says: each block marked `sh NAME` is run by a
 //! test below, as it stands, by bash in an empty directory, with the programs in its PATH and a room in its environment.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ const RECIPES: [(&str, &[&str]); 4] = [
     ("README.md", &["listen", "send", "follow", "answer", "ask", "retry", "workers", "pool", "each", "wait"]),
     ("src/guide/operating.md", &["start", "reload"]),
     ("src/guide/performance.md", &["bench-echo", "bench-room"]),
-    ("src/guide/machines.md", &[]),
+    ("src/guide/machines.md", &["engine"]),
 ];
 
 fn source(path: &str) -> PathBuf {
@@ -290,21 +291,30 @@ fn measuring() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
 }
 
-/// The engine of `src/deploy/redis/redis.conf` lets servers do all that a shared room needs, with its user's few rights.
+/// The engine of the guide lets servers do all that a shared room needs, with the URL of the systemd drop-in.
 #[test]
 fn one_room_on_two_servers_through_the_engine_as_configured() {
     if Command::new("redis-server").arg("--version").output().is_err() {
         return eprintln!("SKIPPED: there is no redis-server");
     }
-    let directory = TempDir::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let mut engine = Command::new("redis-server");
-    engine.arg(source("src/deploy/redis/redis.conf")).args(["--port", &port, "--dir"]).arg(&directory.0);
-    let _engine = Program::spawn(&mut engine);
-    let password = directory.join("join-password").display().to_string();
-    std::fs::write(&password, "change-me\n").unwrap();
+    let kitchen = Kitchen::new();
+    // Another address of loopback stands for that of the machine.
+    let port = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap().port();
+    let engine = recipe("engine")
+        .replace("10.0.0.5", "127.0.0.2")
+        .replace("src/deploy", &source("src/deploy").display().to_string())
+        .replace("redis-server rooms/redis.conf", &format!("redis-server rooms/redis.conf --port {port}"));
+    let _engine = kitchen.start(&engine);
+    wait_for("the engine", || kitchen.directory.join("rooms/appendonlydir").exists());
+    let password = kitchen.directory.join("rooms/join-password");
+    let directory = std::fs::metadata(password.parent().unwrap()).unwrap();
+    assert_eq!(directory.permissions().mode() & 0o777, 0o700, "only its owner reads the password");
 
-    let url = format!("redis://hub@127.0.0.1:{port}?room=kitchen");
+    let drop_in = std::fs::read_to_string(source("src/deploy/systemd/join.conf")).unwrap();
+    let (_, start) = drop_in.split_once("ExecStart=localsocket-server").unwrap();
+    let url = start.split_whitespace().skip_while(|word| *word != "--join").nth(1).unwrap();
+    let url = url.replace("127.0.0.1:6379", &format!("127.0.0.2:{port}")).replace("%i", "kitchen");
+    let password = password.display().to_string();
     let options = ["--mode", "room", "--join", &url, "--join-password-file", &password];
     let start = || {
         let server = ServerProgram::start(&options);

@@ -134,7 +134,8 @@ impl fmt::Display for JoinError {
             ),
             JoinError::NoPermission(own) => write!(
                 f,
-                "the engine's user may not do what the room needs: {}; the guide lists the permissions it takes",
+                "the engine's user may not do what the room needs: {}; give it the permissions of the user hub in \
+                 src/deploy/redis/redis.conf",
                 words(own)
             ),
             JoinError::ForeignKey(key) => write!(
