@@ -13,6 +13,7 @@ use super::failure::JoinError;
 use super::piece::Content;
 use super::settings::{LOG_INTERVAL, Settings};
 use super::shared::{Fault, Phase, Shared};
+use crate::counted::Counted;
 
 const GONE: &str = "this server was not heard for its lease, or the engine has lost lines";
 
@@ -131,7 +132,7 @@ fn try_to_join(
         );
     }
     let lease = welcome.lease;
-    info!("joined room {} ({}): {} servers", shared.join.url.room, shared.join.url, welcome.servers);
+    info!("joined room {} ({}): {}", shared.join.url.room, shared.join.url, Counted(welcome.servers, "server"));
     let membership = shared.begin(Arc::clone(server), connection, welcome);
     Ok((Member { server: Arc::clone(server), connection, membership, lease }, engine))
 }
@@ -319,7 +320,7 @@ impl Says<'_> {
         debug_assert_eq!(state.membership, self.member.membership);
         self.shared.wake_others(&state);
         drop(state);
-        info!("the engine is back after {:.1} s; what waited is said", self.heard.elapsed().as_secs_f64());
+        info!("the engine is back after {:.1} s; delivering the lines that waited", self.heard.elapsed().as_secs_f64());
         self.heard = Instant::now();
         Ok(Some(engine))
     }
