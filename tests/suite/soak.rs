@@ -122,6 +122,17 @@ fn is_over(lives: &[&Life]) -> bool {
         })
 }
 
+/// The log says that the engine is back only after it has said that it is away.
+fn check_log(log: &str) {
+    let mut is_away = false;
+    for line in log.lines() {
+        if line.contains("the engine is back after") {
+            assert!(std::mem::take(&mut is_away), "{line}\n{log}");
+        }
+        is_away |= line.contains("lines wait");
+    }
+}
+
 #[test]
 #[ignore = "takes minutes"]
 fn a_room_of_three_servers_under_faults() {
@@ -167,6 +178,7 @@ fn a_room_of_three_servers_under_faults() {
         }
         outcome.unwrap_or_else(|panic| resume_unwind(panic));
     });
+    check_log(&servers.programs[0].program.stderr());
     check::with_lives(&clients, |lives| {
         let sum = |count: fn(&Life) -> usize| lives.iter().map(|life| count(life)).sum::<usize>();
         println!(

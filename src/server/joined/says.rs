@@ -31,7 +31,15 @@ pub(super) fn run(shared: &Shared) {
         has_joined = true;
         before = member.server.to_string();
         let pauses = Pauses::new(&shared.settings);
-        let says = Says { shared, member, heard: Instant::now(), log: LogGate::default(), pauses, has_said: true };
+        let says = Says {
+            shared,
+            member,
+            heard: Instant::now(),
+            log: LogGate::default(),
+            has_warned: false,
+            pauses,
+            has_said: true,
+        };
         match says.run(engine) {
             Over::Stopped => return,
             Over::CutOff(why) => {
@@ -143,6 +151,8 @@ struct Says<'s> {
     /// When the engine answered last.
     heard: Instant,
     log: LogGate,
+    /// The log says that the engine is away. Without that, it need not say that it is back.
+    has_warned: bool,
     pauses: Pauses<'s>,
     /// Something was said over this link, so the next one may be tried at once.
     has_said: bool,
@@ -166,6 +176,7 @@ impl Says<'_> {
             self.shared.unlink();
             if self.log.is_open() {
                 warn!("lost the engine: {why}; lines wait");
+                self.has_warned = true;
             }
             engine = match self.come_back() {
                 Ok(engine) => engine,
@@ -297,6 +308,7 @@ impl Says<'_> {
                     }
                     if self.log.is_open() {
                         warn!("still without the engine: {error}; lines wait");
+                        self.has_warned = true;
                     }
                 }
             }
@@ -320,7 +332,12 @@ impl Says<'_> {
         debug_assert_eq!(state.membership, self.member.membership);
         self.shared.wake_others(&state);
         drop(state);
-        info!("the engine is back after {:.1} s; delivering the lines that waited", self.heard.elapsed().as_secs_f64());
+        if std::mem::take(&mut self.has_warned) {
+            info!(
+                "the engine is back after {:.1} s; delivering the lines that waited",
+                self.heard.elapsed().as_secs_f64()
+            );
+        }
         self.heard = Instant::now();
         Ok(Some(engine))
     }
