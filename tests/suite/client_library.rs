@@ -262,8 +262,8 @@ fn a_client_that_only_listens_pings_all_the_same() {
         });
     });
     let options = ClientOptions { heartbeat: Some(Duration::from_millis(200)), ..ClientOptions::default() };
-    let mut client = Client::connect_with(&address, options).unwrap();
     let began = Instant::now();
+    let mut client = Client::connect_with(&address, options).unwrap();
     for line in client.lines() {
         assert_eq!(line.unwrap(), "eve: x");
     }
