@@ -27,6 +27,7 @@ mod joined;
 mod listening;
 mod log;
 mod lost_connections;
+mod manual_examples;
 mod portability;
 mod process;
 mod protocol_document;

@@ -1,14 +1,13 @@
-//! Every recipe of the README, the guide and the manual pages does what it says: each block marked `sh NAME` is run by a
-//! test below, as it stands, by bash in an empty directory, with the programs in its PATH and a room in its environment.
+//! Every recipe of the README and the guide does what it says: each block marked `sh NAME` is run by a test below, as it
+//! stands, by bash in an empty directory, with the programs in its PATH and a room in its environment. The examples of
+//! the manual pages are run by `manual_examples`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{
-    Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, options, start_as_service, wait_for,
-};
+use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, start_as_service, wait_for};
 
 /// The documents with recipes, and the marks of theirs that the tests below run.
 const RECIPES: [(&str, &[&str]); 4] = [
@@ -30,7 +29,7 @@ fn block(document: &str, mark: &str) -> String {
     blocks[0].join("\n")
 }
 
-fn recipe(mark: &str) -> String {
+pub fn recipe(mark: &str) -> String {
     let (document, _) = RECIPES.iter().find(|(_, marks)| marks.contains(&mark)).expect("a mark of RECIPES");
     block(document, &format!("sh {mark}"))
 }
@@ -45,7 +44,7 @@ fn every_recipe_is_run() {
 }
 
 /// A shell script that runs, with everything that it started; all of it ends with the test.
-struct Script(Program);
+pub struct Script(pub Program);
 
 impl Drop for Script {
     fn drop(&mut self) {
@@ -58,19 +57,19 @@ fn programs() -> &'static Path {
 }
 
 /// An empty directory, and a room.
-struct Kitchen {
-    server: ServerProgram,
-    directory: TempDir,
+pub struct Kitchen {
+    pub server: ServerProgram,
+    pub directory: TempDir,
 }
 
 impl Kitchen {
-    fn new() -> Kitchen {
+    pub fn new() -> Kitchen {
         let directory = TempDir::new();
         let address = format!("unix:{}", directory.join("kitchen.sock").display());
         Kitchen { server: ServerProgram::start(&["--mode", "room", "--listen", &address]), directory }
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let path = format!("{}:{}", programs().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(program);
         command.current_dir(&self.directory.0).env("PATH", path).process_group(0);
@@ -79,16 +78,16 @@ impl Kitchen {
     }
 
     /// Starts a script. It ends when all that it started has ended.
-    fn start(&self, script: &str) -> Script {
+    pub fn start(&self, script: &str) -> Script {
         Script(Program::spawn(self.command("bash").args(["-c", &format!("{script}\nstatus=$?; wait; exit $status")])))
     }
 
-    fn run(&self, script: &str) -> Outcome {
+    pub fn run(&self, script: &str) -> Outcome {
         self.start(script).0.wait()
     }
 
     /// A client without a name, which listens from now on.
-    fn listener(&self) -> Peer {
+    pub fn listener(&self) -> Peer {
         let mut peer = self.server.connect();
         peer.ping();
         peer
@@ -355,71 +354,4 @@ fn consoles_print_what_is_shown() {
         }
     }
     assert!(played > 0);
-}
-
-impl Kitchen {
-    /// An example of a manual page, with the files and addresses of this kitchen.
-    fn own(&self, example: &str) -> String {
-        let token = self.directory.join("hub.token");
-        std::fs::write(&token, "token\n").unwrap();
-        let example = example.replace("/etc/hub.token", &token.display().to_string());
-        example.replace("unix:/run/hub.sock", &self.server.address().to_string()).replace(":12345", ":0")
-    }
-}
-
-#[test]
-fn examples_in_the_manual_of_the_server() {
-    let kitchen = Kitchen::new();
-    for (example, _) in options::server::PROGRAM.examples {
-        // Joined rooms have tests of their own, which start an engine.
-        if example.contains("--join") {
-            continue;
-        }
-        let socket = kitchen.directory.join("example.sock").display().to_string();
-        let example = kitchen.own(&example.replace("/run/hub.sock", &socket));
-        let mut server = ServerProgram::from_command(kitchen.command("bash").args(["-c", &format!("exec {example}")]));
-        server.connect().ping();
-        server.program.signal("TERM");
-        let outcome = server.program.wait();
-        assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");
-    }
-}
-
-/// Each does its work and ends, or goes on without a complaint.
-#[test]
-fn examples_in_the_manual_of_the_client() {
-    for (example, _) in options::client::PROGRAM.examples {
-        let kitchen = Kitchen::new();
-        for file in ["app.log", "log"] {
-            std::fs::write(kitchen.directory.join(file), "a line\n").unwrap();
-        }
-        let mut ada = kitchen.listener();
-        assert_eq!(ada.ask("deaf"), "deaf");
-        let _answering = example.contains("--ask").then(|| {
-            let answering = kitchen.start(&recipe("answer"));
-            wait_for("the answerer", || ada.ask("who") == "who: squarer");
-            answering
-        });
-        let before = ada.stat("accepted");
-        let mut script = kitchen.start(&kitchen.own(example));
-        wait_for("the example to connect", || ada.stat("accepted") > before);
-        let goes_on = ["--answer", "--recv-only", "tail "].iter().any(|part| example.contains(part));
-        if goes_on && !example.contains("--count") {
-            assert_eq!(script.0.stderr(), "", "{example}");
-        } else {
-            let outcome = script.0.wait();
-            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{example}: {outcome:?}");
-        }
-    }
-}
-
-#[test]
-fn examples_in_the_manual_of_the_bench() {
-    let kitchen = Kitchen::new();
-    let echo = ServerProgram::start(&[]);
-    for (example, _) in options::bench::PROGRAM.examples {
-        let server = if example.contains("--work") { &kitchen.server } else { &echo };
-        let outcome = kitchen.run(&format!("{} -c {} --messages 5000", kitchen.own(example), server.address()));
-        assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");
-    }
 }
