@@ -238,6 +238,8 @@ impl Client {
             match reader.read_until(b'\n', &mut line) {
                 // A piece without a line end is no line.
                 Ok(_) if !line.ends_with(b"\r\n") => break,
+                // From now on others leave.
+                Ok(_) if closed.load(Ordering::SeqCst) => break,
                 Ok(_) => {
                     let text = std::str::from_utf8(&line[..line.len() - 2]).unwrap();
                     self.last().take(text);
