@@ -11,6 +11,7 @@ use crate::protocol::{self, Refusal, RequestLine};
 use crate::server::ending::EndReason;
 use crate::server::handlers;
 use crate::server::speaker::{Outcome, Speaker};
+use crate::transport::Stream;
 
 /// Serves lines to the end of the input.
 pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
@@ -123,10 +124,12 @@ impl Lines<'_, '_> {
     }
 
     /// A client that sends several lines at a time is likely to have sent more when other sessions have run. In a
-    /// room, delivery gathers them better.
+    /// room, delivery gathers them better. A write to a Unix socket hands the core to its reader anyway, and a yield
+    /// on top would only bring it back and forth.
     fn let_others_run(&self, count: u64) {
-        if count > 1 && self.speaker.hub.room.is_none() {
-            self.speaker.hub.yielder.yield_now();
+        let Speaker { hub, member, .. } = &self.speaker;
+        if count > 1 && hub.room.is_none() && matches!(member.outbox.stream(), Stream::Tcp(_)) {
+            hub.yielder.yield_now();
         }
     }
 
