@@ -30,12 +30,13 @@ fn receiving_with_a_timeout_never_loses_half_a_line() {
     while received.len() < 2 {
         match client.receive(Some(Duration::from_millis(20))) {
             Ok(line) => received.push(line),
-            Err(ClientError::TimedOut) => go.send(()).unwrap(),
+            // More than one can come while a busy machine sends a piece; then the server is done early.
+            Err(ClientError::TimedOut) => drop(go.send(())),
             Err(error) => panic!("{error}"),
         }
     }
     assert_eq!(received, ["hello", "world"]);
-    go.send(()).unwrap();
+    let _ = go.send(());
     assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
     playing.join().unwrap();
 }
