@@ -127,8 +127,8 @@ pub mod programs {
     pub use crate::counted::Counted;
     pub use crate::line::{Line, LineReader};
     pub use crate::os::{
-        Signal, Signals, Wait, clear_umask, kill_apart, monotonic_time, poll, raise_descriptor_limit, reap_children,
-        share_one_heap, spawn_apart,
+        Signal, Signals, Wait, forget_children, kill_apart, permit_only, poll, raise_descriptor_limit, share_one_heap,
+        spawn_apart,
     };
     pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
 }
@@ -141,7 +141,7 @@ pub use limits::Limits;
 #[doc(inline)]
 pub use server::{
     Config, CustomCommand, Dialect, InvalidUsage, Join, JoinError, JoinPassword, JoinUrl, JoinUrlError, Mode, Request,
-    RunningServer, Server, ServerError, ServerHandle, Stats, UnknownWord,
+    RunningServer, Server, ServerError, ServerHandle, Stats,
 };
 pub use token::Token;
 #[doc(inline)]

@@ -92,8 +92,8 @@ pub(crate) const CLOSING_MIN: usize = 256;
 /// Connections that wait to be accepted. The kernel caps it at `net.core.somaxconn`, 4096 since Linux 5.4.
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 
-/// After an accept error: the first pause, and what it doubles to.
-pub(crate) const ACCEPT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
+/// The pause after an accept error.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client that connects again: the shortest pause at first, and the longest that it doubles to.
 pub(crate) const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);

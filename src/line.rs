@@ -91,22 +91,6 @@ impl LineReader {
         Some(classify(line.strip_suffix(b"\r").unwrap_or(line), self.limit))
     }
 
-    /// The next piece of a line that is too long and thrown away, and whether the line ends after it. `None` if no
-    /// such line is under way, or more has to be read first.
-    pub(crate) fn next_discarded(&mut self) -> Option<(&[u8], bool)> {
-        if !self.discarding || self.start == self.end {
-            return None;
-        }
-        let begin = self.start;
-        let ended = self.discard();
-        Some((&self.buffer[begin..self.start], ended))
-    }
-
-    /// Whether the rest of a line that is too long is being thrown away.
-    pub(crate) fn is_discarding(&self) -> bool {
-        self.discarding
-    }
-
     /// Whether the last read filled the buffer, so that more may have arrived.
     pub(crate) fn is_full(&self) -> bool {
         self.end == self.buffer.len()

@@ -29,11 +29,9 @@ pub use child::{kill_apart, spawn_apart};
 pub(crate) use poll::has_ended;
 pub use poll::{Wait, poll};
 pub(crate) use process::has_address_space;
-pub use process::{
-    Signal, Signals, clear_umask, monotonic_time, raise_descriptor_limit, reap_children, share_one_heap,
-};
+pub use process::{Signal, Signals, forget_children, permit_only, raise_descriptor_limit, share_one_heap};
 pub(crate) use socket::{
     SocketKind, is_unknown_family, peer_process, receive_now, reset_on_close, send_now, set_backlog, set_keepalive,
     socket_kind, take_inherited, unread, untaken,
 };
-pub(crate) use unix::{bind_unix, connect_unix, file_system, unix_socket};
+pub(crate) use unix::file_system;

@@ -24,7 +24,7 @@ mod generated;
 pub use built_in::{BUILT_IN, BuiltIn};
 pub use command::Command;
 pub use event::Event;
-pub(crate) use guard::{RequestLine, is_http_request, is_tls_hello};
+pub(crate) use guard::{is_http_request, is_tls_hello};
 pub use name::{NAME_MAX, OPEN_QUESTIONS_MAX, QUESTION_ID_MAX, check_name, check_question_id, is_invisible};
 pub use question_end::QuestionEnd;
 pub use refusal::Refusal;

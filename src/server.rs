@@ -40,18 +40,18 @@ mod command;
 mod config;
 mod counters;
 mod ending;
+mod engine;
 mod handlers;
-mod home;
 mod hub;
-mod joined;
+mod link;
 mod lock;
 mod member;
 mod outbox;
+mod people;
 mod questions;
 mod room;
 mod running;
 mod session;
-mod shared_voice;
 mod speaker;
 mod stats;
 mod stop;
@@ -63,17 +63,16 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
 pub use command::{CustomCommand, InvalidUsage, Request};
-pub use config::{Config, Dialect, Mode, ServerError, UnknownWord};
-use home::Home;
+pub use config::{Config, Dialect, Mode, ServerError};
+pub use engine::{Join, JoinError, JoinPassword, JoinUrl, JoinUrlError};
 use hub::Hub;
-use joined::Joined;
-pub use joined::{Join, JoinError, JoinPassword, JoinUrl, JoinUrlError};
 use lock::lock;
+use room::Task;
 pub use running::{RunningServer, ServerHandle};
 pub use stats::Stats;
 use workers::Workers;
@@ -192,10 +191,7 @@ impl Server {
             Some(_) => Some(start_room_writer(&hub)?),
             None => None,
         };
-        if let Some(join) = hub.config.join.clone() {
-            let home = Arc::new(Home(Arc::downgrade(&hub)));
-            hub.set_joined(Joined::start(join, hub.config.limits.max_line, home)?);
-        }
+        let link = hub.config.join.clone().map(|join| link::start(&hub, join)).transpose()?;
         let sessions = Arc::clone(&hub);
         let workers = Workers::new(move |place| session::run(&sessions, &place));
         accept::run(&hub, &workers, &acceptors, &wake);
@@ -208,9 +204,13 @@ impl Server {
             hub.cut_all();
             hub.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
         }
-        if let Some(joined) = hub.joined() {
-            let left = hub.stop.deadline().saturating_duration_since(Instant::now());
-            joined.stop(left.max(*STOP_PATIENCE.start()));
+        if let (Some(room), Some(link)) = (&hub.room, link) {
+            room.end_link(Task::Leave);
+            // Within the timeouts of its calls it ends by itself.
+            let until = hub.stop.deadline().max(Instant::now() + *STOP_PATIENCE.start());
+            while !link.is_finished() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(2));
+            }
         }
         if let (Some(room), Some(writer)) = (&hub.room, writer) {
             room.close();
@@ -238,7 +238,7 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
     let seconds = |time| Seconds(time).to_string();
     let mut worst_case = limits.worst_case_memory(*mode == Mode::Room);
     if hub.config.join.is_some() {
-        worst_case.room = worst_case.room.saturating_add(joined::memory(limits.max_line));
+        worst_case.room += 2 * limits.room_queue() as u64 + 4 * (limits.max_line + engine::ENTRY_MARGIN) as u64;
     }
     let wait = match mode {
         Mode::Echo => format!("write timeout {} s", seconds(limits.write_timeout)),

@@ -5,7 +5,7 @@
 //! give it a name that ends in 64, musl has no other form. Numbers that differ between architectures are in
 //! `numbers`, one table per family.
 
-use std::ffi::{c_int, c_long, c_short, c_uint, c_ulong, c_void};
+use std::ffi::{c_int, c_short, c_uint, c_ulong, c_void};
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("localsocket runs on Linux only: src/os/c.rs declares the interface of Linux");
@@ -121,7 +121,7 @@ unsafe extern "C" {
 }
 
 // sys/socket.h
-pub(super) const AF_UNIX: u16 = 1;
+pub(super) const AF_UNIX: c_int = 1;
 pub(super) const AF_INET: c_int = 2;
 pub(super) const AF_INET6: c_int = 10;
 pub(super) const MSG_DONTWAIT: c_int = 0x40;
@@ -137,10 +137,7 @@ pub(super) struct ucred {
 }
 
 unsafe extern "C" {
-    pub(super) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
-    pub(super) fn bind(socket: c_int, address: *const sockaddr_un, length: u32) -> c_int;
     pub(super) fn listen(socket: c_int, backlog: c_int) -> c_int;
-    pub(super) fn connect(socket: c_int, address: *const sockaddr_un, length: u32) -> c_int;
     pub(super) fn getsockopt(socket: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut u32) -> c_int;
     pub(super) fn setsockopt(socket: c_int, level: c_int, name: c_int, value: *const c_void, length: u32) -> c_int;
     pub(super) fn send(socket: c_int, bytes: *const c_void, length: usize, flags: c_int) -> isize;
@@ -171,25 +168,7 @@ unsafe extern "C" {
     pub(super) fn statfs64(path: *const std::ffi::c_char, found: *mut statfs64) -> c_int;
 }
 
-// sys/un.h
-#[repr(C)]
-#[allow(non_camel_case_types)]
-pub(super) struct sockaddr_un {
-    pub(super) family: u16,
-    pub(super) path: [u8; 108],
-}
-
-// time.h
-pub(super) const CLOCK_MONOTONIC: c_int = 1;
-
-unsafe extern "C" {
-    /// Writes a `timespec`: as much as four longs where a long has 32 bits and the time 64, else two.
-    pub(super) fn clock_gettime(clock: c_int, time: *mut c_long) -> c_int;
-}
-
 // sys/wait.h
-pub(super) const WNOHANG: c_int = 1;
-
 unsafe extern "C" {
     pub(super) fn waitpid(process: c_int, status: *mut c_int, options: c_int) -> c_int;
 }

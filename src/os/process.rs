@@ -3,10 +3,9 @@
 //! Except for asking whether there is address space left, nothing here is called by the library itself: a library
 //! must not change the process that it is part of.
 
-use std::ffi::{c_int, c_long};
+use std::ffi::c_int;
 use std::io;
 use std::process;
-use std::time::Duration;
 
 use super::c;
 use super::result::check;
@@ -32,12 +31,12 @@ pub fn share_one_heap() {
     }
 }
 
-/// Lets files that this process makes have all the permissions that it asks for, whatever umask it was started
-/// with. It must not make files without saying which permissions they get.
-pub fn clear_umask() {
+/// Lets files and sockets that this process makes have no other permissions than these, whatever umask it was started
+/// with.
+pub fn permit_only(mode: u32) {
     // SAFETY: takes a number only.
     unsafe {
-        c::umask(0);
+        c::umask(!mode & 0o777);
     }
 }
 
@@ -57,27 +56,17 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
     Ok(limit.soft)
 }
 
-/// The time of the clock that never jumps, which `sd_notify(3)` wants with a reload. `Instant` is the same clock, but
-/// does not give its value.
-pub fn monotonic_time() -> Duration {
-    // Two longs, except that newer 32-bit ABIs (riscv32, x32) have 64 bits of seconds before the nanoseconds.
-    const SECONDS_ARE_TWO_LONGS: bool =
-        cfg!(all(target_pointer_width = "32", any(target_arch = "riscv32", target_arch = "x86_64")));
-    let mut time: [c_long; 4] = [0; 4];
-    // SAFETY: the array has the size of the largest form of the structure, and is aligned as its parts are.
-    unsafe { c::clock_gettime(c::CLOCK_MONOTONIC, time.as_mut_ptr()) };
-    let nanoseconds = time[if SECONDS_ARE_TWO_LONGS { 2 } else { 1 }];
-    Duration::new(u64::try_from(time[0]).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0))
-}
-
-/// Collects the exit status of every child that has ended, so that none stays a zombie: the duty of process 1, which
-/// inherits the children of others. Does nothing in any other process, whose children are its own affair.
-pub fn reap_children() {
-    if process::id() != 1 {
-        return;
+/// Lets no child stay a zombie: the duty of process 1, which inherits the children of others. Does nothing in any other
+/// process, whose children are its own affair.
+pub fn forget_children() {
+    if process::id() == 1 {
+        // SAFETY: the disposition is a valid one; a null pointer says that the status is not wanted.
+        unsafe {
+            c::signal(c::SIGCHLD, c::SIG_IGN);
+            // Those that ended before, as under a shell that became this process.
+            while c::waitpid(-1, std::ptr::null_mut(), 1) > 0 {}
+        }
     }
-    // SAFETY: takes numbers only; a null pointer says that the status is not wanted.
-    while unsafe { c::waitpid(-1, std::ptr::null_mut(), c::WNOHANG) } > 0 {}
 }
 
 /// A signal that [`Signals::wait`] delivers.
@@ -90,8 +79,6 @@ pub enum Signal {
     Terminate,
     /// SIGHUP: the terminal has gone, or, by convention, a service is asked to read its configuration again.
     HangUp,
-    /// SIGCHLD, in process 1 only: a child has ended; see [`reap_children`].
-    Child,
 }
 
 impl Signal {
@@ -101,7 +88,6 @@ impl Signal {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
             Signal::HangUp => "SIGHUP",
-            Signal::Child => "SIGCHLD",
         }
     }
 }
@@ -112,8 +98,8 @@ impl std::fmt::Display for Signal {
     }
 }
 
-/// The signals that a service handles: SIGINT, SIGTERM, SIGHUP unless it was ignored when the process started (as
-/// under `nohup`), and SIGCHLD in process 1.
+/// The signals that a service handles: SIGINT, SIGTERM, and SIGHUP unless it was ignored when the process started (as
+/// under `nohup`).
 pub struct Signals(c::sigset_t);
 
 impl Signals {
@@ -136,9 +122,6 @@ impl Signals {
             } else {
                 check(c::sigaddset(&raw mut set, c::SIGHUP))?;
             }
-            if process::id() == 1 {
-                check(c::sigaddset(&raw mut set, c::SIGCHLD))?;
-            }
         }
         // SAFETY: the set is live; a null pointer says that the previous mask is not wanted.
         match unsafe { c::pthread_sigmask(c::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
@@ -157,44 +140,8 @@ impl Signals {
                 c::SIGINT => return Signal::Interrupt,
                 c::SIGTERM => return Signal::Terminate,
                 c::SIGHUP => return Signal::HangUp,
-                c::SIGCHLD => return Signal::Child,
                 _ => {}
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-
-    #[test]
-    fn address_space_is_had_unless_it_is_more_than_there_is() {
-        assert!(has_address_space(1 << 20));
-        // A 32-bit process may have half of it.
-        assert!(!has_address_space(usize::MAX - 0xFFFF));
-    }
-
-    #[test]
-    fn the_descriptor_limit_never_falls() {
-        let limit = raise_descriptor_limit(0).unwrap();
-        assert!(limit > 0);
-        assert_eq!(raise_descriptor_limit(limit).unwrap(), limit);
-    }
-
-    #[test]
-    fn the_monotonic_clock_is_the_one_of_instants() {
-        let (before, instant) = (monotonic_time(), Instant::now());
-        let (elapsed, after) = (instant.elapsed(), monotonic_time());
-        assert!(before > Duration::ZERO && after - before >= elapsed);
-    }
-
-    #[test]
-    fn only_process_1_collects_children() {
-        let mut child = process::Command::new("true").spawn().unwrap();
-        reap_children();
-        assert!(child.wait().unwrap().success());
     }
 }

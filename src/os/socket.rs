@@ -116,7 +116,7 @@ pub(crate) fn socket_kind(socket: BorrowedFd<'_>) -> io::Result<SocketKind> {
         SocketKind::NotStream
     } else if option(c::SO_ACCEPTCONN)? == 0 {
         SocketKind::NotListening
-    } else if family == c::AF_UNIX.into() {
+    } else if family == c::AF_UNIX {
         SocketKind::UnixListener
     } else if family == c::AF_INET || family == c::AF_INET6 {
         SocketKind::TcpListener

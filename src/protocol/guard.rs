@@ -10,64 +10,13 @@ const HTTP_METHODS: [&[u8]; 9] =
 /// It is one if it starts with a known method and white space, or if it is three words of which the first
 /// contains no colon and the third starts with `HTTP/`. Upper and lower case are the same here.
 pub(crate) fn is_http_request(line: &[u8]) -> bool {
-    let mut request = RequestLine::default();
-    request.read(line.split(|byte| *byte == b'\n').next().unwrap_or_default());
-    request.is_http()
-}
-
-/// Decides the same about a line that is too long to be kept, piece by piece.
-#[derive(Debug, Default)]
-pub(crate) struct RequestLine {
-    words: usize,
-    in_word: bool,
-    /// The line began with white space, so its first word is no method.
-    indented: bool,
-    /// The start of the current word, and how long the word is.
-    start: [u8; 8],
-    length: usize,
-    method_known: bool,
-    colon: bool,
-    version: bool,
-}
-
-impl RequestLine {
-    /// Reads the next bytes of the line.
-    pub(crate) fn read(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if byte.is_ascii_whitespace() {
-                self.end_word();
-                self.indented |= self.words == 0;
-                continue;
-            }
-            if !std::mem::replace(&mut self.in_word, true) {
-                self.words += 1;
-                self.length = 0;
-            }
-            if let Some(place) = self.start.get_mut(self.length) {
-                *place = byte.to_ascii_uppercase();
-            }
-            self.length += 1;
-            self.colon |= self.words == 1 && *byte == b':';
-            self.version |= self.words == 3 && self.length == 5 && self.start.starts_with(b"HTTP/");
-        }
-    }
-
-    fn end_word(&mut self) {
-        if std::mem::take(&mut self.in_word) && self.words == 1 && !self.indented {
-            let word = self.start.get(..self.length).unwrap_or_default();
-            self.method_known = HTTP_METHODS.contains(&word);
-        }
-    }
-
-    /// Whether the line, as far as it was read, is a request line.
-    pub(crate) fn is_http(&self) -> bool {
-        self.method_known || self.words == 3 && !self.colon && self.version
-    }
-
-    /// Whether that can still change.
-    pub(crate) fn may_become_http(&self) -> bool {
-        self.words <= 3 && !self.colon
-    }
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let words: Vec<&[u8]> = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+    let Some(method) = words.first() else { return false };
+    let is_method = HTTP_METHODS.iter().any(|known| known.eq_ignore_ascii_case(method));
+    let has_more = line.starts_with(method) && line.len() > method.len();
+    let is_version = |word: &&[u8]| word.len() >= 5 && word[..5].eq_ignore_ascii_case(b"HTTP/");
+    is_method && has_more || words.len() == 3 && !method.contains(&b':') && words.get(2).is_some_and(is_version)
 }
 
 /// Whether the first bytes that a client sends are the start of a TLS handshake. Two bytes are enough to tell.
@@ -79,17 +28,6 @@ pub(crate) fn is_tls_hello(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_read_in_pieces_is_judged_like_the_whole() {
-        for line in ["FOO /x HTTP/1.1\r", "GET /", "GETS /", "a b c d", "a:b c HTTP/1", " GET /", "x y HTTP", ""] {
-            for size in 1..5 {
-                let mut request = RequestLine::default();
-                line.as_bytes().chunks(size).for_each(|piece| request.read(piece));
-                assert_eq!(request.is_http(), is_http_request(line.as_bytes()), "{line:?} in pieces of {size}");
-            }
-        }
-    }
 
     #[test]
     fn a_request_line_is_known_by_its_form() {

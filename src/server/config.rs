@@ -1,10 +1,9 @@
 //! The configuration of a server, and the check that its parts go together. Does no I/O.
 
 use std::fmt;
-use std::str::FromStr;
 
 use super::command::CustomCommand;
-use super::joined::Join;
+use super::engine::Join;
 use crate::limits::{LimitError, Limits};
 use crate::protocol::BUILT_IN;
 use crate::token::Token;
@@ -29,18 +28,6 @@ impl fmt::Display for Mode {
     }
 }
 
-impl FromStr for Mode {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Mode, UnknownWord> {
-        match text {
-            "echo" => Ok(Mode::Echo),
-            "room" => Ok(Mode::Room),
-            _ => Err(UnknownWord { allowed: "echo, room" }),
-        }
-    }
-}
-
 /// How commands are cut out of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
@@ -50,41 +37,6 @@ pub enum Dialect {
     /// Each read is one command, for clients that send no line ends. Echo mode only.
     Classic,
 }
-
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dialect::Line => "line",
-            Dialect::Classic => "classic",
-        })
-    }
-}
-
-impl FromStr for Dialect {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Dialect, UnknownWord> {
-        match text {
-            "line" => Ok(Dialect::Line),
-            "classic" => Ok(Dialect::Classic),
-            _ => Err(UnknownWord { allowed: "line, classic" }),
-        }
-    }
-}
-
-/// A word that is not one of the allowed ones. `Display` lists these.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownWord {
-    allowed: &'static str,
-}
-
-impl fmt::Display for UnknownWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown word; allowed: {}", self.allowed)
-    }
-}
-
-impl std::error::Error for UnknownWord {}
 
 /// How a server behaves. `Config::default()` is an echo server for this machine.
 #[derive(Debug, Clone)]
@@ -219,17 +171,6 @@ mod tests {
         assert!(help.starts_with("help: iam:<name>, ") && help.ends_with(", quit, time, count:<text>"), "{help}");
         assert!(!help.contains("auth"));
         assert!(Config { token: Some("t".to_owned().into()), ..fits }.help().contains(", auth:<token>, "));
-    }
-
-    #[test]
-    fn modes_and_dialects_are_read_as_they_are_written() {
-        for mode in [Mode::Echo, Mode::Room] {
-            assert_eq!(mode.to_string().parse(), Ok(mode));
-        }
-        for dialect in [Dialect::Line, Dialect::Classic] {
-            assert_eq!(dialect.to_string().parse(), Ok(dialect));
-        }
-        assert_eq!("Room".parse::<Mode>().unwrap_err().to_string(), "unknown word; allowed: echo, room");
     }
 
     #[test]

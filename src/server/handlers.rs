@@ -6,9 +6,9 @@
 use log::{Level, log_enabled, trace};
 
 use super::ending::EndReason;
-use super::room::Kind;
-use super::speaker::{Outcome, Speaker, question_id};
-use crate::protocol::{self, Command, Event, Refusal};
+use super::room::{Kind, Room};
+use super::speaker::{Outcome, Speaker};
+use crate::protocol::{self, Command, Event, OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
 
 /// Does what a line asks for.
 pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
@@ -21,7 +21,9 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         speaker.refuse(Refusal::AuthenticateFirst);
         return Ok(());
     }
-    if speaker.is_still_joining()
+    // A client that was cut off is told that alone, also when it has more commands under way.
+    if speaker.hub.room.as_ref().is_some_and(Room::is_joining)
+        && speaker.member.end_reason().is_none()
         && !matches!(command, Command::Ping | Command::Stats | Command::Help | Command::Quit | Command::Auth(_))
     {
         speaker.refuse(Refusal::NotJoined);
@@ -41,7 +43,7 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         Command::Part { asker, id, text } => {
             answer(speaker, "part", [asker, id, text], |name, id, text| Event::Part { name, id, text });
         }
-        Command::Deaf => deaf(speaker),
+        Command::Deaf => return deaf(speaker),
         Command::Who => return who(speaker),
         Command::Ping => speaker.reply(Event::Other("pong")),
         Command::Stats => return stats(speaker),
@@ -80,7 +82,7 @@ fn to(speaker: &mut Speaker<'_>, name: &str, text: &str) {
     }
     let name = name.trim();
     match speaker.name.clone() {
-        Some(sender) => speaker.say_to(Kind::Direct, name, Event::Direct { sender: &sender, name, text }),
+        Some(sender) => speaker.say_to(Kind::Direct, &[name], Event::Direct { sender: &sender, name, text }),
         None => speaker.refuse(Refusal::NoName),
     }
 }
@@ -90,9 +92,16 @@ fn ask(speaker: &mut Speaker<'_>, name: &str, id: &str, text: &str) {
         return speaker.refuse(Refusal::RoomOnly("ask"));
     }
     let Some(asker) = speaker.name.clone() else { return speaker.refuse(Refusal::NoName) };
-    match question_id(id) {
-        Some(number) => speaker.say_to(Kind::Ask(number), name.trim(), Event::Question { asker: &asker, id, text }),
-        None => speaker.refuse(Refusal::InvalidQuestionId),
+    if protocol::check_question_id(id).is_err() {
+        return speaker.refuse(Refusal::InvalidQuestionId);
+    }
+    match speaker.member.open_question(id, OPEN_QUESTIONS_MAX) {
+        None => speaker.refuse(Refusal::QuestionOpen(id)),
+        Some(OPEN_QUESTIONS_MAX..) => {
+            let why = QuestionEnd::TooMany(OPEN_QUESTIONS_MAX);
+            speaker.refuse(Refusal::QuestionEnded { id, why });
+        }
+        Some(_) => speaker.say_to(Kind::Ask, &[id, " ", name.trim()], Event::Question { asker: &asker, id, text }),
     }
 }
 
@@ -106,20 +115,21 @@ fn answer(
         return speaker.refuse(Refusal::RoomOnly(command));
     }
     // A client without a name was never asked anything, and no open question has an invalid id.
-    match (speaker.name.clone(), question_id(id)) {
-        (Some(name), Some(number)) => {
-            let kind = if command == "part" { Kind::Part(number) } else { Kind::Answer(number) };
-            speaker.say_to(kind, asker, event(&name, id, text));
+    match (speaker.name.clone(), protocol::check_question_id(id)) {
+        (Some(name), Ok(_)) => {
+            let kind = if command == "part" { Kind::Part } else { Kind::Answer };
+            speaker.say_to(kind, &[id, " ", asker], event(&name, id, text));
         }
         _ => speaker.refuse(Refusal::NoOpenQuestion { id, asker }),
     }
 }
 
-fn deaf(speaker: &mut Speaker<'_>) {
-    match speaker.hub.room {
-        None => speaker.refuse(Refusal::RoomOnly("deaf")),
-        Some(_) => speaker.become_deaf(),
+fn deaf(speaker: &mut Speaker<'_>) -> Outcome {
+    if speaker.hub.room.is_none() {
+        speaker.refuse(Refusal::RoomOnly("deaf"));
+        return Ok(());
     }
+    speaker.become_deaf()
 }
 
 fn who(speaker: &mut Speaker<'_>) -> Outcome {

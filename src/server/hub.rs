@@ -3,21 +3,25 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::client_list::ClientList;
 use super::config::{Config, Mode};
 use super::counters::Counters;
 use super::ending::EndReason;
-use super::joined::{JoinError, Joined, Phase};
+use super::engine::JoinError;
 use super::lock;
+use super::people::People;
 use super::room::Room;
 use super::stats::Stats;
 use super::stop::Stop;
 use super::yielder::Yielder;
 use crate::token::Token;
 use crate::transport::Stream;
+
+/// In a joined room, gathered lines are passed on when they pass this many bytes.
+const JOINED_BATCH: usize = 32 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -26,10 +30,9 @@ pub(super) struct Hub {
     /// The token that clients must send, if there is one; it can be replaced while the server runs.
     token: Option<Mutex<Token>>,
     pub(super) list: Arc<ClientList>,
+    pub(super) people: Arc<People>,
     /// In room mode only.
     pub(super) room: Option<Room>,
-    /// This server's part in a shared room; set when the server runs.
-    joined: OnceLock<Joined>,
     /// Why the room cannot be joined, if that ends the server.
     refused: Mutex<Option<JoinError>>,
     pub(super) counters: Arc<Counters>,
@@ -53,16 +56,22 @@ impl Hub {
         let is_room = config.mode == Mode::Room;
         let (counters, stop) = (Arc::<Counters>::default(), Arc::new(Stop::new(limits)));
         let list = ClientList::new(limits.max_clients, limits.write_max(is_room), Arc::clone(&counters));
+        let people = Arc::<People>::default();
+        let (all, named) = (Arc::clone(&list), Arc::clone(&people));
         let room = match config.mode {
             Mode::Echo => None,
-            Mode::Room => Some(Room::new(Arc::clone(&list), Arc::clone(&counters), Arc::clone(&stop), limits)?),
+            Mode::Room => {
+                Some(Room::new(all, named, Arc::clone(&counters), Arc::clone(&stop), limits, config.join.is_some())?)
+            }
         };
         let (help, batch) = (config.help(), limits.batch(is_room));
+        // An entry of the log holds a batch and the longest line.
+        let batch = if config.join.is_some() { batch.min(JOINED_BATCH) } else { batch };
         Ok(Hub {
             token: config.token.take().map(Mutex::new),
             list,
+            people,
             room,
-            joined: OnceLock::new(),
             refused: Mutex::default(),
             counters,
             stop,
@@ -97,15 +106,6 @@ impl Hub {
         self.stop.has_begun()
     }
 
-    /// The other servers, if the room is shared.
-    pub(super) fn joined(&self) -> Option<&Joined> {
-        self.joined.get()
-    }
-
-    pub(super) fn set_joined(&self, joined: Joined) {
-        let _ = self.joined.set(joined);
-    }
-
     /// Stops the server, because it cannot join its room.
     pub(super) fn refuse_to_run(&self, error: JoinError) {
         *lock(&self.refused) = Some(error);
@@ -119,10 +119,7 @@ impl Hub {
 
     /// Appends the names of all clients that have logged in, on all servers, sorted, with `, ` between them.
     pub(super) fn write_names(&self, out: &mut Vec<u8>) {
-        match self.joined() {
-            None => self.list.write_names(out),
-            Some(joined) => joined.write_names(out),
-        }
+        out.extend_from_slice(self.people.names().join(", ").as_bytes());
     }
 
     /// Ends the accept loop, and lets every session answer what has arrived and end.
@@ -132,9 +129,6 @@ impl Hub {
         if let Some(room) = &self.room {
             room.wake();
         }
-        if let Some(joined) = self.joined() {
-            joined.wake();
-        }
         self.wake();
     }
 
@@ -143,9 +137,6 @@ impl Hub {
         self.list.cut_all(EndReason::ShuttingDown);
         if let Some(room) = &self.room {
             room.wake();
-        }
-        if let Some(joined) = self.joined() {
-            joined.wake();
         }
     }
 
@@ -180,7 +171,7 @@ impl Hub {
             bytes_in: counters.bytes_in.get(),
             bytes_out: counters.bytes_out.get(),
             asked: counters.asked.get(),
-            shared: self.joined().map(|joined| (joined.servers(), joined.phase() == Phase::Joined)),
+            shared: self.room.as_ref().and_then(Room::shared),
         }
     }
 }

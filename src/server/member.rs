@@ -1,15 +1,18 @@
 //! One connected client, as the threads of the others see it.
 //!
-//! Holds no lock but its outbox's. The reason for its end is set once. Setting it shuts down reading, which wakes the
-//! client's own thread: that reads what had arrived, and then finds the end of its input.
+//! Holds no lock but its outbox's and that of its open questions. The reason for its end is set once. Setting it shuts
+//! down reading, which wakes the client's own thread: that reads what had arrived, and then finds the end of its input.
 
+use std::collections::BTreeSet;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use super::ending::EndReason;
+use super::lock;
 use super::outbox::Outbox;
+use super::room::{HERE, Who};
 use crate::os;
 
 #[derive(Debug)]
@@ -20,13 +23,14 @@ pub(super) struct Member {
     pub(super) outbox: Outbox,
     /// Whether the room's writer looks after its outbox.
     pub(super) behind: AtomicBool,
-    /// Used by the room's delivery alone: how many bytes of the chunk's lines for everyone its outbox holds, plus 1; 0
-    /// if delivery has not touched it.
-    pub(super) mark: AtomicUsize,
+    /// Whether delivery has put something into its outbox that it has not tried to send.
+    pub(super) held: AtomicBool,
     /// Whether it hears the room's lines.
     hears: AtomicBool,
     /// Reading was shut down to wake the session: the end of its input does not come from the peer.
     woken: AtomicBool,
+    /// The ids of its questions, from when they are asked until their end is given to it.
+    open: Mutex<BTreeSet<Box<str>>>,
     end: OnceLock<EndReason>,
 }
 
@@ -37,11 +41,16 @@ impl Member {
             peer,
             outbox,
             behind: AtomicBool::new(false),
-            mark: AtomicUsize::new(0),
+            held: AtomicBool::new(false),
             hears: AtomicBool::new(hears),
             woken: AtomicBool::new(false),
+            open: Mutex::default(),
             end: OnceLock::new(),
         }
+    }
+
+    pub(super) fn who(&self) -> Who {
+        Who { server: HERE, client: self.id }
     }
 
     /// Ends the client for a reason, unless it has one already. Wakes its thread. Returns whether this was
@@ -85,5 +94,22 @@ impl Member {
 
     pub(super) fn set_hears(&self, hears: bool) {
         self.hears.store(hears, Ordering::Relaxed);
+    }
+
+    /// Begins a question, unless one with this id is open. Returns how many were open before, `None` if this one was.
+    pub(super) fn open_question(&self, id: &str, limit: usize) -> Option<usize> {
+        let mut open = lock(&self.open);
+        let before = open.len();
+        if open.contains(id) {
+            return None;
+        }
+        if before < limit {
+            open.insert(Box::from(id));
+        }
+        Some(before)
+    }
+
+    pub(super) fn close_question(&self, id: &str) {
+        lock(&self.open).remove(id);
     }
 }

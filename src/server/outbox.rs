@@ -77,11 +77,8 @@ impl Outbox {
     }
 
     /// Adds bytes after those that wait, without sending: the caller adds more, and then calls [`Outbox::flush`].
-    pub(super) fn hold(&self, pieces: &[&[u8]]) {
-        let mut waiting = lock(&self.waiting);
-        for piece in pieces {
-            waiting.append(piece);
-        }
+    pub(super) fn hold(&self, bytes: &[u8]) {
+        lock(&self.waiting).append(bytes);
     }
 
     /// Sends the bytes that wait, as far as the socket takes them. Returns how many wait now.
@@ -284,7 +281,7 @@ mod tests {
         let taken = outbox.taken();
         assert_eq!(taken.bytes, (first.len() - waiting) as u64);
         assert_eq!((counters.bytes_out.get(), counters.lines_out.get()), (taken.bytes, taken.lines));
-        outbox.hold(&[second]);
+        outbox.hold(second);
         assert_eq!(outbox.len(), waiting + second.len());
         let mut seen = Vec::new();
         let mut buffer = vec![0; 100_000];
@@ -309,7 +306,7 @@ mod tests {
         assert!(outbox.is_small());
         let rest = outbox.len();
         assert!(rest < "line 199999\r\n".len());
-        outbox.hold(&[b"end\r\n"]);
+        outbox.hold(b"end\r\n");
         let mut seen = Vec::new();
         let mut buffer = vec![0; 100_000];
         while !seen.ends_with(b"end\r\n") {
@@ -333,7 +330,7 @@ mod tests {
     #[test]
     fn an_emptied_buffer_is_given_back() {
         let (outbox, mut peer, _) = outbox(1 << 16);
-        outbox.hold(&[&lines(5000)]);
+        outbox.hold(&lines(5000));
         outbox.flush().unwrap();
         let mut buffer = vec![0; 100_000];
         assert!(peer.read(&mut buffer).unwrap() > 0);

@@ -6,11 +6,15 @@
 //! room for the next entry, delivery pauses. The writer then empties outboxes, ends the readers that the rule in
 //! `pause` finds too slow, and goes on with delivery once no reader is full.
 //!
-//! `batch` is what is submitted, `delivery` what is done with it, `pause` the rule for slow readers. Lock order:
-//! `delivery`, then `queue`, the client list's, an outbox's. No thread waits for a client while it holds one of them.
+//! In a joined room, what is submitted makes a detour before it comes into the queue: through a log that all servers
+//! read. `batch` is what is submitted, `delivery` what is done with it, `pause` the rule for slow readers, `outgoing` and
+//! `log` the detour. Lock order: `delivery`, then `queue`, the client list's, an outbox's. No thread waits for a client
+//! while it holds one of them.
 
 mod batch;
 mod delivery;
+mod log;
+mod outgoing;
 pub(super) mod pause;
 
 use std::io::{self, Write as _};
@@ -18,10 +22,12 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub(super) use batch::{Batch, Entry, Kind};
+pub(super) use batch::{Batch, HERE, Kind, Who};
 use delivery::{Delivery, Full, Surroundings};
+use log::Log;
+pub(super) use log::{Arrival, Phase, Task};
 use pause::{Rule, Verdict, Watch};
 
 use super::client_list::ClientList;
@@ -30,6 +36,7 @@ use super::counters::Counters;
 use super::ending::EndReason;
 use super::lock;
 use super::member::Member;
+use super::people::People;
 use super::stop::Stop;
 use super::yielder::Yielder;
 use crate::atomic::AtomicU64;
@@ -44,6 +51,10 @@ pub(super) struct Room {
     queue: Mutex<Queue>,
     /// Notified when the queue has room again, something was delivered, or a client was ended.
     changed: Condvar,
+    /// Notified when there is something for the thread that writes to the log.
+    work: Condvar,
+    /// The room is joined, and this server is not in it.
+    joining: AtomicBool,
     /// The number of the last batch that was delivered. Written under the queue's lock.
     delivered: AtomicU64,
     delivery: Mutex<Delivering>,
@@ -56,9 +67,13 @@ pub(super) struct Room {
 #[derive(Debug, Default)]
 struct Queue {
     batch: Batch,
-    /// The number of the last batch that was submitted, and its sender.
+    /// The number of the last batch that was submitted.
+    submitted: u64,
+    /// The number of the last of these that is here or has left, and the sender of the last batch.
     last: u64,
     sender: u64,
+    /// The detour, if the room is joined.
+    log: Option<Log>,
     /// A thread delivers, or will when the pause is over.
     busy: bool,
     /// How many threads wait for `changed`.
@@ -67,7 +82,10 @@ struct Queue {
 
 impl Queue {
     fn has_room(&self, length: usize, limit: usize) -> bool {
-        self.batch.is_empty() || self.batch.len() + length <= limit
+        match &self.log {
+            Some(log) => log.outgoing.has_room(length, limit),
+            None => self.batch.is_empty() || self.batch.len() + length <= limit,
+        }
     }
 }
 
@@ -93,17 +111,22 @@ struct Pause {
 impl Room {
     pub(super) fn new(
         list: Arc<ClientList>,
+        people: Arc<People>,
         counters: Arc<Counters>,
         stop: Arc<Stop>,
         limits: &Limits,
+        is_joined: bool,
     ) -> io::Result<Room> {
         let wake = UnixStream::pair()?;
         wake.0.set_nonblocking(true)?;
+        let queue = Queue { log: is_joined.then(Log::default), ..Queue::default() };
         Ok(Room {
-            around: Surroundings { list, counters, stop, max_backlog: limits.max_backlog },
+            around: Surroundings { list, people, counters, stop, max_backlog: limits.max_backlog },
             limit: limits.room_queue(),
-            queue: Mutex::default(),
+            queue: Mutex::new(queue),
             changed: Condvar::new(),
+            work: Condvar::new(),
+            joining: AtomicBool::new(is_joined),
             delivered: AtomicU64::new(0),
             delivery: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -112,40 +135,39 @@ impl Room {
         })
     }
 
-    /// Puts a batch into the queue, and delivers if no other thread does. Waits while the queue has no room for it,
-    /// except with last words. Returns the number of the batch, which is then empty; `Err` is the reason if the sender
-    /// is ended meanwhile: it may itself be the reader that is too slow.
+    /// Puts a batch into the queue, and delivers if no other thread does; in a joined room, into the log. Waits while
+    /// there is no room for it, except with last words. Returns the number of the batch, which is then empty; `Err` is the
+    /// reason if the sender is ended meanwhile: it may itself be the reader that is too slow.
     pub(super) fn submit(&self, sender: &Member, batch: &mut Batch, last_words: bool) -> Result<u64, EndReason> {
         let mut queue = lock(&self.queue);
-        let length = batch.len();
-        while !last_words && (sender.end_reason().is_some() || !queue.has_room(length, self.limit)) {
-            if let Some(reason) = sender.end_reason() {
-                return Err(reason);
+        loop {
+            match sender.end_reason() {
+                // What a client was told to be lost must not be said in another membership.
+                Some(reason) if !last_words || reason == EndReason::CutOff => return Err(reason),
+                _ if last_words || queue.has_room(batch.len(), self.limit) => break,
+                _ => queue = self.wait(queue),
             }
-            queue = self.wait(queue);
         }
-        Ok(self.put(queue, batch, sender.id))
+        queue.submitted += 1;
+        let number = queue.submitted;
+        match &mut queue.log {
+            Some(log) if log.phase == Phase::Joining => return Err(EndReason::CutOff),
+            Some(log) if batch.is_shared() || !log.outgoing.is_empty() => {
+                log.outgoing.add(batch, number);
+                if std::mem::take(&mut log.speaker_waits) {
+                    self.work.notify_one();
+                }
+            }
+            _ => self.put(queue, batch, number, sender.id),
+        }
+        Ok(number)
     }
 
-    /// Puts a batch that comes from the shared room's log into the queue, and waits until it has been delivered.
-    pub(super) fn submit_elsewhere(&self, batch: &mut Batch) {
-        let mut queue = lock(&self.queue);
-        while !queue.has_room(batch.len(), self.limit) && !self.closed.load(Ordering::SeqCst) {
-            queue = self.wait(queue);
-        }
-        let number = self.put(queue, batch, 0);
-        let mut queue = lock(&self.queue);
-        while !self.has_delivered(number) && !self.closed.load(Ordering::SeqCst) {
-            queue = self.wait(queue);
-        }
-    }
-
-    /// Puts a batch into the queue, and delivers if no other thread does. Returns its number.
-    fn put(&self, mut queue: MutexGuard<'_, Queue>, batch: &mut Batch, sender: u64) -> u64 {
+    /// Puts a batch into the queue, and delivers if no other thread does.
+    fn put(&self, mut queue: MutexGuard<'_, Queue>, batch: &mut Batch, number: u64, sender: u64) {
         let is_message = batch.only(Kind::Everyone).is_some();
         queue.batch.append(batch);
-        queue.last += 1;
-        let number = queue.last;
+        queue.last = number;
         let others = std::mem::replace(&mut queue.sender, sender) != sender;
         let idle = !std::mem::replace(&mut queue.busy, true);
         drop(queue);
@@ -156,7 +178,6 @@ impl Room {
             }
             self.deliver(lock(&self.delivery));
         }
-        number
     }
 
     fn wait<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
@@ -171,19 +192,44 @@ impl Room {
         self.delivered.load(Ordering::Acquire) >= number
     }
 
-    /// Waits until the batch with this number has been delivered. `Err` if the sender ends meanwhile.
-    pub(super) fn wait_until_delivered(&self, number: u64, sender: &Member) -> Result<(), EndReason> {
+    /// Waits until the batch with this number has been delivered, for `patience` at most. `Err` if the sender ends
+    /// meanwhile.
+    pub(super) fn wait_until_delivered(
+        &self,
+        number: u64,
+        sender: &Member,
+        patience: impl Fn(Phase) -> Duration,
+    ) -> Result<(), EndReason> {
         if self.has_delivered(number) {
             return Ok(());
         }
+        let began = Instant::now();
         let mut queue = lock(&self.queue);
         while !self.has_delivered(number) {
             if let Some(reason) = sender.end_reason() {
                 return Err(reason);
             }
-            queue = self.wait(queue);
+            let patience = patience(queue.log.as_ref().map_or(Phase::Joined, |log| log.phase));
+            let left = patience.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            queue.waiting += 1;
+            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue.waiting -= 1;
         }
         Ok(())
+    }
+
+    /// Whether a client of which nothing is in the queue hears the room from now on. Gives it `reply`.
+    pub(super) fn set_hears(&self, member: &Arc<Member>, hears: bool, reply: &[u8]) -> Result<(), EndReason> {
+        {
+            // Between two chunks, or in a pause: all lines for everyone so far are in the outboxes.
+            let _delivering = lock(&self.delivery);
+            self.around.list.set_hears(member, hears);
+            let _ = member.outbox.push(reply, 1);
+        }
+        self.reply(member, &[], 0)
     }
 
     /// Gives a client replies while nothing of its own is in the queue. If its backlog is full, only this client waits.
@@ -264,6 +310,7 @@ impl Room {
         // Under the lock, so that no thread is between its check and its wait.
         let _queue = lock(&self.queue);
         self.changed.notify_all();
+        self.work.notify_all();
     }
 
     /// Ends the writer.
@@ -370,6 +417,3 @@ impl Delivering {
         self.pause = Some(Pause { clock: Clock::start(), full: full.into_iter().map(watch).collect(), behind });
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -40,10 +40,7 @@ impl ServerHandle {
     /// The names of all clients that have logged in, sorted. In echo mode, a name of several clients appears once for
     /// each.
     pub fn names(&self) -> Vec<String> {
-        match self.hub.joined() {
-            None => self.hub.list.names(),
-            Some(joined) => joined.names(),
-        }
+        self.hub.people.names().iter().map(|name| name.to_string()).collect()
     }
 
     /// The server's counters.

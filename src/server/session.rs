@@ -37,13 +37,13 @@ pub(super) fn run(hub: &Hub, place: &Place) {
             if reason == EndReason::ShuttingDown && hub.room.is_some() {
                 // The lines that other clients still have to say come before the last words.
                 speaker.finish();
-                hub.list.wait_for_silence(&place.member, hub.stop.time_to_talk());
+                hub.list.hush(&place.member);
+                hub.list.wait_for_silence(hub.stop.time_to_talk());
             }
             // A client with a broken or too slow connection does not wait for the others.
             let waits = !matches!(reason, EndReason::NetworkError | EndReason::TooSlow | EndReason::CutOff);
-            speaker.leave_others(waits);
-            place.leave();
             speaker.leave(waits);
+            hub.list.hush(&place.member);
             reason
         }
     };

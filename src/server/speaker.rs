@@ -13,10 +13,9 @@ use super::ending::EndReason;
 use super::hub::Hub;
 use super::member::Member;
 use super::outbox::DrainError;
-use super::questions::QuestionId;
-use super::room::{Batch, Kind, Room};
-use super::shared_voice::SharedVoice;
-use crate::limits::NAME_LOG_MAX;
+use super::people::Person;
+use super::room::{Batch, Kind, Phase, Room};
+use crate::limits::{AWAY_PATIENCE, NAME_LOG_MAX, YEAR};
 use crate::protocol::{Event, Refusal};
 
 /// `Err` is the reason that ends the session.
@@ -35,14 +34,12 @@ pub(super) struct Speaker<'h> {
     batch: Batch,
     /// The number of the last batch that went into the room's queue.
     submitted: u64,
-    /// Only if the room is shared with other servers.
-    shared: Option<SharedVoice<'h>>,
+    is_deaf: bool,
 }
 
 impl<'h> Speaker<'h> {
     pub(super) fn new(hub: &'h Hub, member: Arc<Member>) -> Speaker<'h> {
         Speaker {
-            shared: SharedVoice::new(hub, &member),
             hub,
             member,
             name: None,
@@ -52,6 +49,7 @@ impl<'h> Speaker<'h> {
             counted: Traffic::default(),
             batch: Batch::default(),
             submitted: 0,
+            is_deaf: false,
         }
     }
 
@@ -74,18 +72,18 @@ impl<'h> Speaker<'h> {
     /// The buffer to write a line for this client alone to, with its end.
     #[inline]
     pub(super) fn own_line(&mut self) -> &mut Vec<u8> {
-        self.batch.line(Kind::Own, Some(&self.member))
+        self.batch.line(Kind::Own, self.member.who())
     }
 
     /// Says something to everyone in the room.
     #[inline]
     pub(super) fn say(&mut self, event: Event<'_>) {
-        event.write_to(self.batch.line(Kind::Everyone, None));
+        event.write_to(self.batch.line(Kind::Everyone, self.member.who()));
     }
 
-    /// Says something to the client with this name.
-    pub(super) fn say_to(&mut self, kind: Kind, name: &str, event: Event<'_>) {
-        event.write_to(self.batch.headed(kind, &self.member, name));
+    /// Says something to one client, which the head names.
+    pub(super) fn say_to(&mut self, kind: Kind, head: &[&str], event: Event<'_>) {
+        event.write_to(self.batch.headed(kind, self.member.who(), head));
     }
 
     /// How many bytes are gathered.
@@ -97,11 +95,6 @@ impl<'h> Speaker<'h> {
     pub(super) fn flush(&mut self) -> Outcome {
         if self.batch.is_empty() {
             return Ok(());
-        }
-        if self.authenticated
-            && let Some(shared) = &mut self.shared
-        {
-            return shared.say(&mut self.batch, false);
         }
         let used = self.batch.len();
         let given = match self.room() {
@@ -170,20 +163,18 @@ impl<'h> Speaker<'h> {
         self.authenticated = true;
         match self.room() {
             None => self.reply(Event::Other("authenticated")),
-            Some(_) => {
-                self.hub.list.let_talk(&self.member);
-                Event::Other("authenticated").write_to(self.batch.headed(Kind::Hear, &self.member, ""));
-            }
+            Some(room) => room.set_hears(&self.member, true, b"authenticated\r\n")?,
         }
         Ok(())
     }
 
     /// From now on this client hears only lines for it alone.
-    pub(super) fn become_deaf(&mut self) {
-        if let Some(shared) = &mut self.shared {
-            shared.become_deaf();
-        }
-        Event::Other("deaf").write_to(self.batch.headed(Kind::Deaf, &self.member, ""));
+    pub(super) fn become_deaf(&mut self) -> Outcome {
+        self.is_deaf = true;
+        self.flush()?;
+        let Some(room) = self.room() else { return Ok(()) };
+        room.wait_until_delivered(self.submitted, &self.member, |_| YEAR)?;
+        room.set_hears(&self.member, false, b"deaf\r\n")
     }
 
     /// Takes a name, if no other client in the room has it, and announces it.
@@ -193,14 +184,12 @@ impl<'h> Speaker<'h> {
             self.reply(Event::Joined(name));
             return Ok(());
         };
-        if self.shared.is_some() {
-            return self.log_in_shared(name);
-        }
-        self.batch.headed(Kind::LogIn, &self.member, name);
+        let kind = if self.is_deaf { Kind::LogInDeaf } else { Kind::LogIn };
+        self.batch.headed(kind, self.member.who(), &[name]);
         self.flush()?;
         // It must be known under which name the next lines are said.
-        room.wait_until_delivered(self.submitted, &self.member)?;
-        let called = self.hub.list.name_of(&self.member);
+        room.wait_until_delivered(self.submitted, &self.member, |_| YEAR)?;
+        let called = self.hub.people.name_of(self.member.who());
         if let Some(new) = called.as_deref().filter(|_| called != self.name) {
             self.log_name(new);
         }
@@ -208,45 +197,18 @@ impl<'h> Speaker<'h> {
         Ok(())
     }
 
-    fn log_in_shared(&mut self, name: &str) -> Outcome {
-        self.flush()?;
-        let name = Arc::from(name);
-        let Some(shared) = &mut self.shared else { return Ok(()) };
-        match shared.log_in(&name)? {
-            Err(refusal) => self.refuse(refusal),
-            Ok(()) => {
-                if self.name.as_ref() != Some(&name) {
-                    self.log_name(&name);
-                }
-                self.name = Some(name);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the room is shared and this server has not reached the others yet.
-    pub(super) fn is_still_joining(&self) -> bool {
-        self.shared.as_ref().is_some_and(SharedVoice::is_still_joining)
-    }
-
-    /// Tells the other servers, if there are any, that this client has left. See [`SharedVoice::leave`].
-    pub(super) fn leave_others(&mut self, wait: bool) {
-        if let Some(shared) = &mut self.shared {
-            shared.leave(&mut self.batch, wait);
-        }
-    }
-
-    /// Before a stop: waits until the other servers have what this client has said.
+    /// Before a stop: waits until what this client has said has been delivered.
     pub(super) fn finish(&mut self) {
-        if let Some(shared) = &mut self.shared {
-            shared.finish(&mut self.batch);
-        }
+        let Some(room) = self.room() else { return };
+        let until = self.hub.stop.time_to_talk();
+        let patience = |_| until.saturating_duration_since(Instant::now());
+        let _ = self.flush().and_then(|()| room.wait_until_delivered(self.submitted, &self.member, patience));
     }
 
     /// Takes a name in echo mode, where several clients may have the same.
     pub(super) fn note_name(&mut self, name: &str) {
         let name = Arc::from(name);
-        let _ = self.hub.list.rename(&self.member, Arc::clone(&name), false);
+        self.hub.people.set(self.member.who(), Person { name: Arc::clone(&name), announced: false });
         self.log_name(&name);
         self.name = Some(name);
     }
@@ -273,22 +235,22 @@ impl<'h> Speaker<'h> {
     /// Tells the room that this client has left, after everything that it has said. With `wait`, returns when
     /// that has been delivered, so that the client has all its replies.
     pub(super) fn leave(&mut self, wait: bool) {
-        let Some(room) = &self.hub.room else {
-            self.hub.list.remove(&self.member);
+        let (hub, who) = (self.hub, self.member.who());
+        let Some(room) = &hub.room else {
+            hub.people.remove(who);
             return;
         };
-        self.batch.headed(Kind::Leave, &self.member, "");
+        self.batch.headed(Kind::Leave, who, &[]);
         if let Ok(number) = room.submit(&self.member, &mut self.batch, true)
             && wait
         {
-            let _ = room.wait_until_delivered(number, &self.member);
+            let patience = |phase| match phase {
+                Phase::Away => AWAY_PATIENCE,
+                _ => hub.stop.patience(hub.config.limits.write_timeout),
+            };
+            let _ = room.wait_until_delivered(number, &self.member, patience);
         }
     }
-}
-
-/// A text as the id of a question, if it is a valid one.
-pub(super) fn question_id(text: &str) -> Option<QuestionId> {
-    crate::protocol::check_question_id(text).ok().and_then(QuestionId::new)
 }
 
 /// A name as the log shows it: without control characters, and not longer than it has to be.

@@ -14,11 +14,11 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// Notes that the line is due.
-    pub(super) fn note(&mut self, text: String) {
+    /// Notes that the line is due. Returns whether it was written at once.
+    pub(super) fn note(&mut self, text: String) -> bool {
         self.count += 1;
         self.text = text;
-        self.report();
+        self.report().is_none()
     }
 
     /// Writes the line if it is due and the second is over. Returns when to call this again, `None` if nothing is due.

@@ -62,6 +62,7 @@ impl<J: Send + 'static> Workers<J> {
     }
 
     /// How many threads there are.
+    #[allow(dead_code)]
     pub(super) fn threads(&self) -> usize {
         lock(&self.pool.state).threads
     }

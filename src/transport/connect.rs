@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::file_system::FileSystem;
-use super::look_up::look_up;
+use super::look_up::{in_time, look_up};
 use super::socket_path::socket_address;
 use crate::os;
 
@@ -62,7 +62,7 @@ fn summary(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
 }
 
 pub(super) fn to_file(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
-    os::connect_unix(&socket_address(path)?, timeout.max(SHORTEST)).map_err(|error| {
+    to_address(socket_address(path)?, timeout).map_err(|error| {
         if error.kind() != ErrorKind::ConnectionRefused {
             return error;
         }
@@ -83,7 +83,12 @@ pub(super) fn to_file(path: &Path, timeout: Duration) -> io::Result<UnixStream> 
 }
 
 pub(super) fn to_abstract_name(name: &[u8], timeout: Duration) -> io::Result<UnixStream> {
-    os::connect_unix(&unix::SocketAddr::from_abstract_name(name)?, timeout.max(SHORTEST))
+    to_address(unix::SocketAddr::from_abstract_name(name)?, timeout)
+}
+
+/// std would wait for ever for a server that accepts nothing and whose backlog is full.
+pub(super) fn to_address(address: unix::SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
+    in_time(timeout.max(SHORTEST), move || UnixStream::connect_addr(&address))
 }
 
 #[cfg(test)]

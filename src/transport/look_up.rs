@@ -18,7 +18,10 @@ pub(super) fn look_up(host: &str, port: u16, timeout: Duration) -> io::Result<Ve
         return Ok(vec![(ip, port).into()]);
     }
     let host = host.to_owned();
-    in_time(timeout, move || distinct((host.as_str(), port).to_socket_addrs()?))
+    in_time(timeout, move || distinct((host.as_str(), port).to_socket_addrs()?)).map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => io::Error::new(ErrorKind::TimedOut, "the name service did not answer in time"),
+        _ => error,
+    })
 }
 
 fn distinct(found: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<SocketAddr>> {
@@ -34,20 +37,23 @@ fn distinct(found: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<SocketAdd
     Ok(all)
 }
 
-fn in_time<T: Send + 'static>(
+/// Does something that cannot be interrupted in a thread of its own, which is left running when the time is over.
+///
+/// # Errors
+/// `TimedOut` when the time is over, else what it reports.
+pub(super) fn in_time<T: Send + 'static>(
     timeout: Duration,
     ask: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    let asking = thread::Builder::new().name("name-look-up".to_owned()).spawn(move || {
+    let asking = thread::Builder::new().name("in-time".to_owned()).spawn(move || {
         let _ = sender.send(ask());
     });
-    asking
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot start a thread to look up the name: {error}")))?;
+    asking.map_err(|error| io::Error::new(error.kind(), format!("cannot start a thread: {error}")))?;
     receiver.recv_timeout(timeout).unwrap_or_else(|error| {
         Err(match error {
-            RecvTimeoutError::Timeout => io::Error::new(ErrorKind::TimedOut, "the name service did not answer in time"),
-            RecvTimeoutError::Disconnected => io::Error::other("the look-up of the name failed"),
+            RecvTimeoutError::Timeout => ErrorKind::TimedOut.into(),
+            RecvTimeoutError::Disconnected => io::Error::other("the thread has panicked"),
         })
     })
 }
@@ -78,7 +84,6 @@ mod tests {
         let (end, wait) = mpsc::channel::<()>();
         let error = in_time(Duration::from_millis(20), move || Ok(wait.recv())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert_eq!(error.to_string(), "the name service did not answer in time");
         drop(end);
         assert_eq!(in_time(Duration::from_secs(10), || Ok(1)).unwrap(), 1);
     }

@@ -8,7 +8,6 @@
 
 use std::fs::{self, File, FileType, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -16,11 +15,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::connect;
 use super::error::Cause;
 use super::file_system::FileSystem;
 use super::socket_path::socket_address;
-use crate::limits::LISTEN_BACKLOG;
-use crate::os;
 
 /// How often and how long the lock is tried for. Other servers hold it for microseconds.
 const LOCK_TRIES: u32 = 200;
@@ -46,14 +44,12 @@ impl SocketFile {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(cannot_make(path, error)),
         }
-        let socket = os::unix_socket(mode).map_err(|error| cannot_set(mode, error))?;
-        os::bind_unix(socket.as_fd(), &address).map_err(|error| cannot_make(path, error))?;
+        let socket = UnixListener::bind_addr(&address).map_err(|error| cannot_make(path, error))?;
         let bound = fs::symlink_metadata(path).map_err(|error| Cause::of("cannot look at the socket's file", error))?;
         // From here on, a failure removes the file.
         let file = SocketFile { path: absolute, identity: identity(&bound) };
         file.make_mode(path, mode, &bound)?;
-        os::set_backlog(socket.as_fd(), LISTEN_BACKLOG)?;
-        Ok((file, socket.into()))
+        Ok((file, socket))
     }
 
     /// Gives the file back what the umask has taken, and makes sure that nobody else may connect: some file systems
@@ -135,7 +131,7 @@ fn clear_the_way(path: &Path, address: &SocketAddr, found: &Metadata) -> Result<
         return Err(Cause::new(format!("in use: {} is there, which is left as it is", kind(found.file_type()))));
     }
     let unsure = "in use: a socket is there, and it is unclear whether a server still uses it";
-    let error = match os::connect_unix(address, PROBE_TIMEOUT) {
+    let error = match connect::to_address(address.clone(), PROBE_TIMEOUT) {
         Ok(_) => return Err(Cause::new("in use: a live server listens there")),
         Err(error) => error,
     };

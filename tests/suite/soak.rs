@@ -173,6 +173,9 @@ fn a_room_of_three_servers_under_faults() {
         over.store(true, Ordering::SeqCst);
         closed.store(true, Ordering::SeqCst);
         println!("{}{}", servers.log, servers.programs[0].program.stderr());
+        for i in 1..SERVERS {
+            println!("=== {i}\n{}", servers.programs[i].program.stderr());
+        }
         if outcome.is_err() {
             clients.iter().for_each(|client| println!("{}", client.with_last(Life::summary).unwrap_or_default()));
         }

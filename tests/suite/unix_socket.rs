@@ -168,8 +168,6 @@ fn what_a_file_system_refuses_is_told_as_it_is() {
         command
     };
     for (fault, why) in [
-        ("fchmod:error=EINVAL", "cannot give the socket the permissions 600: Invalid argument"),
-        ("fchmod:error=EPERM", "cannot give the socket the permissions 600: Operation not permitted"),
         ("bind:error=EINVAL", "the file system refuses a socket there: Invalid argument"),
         ("bind:error=EPERM", "the file system refuses a socket there: Operation not permitted"),
         ("bind:error=EOPNOTSUPP", "the file system refuses a socket there: "), // the words differ between C libraries

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use localsocket::client::{Question, Sender};
-use localsocket::programs::{Signal, Signals};
+use localsocket::programs::Signals;
 use localsocket::protocol::Command;
 
 use crate::command::{self, Next, Refused, Running};
@@ -89,8 +89,8 @@ impl Service {
         let wait = move || {
             let mut signalled = false;
             loop {
-                match signals.wait() {
-                    Signal::Child => {}
+                signals.wait();
+                match () {
                     // The second one does not wait, and before the first connection there is nothing to wait for.
                     _ if signalled || service.sender.get().is_none() => {
                         service.running.kill_all();

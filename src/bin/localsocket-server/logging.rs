@@ -1,32 +1,57 @@
-//! The program's log: level and modules by `RUST_LOG`, lines for people or for journald, written by `queue`.
+//! The program's log: level and modules by `RUST_LOG`, lines for people or for journald.
 //!
-//! Nothing that logs ever waits for the reader of stderr. Lines are at level info unless `RUST_LOG` says
-//! otherwise, and a mistake in `RUST_LOG` changes nothing else.
-
-mod queue;
+//! Nothing that logs ever waits for the reader of stderr: lines go into a bounded queue, and one thread writes them. What
+//! does not fit is dropped and counted, and the count is logged when there is room again. Lines are at level info unless
+//! `RUST_LOG` says otherwise.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 use std::{env, panic, process, thread};
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
 use localsocket::programs::cli::Patient;
-use localsocket::programs::{self, Counted, Wait};
+use localsocket::programs::{self, Counted};
 use log::{Level, LevelFilter, Record, error, warn};
-use queue::LogQueue;
 
 const VARIABLE: &str = "RUST_LOG";
-
-/// How long stderr may take nothing at the end of the process before what is left of the log is given up.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+/// How many bytes may wait to be written: some thousand lines, more than a busy server logs in a second.
+const CAPACITY: usize = 256 * 1024;
+/// The longest line that is kept whole. Only `RUST_LOG=trace`, which logs what clients send, has longer ones.
+const LINE_MAX: usize = 4096;
+/// What is written at a time.
+const PIECE: usize = 16 * 1024;
+/// How long the writer waits before it tries again after an error, such as a full disk.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for what is left of the log.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The running log. Clones are the same log.
 #[derive(Debug, Clone)]
-pub(crate) struct Log(Arc<LogQueue>);
+pub(crate) struct Log {
+    queue: Sender<Message>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Bytes that wait.
+    held: AtomicUsize,
+    /// Lines that were dropped since this was last logged.
+    dropped: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Vec<u8>),
+    /// Everything before it has been written when this is dropped.
+    Mark(Sender<()>),
+}
 
 impl Log {
     /// Starts the log of this process.
@@ -36,22 +61,23 @@ impl Log {
     pub(crate) fn start() -> io::Result<Log> {
         // A descriptor of its own, so that the writer never holds the lock that std has for stderr.
         let stderr = Patient(File::from(io::stderr().as_fd().try_clone_to_owned()?));
-        let report =
-            |_: &LogQueue, count| error!("dropped {} of the log, because stderr was not read", Counted(count, "line"));
-        let log = Log(LogQueue::start(stderr, report)?);
-        let said = match env::var(VARIABLE) {
-            Ok(filter) => Filter::from(&*filter),
-            Err(env::VarError::NotPresent) => Filter::default(),
-            Err(error) => Filter { valid: String::new(), mistakes: vec![error.to_string()] },
-        };
+        let (queue, lines) = mpsc::channel();
+        let log = Log { queue, counts: Arc::default() };
+        let counts = Arc::clone(&log.counts);
+        thread::Builder::new().name("log-writer".to_owned()).spawn(move || write(stderr, &lines, &counts))?;
+        let said = env::var_os(VARIABLE).unwrap_or_default();
+        let said = said.to_string_lossy();
+        // Without its mistakes: env_logger would write those to stderr itself, and wait for it.
+        let (valid, mistakes): (Vec<&str>, Vec<&str>) =
+            said.split(',').map(str::trim).filter(|part| !part.is_empty()).partition(|part| is_valid(part));
         Builder::new()
             .filter_level(LevelFilter::Info)
-            .parse_filters(&said.valid)
+            .parse_filters(&valid.join(","))
             .format(if programs::stderr_is_journal() { write_for_journal } else { write_for_people })
             .target(Target::Pipe(Box::new(log.clone())))
             .init();
-        for mistake in said.mistakes {
-            warn!("{VARIABLE}: {mistake}");
+        for mistake in mistakes {
+            warn!("{VARIABLE}: '{}' is ignored: use LEVEL or localsocket=LEVEL", mistake.escape_debug());
         }
         let log_of_panics = log.clone();
         panic::set_hook(Box::new(move |panic| {
@@ -65,38 +91,88 @@ impl Log {
         Ok(log)
     }
 
-    /// Waits until everything is written, but not for a stderr that takes nothing for as long as `patience`.
+    /// Waits until everything is written, for `patience` at most.
     pub(crate) fn flush(&self, patience: Duration) {
-        let stderr = io::stderr();
-        self.0.flush(|| {
-            let mut waits = [Wait::writable(stderr.as_fd())];
-            programs::poll(&mut waits, Some(patience));
-            waits[0].is_ready()
-        });
+        let (mark, passed) = mpsc::channel();
+        let _ = self.queue.send(Message::Mark(mark));
+        let _ = passed.recv_timeout(patience);
     }
 
     /// Writes a message that is not a log line, after the log lines before it.
     pub(crate) fn message(&self, text: &str) {
-        self.0.push(format!("{text}\n").as_bytes());
+        self.push(format!("{text}\n").into_bytes());
     }
 
     /// Ends the process at once, except for what the log takes.
     pub(crate) fn exit(&self, code: i32) -> ! {
-        self.flush(PATIENCE / 5);
+        self.flush(PATIENCE / 10);
         process::exit(code);
+    }
+
+    fn push(&self, mut line: Vec<u8>) {
+        if line.len() > LINE_MAX {
+            line.truncate(LINE_MAX);
+            line = String::from_utf8_lossy(&line).into_owned().into_bytes();
+            line.extend_from_slice(b"... (cut)\n");
+        }
+        let Counts { held, dropped } = &*self.counts;
+        if held.fetch_add(line.len(), Ordering::Relaxed) + line.len() > CAPACITY {
+            held.fetch_sub(line.len(), Ordering::Relaxed);
+            dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            // Without a writer nobody will ever read the log again.
+            let _ = self.queue.send(Message::Line(line));
+        }
     }
 }
 
 /// env_logger writes each line with one call.
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        self.push(line.to_vec());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Writes lines until nobody will ever read them again.
+fn write(mut target: impl Write, lines: &Receiver<Message>, counts: &Counts) {
+    let (mut piece, mut marks) = (Vec::new(), Vec::new());
+    while let Ok(first) = lines.recv() {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => piece.extend_from_slice(&line),
+                Message::Mark(mark) => marks.push(mark),
+            }
+            next = if piece.len() < PIECE { lines.try_recv().ok() } else { None };
+        }
+        let mut rest = &*piece;
+        while !rest.is_empty() {
+            match target.write(rest) {
+                Ok(count @ 1..) => rest = &rest[count..],
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return,
+                _ => thread::sleep(RETRY),
+            }
+        }
+        let held = counts.held.fetch_sub(piece.len(), Ordering::Relaxed) - piece.len();
+        piece.clear();
+        marks.clear();
+        if held <= CAPACITY / 2
+            && let count @ 1.. = counts.dropped.swap(0, Ordering::Relaxed)
+        {
+            error!("dropped {} of the log, because stderr was not read", Counted(count as u64, "line"));
+        }
+    }
+}
+
+/// Whether a part of `RUST_LOG` is `LEVEL` or `MODULE=LEVEL` with a module of ours.
+fn is_valid(part: &str) -> bool {
+    let (module, level) = part.rsplit_once('=').unwrap_or(("localsocket", part));
+    module.starts_with("localsocket") && level.parse::<LevelFilter>().is_ok()
 }
 
 fn write_for_people(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
@@ -113,71 +189,4 @@ fn write_for_journal(out: &mut Formatter, record: &Record<'_>) -> io::Result<()>
         Level::Debug | Level::Trace => 7,
     };
     writeln!(out, "<{priority}>{}", record.args())
-}
-
-/// What `RUST_LOG` says, without its mistakes: env_logger would write those to stderr itself, and wait for it.
-#[derive(Debug, Default, PartialEq)]
-struct Filter {
-    valid: String,
-    mistakes: Vec<String>,
-}
-
-impl From<&str> for Filter {
-    fn from(text: &str) -> Filter {
-        let mut filter = Filter::default();
-        let (directives, pattern) = text.split_once('/').map_or((text, None), |(left, right)| (left, Some(right)));
-        if pattern.is_some_and(|pattern| pattern.contains('/')) {
-            filter.mistakes.push(format!("ignored, it has more than one '/': {}", text.escape_debug()));
-            return filter;
-        }
-        let mut valid = Vec::new();
-        for directive in directives.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
-            let (module, level) = match directive.split_once('=') {
-                Some((module, level)) => (module, Some(level)),
-                None if directive.parse::<LevelFilter>().is_ok() => ("", Some(directive)),
-                None => (directive, None),
-            };
-            let shown = directive.escape_debug();
-            if level.is_some_and(|level| !level.is_empty() && level.parse::<LevelFilter>().is_err()) {
-                let allowed = "off, error, warn, info, debug, trace";
-                filter.mistakes.push(format!("'{shown}' is ignored: the levels are {allowed}"));
-                continue;
-            }
-            if !module.is_empty() && !module.starts_with("localsocket") {
-                filter.mistakes.push(format!("'{shown}' has no effect: it is neither a level nor 'localsocket=LEVEL'"));
-            }
-            valid.push(directive);
-        }
-        filter.valid = valid.join(",");
-        if let Some(pattern) = pattern {
-            filter.valid.push('/');
-            filter.valid.push_str(pattern);
-        }
-        filter
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mistakes_in_the_filter_are_left_out_and_reported() {
-        for (text, valid, mistakes) in [
-            ("", "", 0),
-            ("debug", "debug", 0),
-            ("WARN", "WARN", 0),
-            ("localsocket=trace,warn", "localsocket=trace,warn", 0),
-            ("localsocket::server", "localsocket::server", 0),
-            ("localsocket=", "localsocket=", 0),
-            ("debug/client 7", "debug/client 7", 0),
-            ("debg", "debg", 1),
-            ("debug, localsocket=loud ,,", "debug", 1),
-            ("a=b=c", "", 1),
-            ("debug/a/b", "", 1),
-        ] {
-            let filter = Filter::from(text);
-            assert_eq!((&*filter.valid, filter.mistakes.len()), (valid, mistakes), "{text}: {filter:?}");
-        }
-    }
 }

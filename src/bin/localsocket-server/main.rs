@@ -38,8 +38,7 @@ fn main() -> ExitCode {
     // Before anything else, so that no signal is lost and every thread inherits the mask.
     let signals = Signals::block();
     programs::share_one_heap();
-    // So that a socket's file has its final permissions from the moment it is created. The program makes no other files.
-    programs::clear_umask();
+    programs::forget_children();
     PROGRAM.run(|arguments| {
         let settings = Settings::new(&arguments)?;
         let started = signals.and_then(|signals| Ok((signals, Log::start()?)));
@@ -87,6 +86,8 @@ fn serve(settings: Settings, signals: Signals, log: &Log) -> Result<(), Failure>
     let Settings { addresses, config, token_file, warnings } = settings;
     warnings.iter().for_each(|warning| warn!("{warning}"));
     make_room_for_clients(&config.limits);
+    // So that a socket's file has its final permissions from the moment it is created. The program makes no other files.
+    programs::permit_only(config.unix_mode);
     let server = bind(&addresses, config)?;
     signals::handle(signals, server.handle(), token_file, log.clone())
         .map_err(|error| Failure::Other(format!("cannot start a thread: {error}")))?;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use localsocket::programs::{self, Counted, Signal, Signals, cli};
+use localsocket::programs::{Counted, Signal, Signals, cli};
 use localsocket::{ServerHandle, Token};
 use log::{error, info};
 
@@ -31,11 +31,8 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
     let at_terminal = is_at_terminal();
     let work = move || {
         let token = TokenFile { path: token_file, server: server.clone(), asked: Arc::default() };
-        // Those that ended before this process took over as process 1, as from a shell that became the server.
-        programs::reap_children();
         let first = loop {
             match signals.wait() {
-                Signal::Child => programs::reap_children(),
                 Signal::HangUp if !at_terminal => token.read_again(),
                 signal => break signal,
             }
@@ -44,7 +41,6 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
         let stopping = Instant::now();
         loop {
             match signals.wait() {
-                Signal::Child => programs::reap_children(),
                 repeated if repeated == first && stopping.elapsed() < SAME_REQUEST => {}
                 Signal::HangUp if !at_terminal => info!("SIGHUP is ignored: the server is stopping"),
                 second => {
@@ -106,8 +102,6 @@ impl TokenFile {
 }
 
 fn reload(path: &str, server: &ServerHandle) {
-    let time = programs::monotonic_time().as_micros();
-    notify(&format!("RELOADING=1\nMONOTONIC_USEC={time}"));
     match cli::read_token(path) {
         Ok(token) => {
             server.set_token(Token::from(token));
@@ -115,5 +109,4 @@ fn reload(path: &str, server: &ServerHandle) {
         }
         Err(mistake) => error!("SIGHUP: {mistake}; the token stays as it was"),
     }
-    notify("READY=1");
 }

@@ -38,7 +38,7 @@ macro_rules! numbers {
     target_arch = "hexagon",
 ))]
 numbers! {
-    c_int: SOCK_STREAM = 1, SOCK_CLOEXEC = 0o2_000_000, SOL_SOCKET = 1;
+    c_int: SOCK_STREAM = 1, SOL_SOCKET = 1;
     c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 17, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
     IoctlRequest: FIONREAD = 0x541B, SIOCOUTQ = 0x5411;
     c_short: POLLRDHUP = 0x2000;
@@ -48,7 +48,7 @@ numbers! {
 
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
 numbers! {
-    c_int: SOCK_STREAM = 1, SOCK_CLOEXEC = 0o2_000_000, SOL_SOCKET = 1;
+    c_int: SOCK_STREAM = 1, SOL_SOCKET = 1;
     c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 21, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x2000;
@@ -58,7 +58,7 @@ numbers! {
 
 #[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6"))]
 numbers! {
-    c_int: SOCK_STREAM = 2, SOCK_CLOEXEC = 0o2_000_000, SOL_SOCKET = 0xFFFF;
+    c_int: SOCK_STREAM = 2, SOL_SOCKET = 0xFFFF;
     c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 18, SO_ACCEPTCONN = 0x1009;
     c_int: SO_DOMAIN = 0x1029;
     IoctlRequest: FIONREAD = 0x467F, SIOCOUTQ = 0x7472;
@@ -69,7 +69,7 @@ numbers! {
 
 #[cfg(any(target_arch = "sparc", target_arch = "sparc64"))]
 numbers! {
-    c_int: SOCK_STREAM = 1, SOCK_CLOEXEC = 0x40_0000, SOL_SOCKET = 0xFFFF;
+    c_int: SOCK_STREAM = 1, SOL_SOCKET = 0xFFFF;
     c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 0x40, SO_ACCEPTCONN = 0x8000;
     c_int: SO_DOMAIN = 0x1029;
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;

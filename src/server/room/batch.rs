@@ -1,60 +1,68 @@
 //! What goes through a room: rendered lines with their recipients, in one buffer.
+//!
+//! In a joined room the same entries go through the log, in the form that [`Batch::write_to`] gives them.
 
-use std::sync::Arc;
+use std::io::Write as _;
 
-use crate::server::member::Member;
-use crate::server::questions::QuestionId;
+/// A client of any server of the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::server) struct Who {
+    /// [`HERE`], or the random number of another server.
+    pub(in crate::server) server: u64,
+    pub(in crate::server) client: u64,
+}
 
-/// What is done with the lines of an entry.
+/// This server, as it calls itself.
+pub(in crate::server) const HERE: u64 = 0;
+
+/// What is done with the lines of an entry. The letter stands for it in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(in crate::server) enum Kind {
     /// They are for all clients that hear the room.
-    Everyone,
-    /// They are for the sender alone.
-    Own,
+    Everyone = b'm',
+    /// They are for the sender alone, and never leave this server.
+    Own = b'o',
     /// The line is for the client whose name is the head, and for the sender.
-    Direct,
-    /// The line is a question to the client whose name is the head.
-    Ask(QuestionId),
-    /// The line is a part of the answer to a question of the client whose name is the head.
-    Part(QuestionId),
+    Direct = b't',
+    /// The line is a question. The head is its id, a space, and the name of the client that is asked.
+    Ask = b'q',
+    /// The line is a part of an answer. The head is the id, a space, and the name that the asker had when it asked.
+    Part = b'p',
     /// The line ends such a question: an answer or a refusal.
-    Answer(QuestionId),
+    Answer = b'a',
     /// The sender takes the name in the head. There is no line.
-    LogIn,
-    /// The sender hears the room from now on. The line is its reply.
-    Hear,
-    /// The sender stops hearing the room. The line is its reply.
-    Deaf,
+    LogIn = b'n',
+    /// The same, and nobody is told now or later.
+    LogInDeaf = b'd',
     /// The sender has left. There is no line.
-    Leave,
-    /// The sender has the name in the head from now on. There is no line and no notice.
-    Named,
+    Leave = b'l',
+    /// A server is gone, with all its clients. There is no line.
+    Gone = b'g',
+}
+
+impl Kind {
+    const SHARED: [Kind; 8] =
+        [Kind::Everyone, Kind::Direct, Kind::Ask, Kind::Part, Kind::Answer, Kind::LogIn, Kind::LogInDeaf, Kind::Leave];
+
+    fn has_line(self) -> bool {
+        !matches!(self, Kind::LogIn | Kind::LogInDeaf | Kind::Leave | Kind::Gone)
+    }
 }
 
 /// One entry of a [`Batch`].
 #[derive(Debug)]
 pub(in crate::server) struct Entry {
     pub(in crate::server) kind: Kind,
-    /// `None` for lines for everyone: once they are rendered, their sender does not matter.
-    pub(in crate::server) sender: Option<Arc<Member>>,
+    pub(in crate::server) sender: Who,
     /// Where it begins in the batch: first the head, then the lines.
     start: usize,
     head: usize,
     pub(in crate::server) lines: u64,
 }
 
-impl Entry {
-    /// Whether one more line of this kind can join it.
-    fn can_take(&self, kind: Kind, sender: Option<&Arc<Member>>) -> bool {
-        self.kind == kind
-            && match kind {
-                Kind::Everyone => true,
-                Kind::Own => self.sender.as_ref().map(|own| own.id) == sender.map(|other| other.id),
-                _ => false,
-            }
-    }
-}
+/// What an entry is reckoned to take besides its bytes.
+const ENTRY: usize = size_of::<Entry>();
 
 /// Entries in their order, as one client has said them or as they wait for delivery.
 #[derive(Debug, Default)]
@@ -68,9 +76,9 @@ impl Batch {
         self.entries.is_empty()
     }
 
-    /// How many bytes it holds.
+    /// How many bytes it takes.
     pub(in crate::server) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + ENTRY * self.entries.len()
     }
 
     pub(in crate::server) fn entries(&self) -> usize {
@@ -85,66 +93,37 @@ impl Batch {
         }
     }
 
-    /// Takes the buffer of a batch that holds lines of one kind only.
-    pub(super) fn take_bytes(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
-    }
-
-    /// Gives such a buffer back.
-    pub(super) fn give_bytes(&mut self, bytes: Vec<u8>) {
-        self.bytes = bytes;
-    }
-
     /// The entry at `index` with its head and its lines.
-    pub(in crate::server) fn entry(&self, index: usize) -> (&Entry, &[u8], &[u8]) {
+    pub(in crate::server) fn entry(&self, index: usize) -> (&Entry, &str, &[u8]) {
         let entry = &self.entries[index];
         let end = self.entries.get(index + 1).map_or(self.bytes.len(), |next| next.start);
         let (head, lines) = self.bytes[entry.start..end].split_at(entry.head);
-        (entry, head, lines)
+        // A head was text when it was added.
+        (entry, str::from_utf8(head).unwrap_or_default(), lines)
     }
 
     /// The buffer to write the next line of this kind to. Lines for everyone and lines for the sender make one entry as
     /// long as they follow each other.
     #[inline]
-    pub(in crate::server) fn line(&mut self, kind: Kind, sender: Option<&Arc<Member>>) -> &mut Vec<u8> {
+    pub(in crate::server) fn line(&mut self, kind: Kind, sender: Who) -> &mut Vec<u8> {
         match self.entries.last_mut() {
-            Some(last) if last.can_take(kind, sender) => last.lines += 1,
-            _ => self.begin(kind, sender, ""),
+            Some(last) if last.kind == kind && (kind == Kind::Everyone || last.sender == sender) => last.lines += 1,
+            _ => return self.headed(kind, sender, &[]),
         }
         &mut self.bytes
     }
 
     /// Begins an entry with a head, and returns the buffer to write its line to, if it has one.
-    pub(in crate::server) fn headed(&mut self, kind: Kind, sender: &Arc<Member>, head: &str) -> &mut Vec<u8> {
-        self.begin(kind, Some(sender), head);
-        &mut self.bytes
-    }
-
-    /// Appends lines for everyone; `text` holds `lines` of them.
-    pub(in crate::server) fn lines_for_everyone(&mut self, text: &[u8], lines: u64) {
-        self.append_lines(Kind::Everyone, None, text, lines);
-    }
-
-    /// Appends lines of a client's own; `text` holds `lines` of them.
-    pub(in crate::server) fn lines(&mut self, kind: Kind, sender: &Arc<Member>, text: &[u8], lines: u64) {
-        self.append_lines(kind, Some(sender), text, lines);
-    }
-
-    fn append_lines(&mut self, kind: Kind, sender: Option<&Arc<Member>>, text: &[u8], lines: u64) {
-        self.line(kind, sender).extend_from_slice(text);
-        if let Some(last) = self.entries.last_mut() {
-            last.lines += lines.saturating_sub(1);
-        }
-    }
-
-    fn begin(&mut self, kind: Kind, sender: Option<&Arc<Member>>, head: &str) {
-        let (start, lines) = (self.bytes.len(), u64::from(!matches!(kind, Kind::LogIn | Kind::Leave | Kind::Named)));
+    pub(in crate::server) fn headed(&mut self, kind: Kind, sender: Who, head: &[&str]) -> &mut Vec<u8> {
         if self.entries.capacity() == 0 {
             // Most clients never have more than one, and keep its place while they are idle.
             self.entries.reserve_exact(1);
         }
-        self.entries.push(Entry { kind, sender: sender.map(Arc::clone), start, head: head.len(), lines });
-        self.bytes.extend_from_slice(head.as_bytes());
+        let start = self.bytes.len();
+        head.iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
+        let head = self.bytes.len() - start;
+        self.entries.push(Entry { kind, sender, start, head, lines: u64::from(kind.has_line()) });
+        &mut self.bytes
     }
 
     /// Appends all entries of `other` and leaves it empty. If there is nothing yet, buffers are exchanged
@@ -179,67 +158,42 @@ impl Batch {
             self.entries = Vec::new();
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::outbox::Outbox;
-    use crate::transport::Stream;
-
-    fn member(id: u64) -> Arc<Member> {
-        let (own, _) = Stream::pair().unwrap();
-        Arc::new(Member::new(id, String::new(), Outbox::new(own, 1, Arc::default()), true))
+    /// Whether there is anything in it for other clients than the sender.
+    pub(super) fn is_shared(&self) -> bool {
+        self.entries.iter().any(|entry| entry.kind != Kind::Own)
     }
 
-    fn content(batch: &Batch) -> Vec<(Kind, u64, String, String, u64)> {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        (0..batch.entries())
-            .map(|index| batch.entry(index))
-            .map(|(entry, head, lines)| {
-                (entry.kind, entry.sender.as_ref().map_or(0, |sender| sender.id), text(head), text(lines), entry.lines)
-            })
-            .collect()
-    }
-
-    #[test]
-    fn lines_that_follow_each_other_are_one_entry() {
-        let (ada, bob) = (member(1), member(2));
-        let mut batch = Batch::default();
-        for (kind, text) in [(Kind::Own, "a"), (Kind::Own, "b"), (Kind::Everyone, "c"), (Kind::Everyone, "d")] {
-            batch.line(kind, Some(&ada)).extend_from_slice(text.as_bytes());
+    /// Writes what other servers are to get: for each entry a line of kind, client, number of lines, and the lengths of
+    /// the head and of the lines, which follow.
+    pub(in crate::server) fn write_to(&self, out: &mut Vec<u8>) {
+        for index in 0..self.entries.len() {
+            let (entry, head, text) = self.entry(index);
+            if entry.kind != Kind::Own {
+                let (kind, client) = (entry.kind as u8 as char, entry.sender.client);
+                // Writing into a Vec cannot fail.
+                let _ = writeln!(out, "{kind} {client} {} {} {}", entry.lines, head.len(), text.len());
+                out.extend_from_slice(head.as_bytes());
+                out.extend_from_slice(text);
+            }
         }
-        assert_eq!(batch.only(Kind::Own), None);
-        batch.headed(Kind::Direct, &ada, "bob").extend_from_slice(b"e");
-        batch.headed(Kind::Direct, &ada, "bob").extend_from_slice(b"f");
-        batch.headed(Kind::Leave, &ada, "");
-        let mut all = Batch::default();
-        all.append(&mut batch);
-        assert!(batch.is_empty());
-        batch.line(Kind::Everyone, None).extend_from_slice(b"g");
-        batch.line(Kind::Own, Some(&bob)).extend_from_slice(b"h");
-        all.append(&mut batch);
-        batch.line(Kind::Everyone, None).extend_from_slice(b"i");
-        all.append(&mut batch);
-        batch.line(Kind::Everyone, None).extend_from_slice(b"j");
-        all.append(&mut batch);
-        let text = |text: &str| text.to_owned();
-        assert_eq!(
-            content(&all),
-            [
-                (Kind::Own, 1, text(""), text("ab"), 2),
-                (Kind::Everyone, 1, text(""), text("cd"), 2),
-                (Kind::Direct, 1, text("bob"), text("e"), 1),
-                (Kind::Direct, 1, text("bob"), text("f"), 1),
-                (Kind::Leave, 1, text(""), text(""), 0),
-                (Kind::Everyone, 0, text(""), text("g"), 1),
-                (Kind::Own, 2, text(""), text("h"), 1),
-                (Kind::Everyone, 0, text(""), text("ij"), 2),
-            ]
-        );
-        let bytes = all.len();
-        all.clear(bytes);
-        assert!(all.is_empty());
-        assert_eq!(all.bytes, b"");
+    }
+
+    /// Reads what [`Batch::write_to`] of another server has written; `None` for anything else.
+    pub(in crate::server) fn read(server: u64, mut bytes: &[u8]) -> Option<Batch> {
+        let mut batch = Batch::default();
+        while !bytes.is_empty() {
+            let (line, rest) = bytes.split_at_checked(bytes.iter().position(|byte| *byte == b'\n')?)?;
+            let words: Vec<&str> = str::from_utf8(line).ok()?.split(' ').collect();
+            let [kind, client, lines, head, text] = words[..] else { return None };
+            let kind = Kind::SHARED.into_iter().find(|known| kind.as_bytes() == [*known as u8])?;
+            let (head, rest) = rest[1..].split_at_checked(head.parse().ok()?)?;
+            let (text, rest) = rest.split_at_checked(text.parse().ok()?)?;
+            let sender = Who { server, client: client.parse().ok()? };
+            batch.headed(kind, sender, &[str::from_utf8(head).ok()?]).extend_from_slice(text);
+            batch.entries.last_mut()?.lines = lines.parse().ok()?;
+            bytes = rest;
+        }
+        Some(batch)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::input::Input;
 use crate::line::{Line, LineReader};
 use crate::os;
-use crate::protocol::{self, Refusal, RequestLine};
+use crate::protocol::{self, Refusal};
 use crate::server::ending::EndReason;
 use crate::server::handlers;
 use crate::server::speaker::{Outcome, Speaker};
@@ -19,8 +19,6 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
         reader: LineReader::new(speaker.hub.config.limits.max_line),
         input: Input::default(),
         is_first: true,
-        judging: None,
-        told: false,
         speaker,
     };
     loop {
@@ -43,33 +41,13 @@ struct Lines<'s, 'h> {
     input: Input,
     /// Only empty lines have come so far.
     is_first: bool,
-    /// The first line is too long, and may still turn out to be an HTTP request line.
-    judging: Option<RequestLine>,
-    /// The client has been told that the line is too long.
-    told: bool,
     speaker: &'s mut Speaker<'h>,
 }
 
 impl Lines<'_, '_> {
     /// Runs all lines that are here.
     fn run(&mut self) -> Outcome {
-        if self.judging.is_some() && !self.judge()? {
-            return Ok(());
-        }
         while let Some(line) = self.reader.next_line() {
-            if self.is_first
-                && let Line::TooLong(start) = line
-            {
-                self.is_first = false;
-                self.speaker.heard.lines += 1;
-                let mut request = RequestLine::default();
-                request.read(start);
-                self.judging = Some(request);
-                if !self.judge()? {
-                    return Ok(());
-                }
-                continue;
-            }
             run_line(self.speaker, line, &mut self.is_first)?;
             if self.speaker.gathered() >= self.speaker.hub.batch {
                 self.speaker.flush()?;
@@ -81,40 +59,8 @@ impl Lines<'_, '_> {
         Ok(())
     }
 
-    /// Looks at a first line that is too long while it is thrown away. Returns whether it is known if this is HTTP.
-    fn judge(&mut self) -> Result<bool, EndReason> {
-        let Some(request) = &mut self.judging else { return Ok(true) };
-        let mut ended = false;
-        while !ended && !request.is_http() && request.may_become_http() {
-            let Some((piece, end)) = self.reader.next_discarded() else { break };
-            request.read(piece);
-            ended = end;
-        }
-        if !ended && !request.is_http() && request.may_become_http() && self.reader.is_discarding() {
-            return Ok(false);
-        }
-        self.end_judging().map(|()| true)
-    }
-
-    fn end_judging(&mut self) -> Outcome {
-        if self.judging.take().is_some_and(|request| request.is_http()) {
-            return Err(EndReason::LooksLikeHttp);
-        }
-        self.tell_too_long();
-        Ok(())
-    }
-
-    fn tell_too_long(&mut self) {
-        if !std::mem::replace(&mut self.told, true) {
-            self.speaker.refuse(Refusal::LineTooLong(self.speaker.hub.config.limits.max_line));
-        }
-    }
-
     /// Runs the piece after the last line end as a line.
     fn run_last(&mut self) -> Outcome {
-        if self.judging.is_some() {
-            return self.end_judging();
-        }
         self.reader.last_line().map_or(Ok(()), |line| run_line(self.speaker, line, &mut self.is_first))
     }
 
@@ -135,11 +81,6 @@ impl Lines<'_, '_> {
 
     /// Waits until more has arrived; false at the end of the input.
     fn wait_for_more(&mut self) -> Result<bool, EndReason> {
-        // The rest of the line may never come.
-        if self.judging.is_some() && os::unread(self.speaker.member.outbox.stream().as_fd()) == 0 {
-            self.tell_too_long();
-            self.speaker.flush()?;
-        }
         if self.speaker.hub.is_stopping() {
             return Err(self.answer_what_has_arrived());
         }

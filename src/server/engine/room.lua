@@ -1,11 +1,11 @@
--- One room on several servers, version 1.  KEYS: the log (a stream), the state (a hash).
+-- One room on several servers, version 2.  KEYS: the log (a stream), the state (a hash).
 -- ARGV: operation, server, connection, position, then what the operation needs.
 --
 -- An entry's ID is <ms>-<end>. `end` counts all bytes ever appended, plus COST for each entry, so end - length - COST
 -- is the `end` of the entry before: a reader notices every gap.  Times are the engine's own.
 -- State: version, head, low (everything below was read by all), clock, at (time of the last call), lease, window,
 -- longest, servers, passing (the keys are about to expire), h:<server> = "seq position deadline connection",
--- n:<name> = "server client deaf".
+-- n:<name> = "server client announced", c:<server> <client> = name.
 -- Results are plain strings: Redis 7 would turn an error reply `GONE` into `ERR GONE`.
 local L, S, what, id, conn, pos = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local call, fmt, COST = redis.call, string.format, 128
@@ -23,7 +23,7 @@ if what == 'join' then -- version, lease, window, longest entry, server to bury 
     -- An engine that loses transactions but no single commands leaves a state with some of these fields.
     local all = call('HGETALL', S)
     for i = 1, #all, 2 do
-      local ours = string.find(all[i], '^[hn]:') or string.find(FIELDS, ' ' .. all[i] .. ' ', 1, true)
+      local ours = string.find(all[i], '^[hnc]:') or string.find(FIELDS, ' ' .. all[i] .. ' ', 1, true)
       if not ours then return 'FOREIGN' end
     end
     call('XLEN', L) -- raises an error if the key is another kind of value
@@ -76,9 +76,8 @@ local function bury(server) -- frees the names of a server, and says so
   call('HDEL', S, 'h:' .. server)
   local all = call('HGETALL', S)
   for i = 1, #all, 2 do
-    if string.sub(all[i], 1, 2) == 'n:' and string.sub(all[i + 1], 1, #server + 1) == server .. ' ' then
-      call('HDEL', S, all[i])
-    end
+    local c = 'c:' .. server .. ' '
+    if string.sub(all[i], 1, #c) == c then call('HDEL', S, all[i], 'n:' .. all[i + 1]) end
   end
 end
 
@@ -102,6 +101,19 @@ local function is_full()
   return off(head) - low >= window
 end
 
+-- Every server decides in the same way when it reads the entry: who asks first has the name.
+local function rename(kind, client, name)
+  local field, whose = 'c:' .. id .. ' ' .. client, id .. ' ' .. client .. ' '
+  local old, announced = call('HGET', S, field), kind == 'd' and '0' or '1'
+  if old then announced = string.sub(call('HGET', S, 'n:' .. old) or '1', -1) end
+  if kind ~= 'l' then
+    local holder = call('HGET', S, 'n:' .. name)
+    if holder and string.sub(holder, 1, #whose) ~= whose then return end
+  end
+  if old then call('HDEL', S, field, 'n:' .. old) end
+  if kind ~= 'l' then call('HSET', S, field, name, 'n:' .. name, whose .. announced) end
+end
+
 if f[10] then
   in_any_case()
   call('PERSIST', L)
@@ -118,29 +130,13 @@ if what == 'join' then
   pos = head
   note(0)
   return {head, f[6], f[7], f[8], call('HGETALL', S)}
-elseif what == 'say' then -- seq, kind, data
+elseif what == 'say' then -- seq, data, then for each name that is taken or given back: kind, client, name
   local n = tonumber(ARGV[5])
   if n <= seq then note(seq) return 'OK 0' end
   if n ~= seq + 1 then return 'SKIP' end
   if is_full() then note(seq) return 'FULL' end
-  append(fmt('%s %s %.0f', ARGV[6], id, n), ARGV[7])
-  note(n)
-  return 'OK ' .. head
-elseif what == 'name' then -- seq, client, deaf, old name, new name; either may be empty
-  local n, client, deaf, old, new = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-  if n <= seq then note(seq) return 'OK 0' end
-  if n ~= seq + 1 then return 'SKIP' end
-  if new == '' then
-    in_any_case()
-  else
-    local holder, mine = call('HGET', S, 'n:' .. new), id .. ' ' .. client .. ' '
-    -- No entry, so no number is used up: an engine that comes back from a moment before finds the next one in order.
-    if holder and string.sub(holder, 1, #mine) ~= mine then note(seq) return 'TAKEN' end
-    if is_full() then note(seq) return 'FULL' end
-  end
-  append(fmt('n %s %.0f %s %s', id, n, client, deaf), old .. ':' .. new)
-  if old ~= '' and old ~= new then call('HDEL', S, 'n:' .. old) end
-  if new ~= '' then call('HSET', S, 'n:' .. new, fmt('%s %s %s', id, client, deaf)) end
+  append(fmt('s %s %.0f', id, n), ARGV[6])
+  for i = 7, #ARGV, 3 do rename(ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
   note(n)
   return 'OK ' .. head
 elseif what == 'beat' then

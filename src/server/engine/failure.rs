@@ -4,9 +4,8 @@
 //! starts, so that a mistake in the set-up shows at once; later it is a reason to try again.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 
-use super::resp::RespError;
 use crate::transport::ConnectError;
 
 /// Why this server cannot join its room, or has lost it.
@@ -74,36 +73,19 @@ impl JoinError {
     }
 
     /// Whether trying again cannot help until a person has changed something.
-    pub(super) fn is_permanent(&self) -> bool {
-        match self {
-            JoinError::Unreachable(_) | JoinError::Lost(_) | JoinError::Unavailable(_) | JoinError::OutOfMemory => {
-                false
-            }
-            JoinError::NotAnEngine(_)
-            | JoinError::NoPassword
-            | JoinError::WrongPassword(_)
-            | JoinError::NoPermission(_)
-            | JoinError::ForeignKey(_)
-            | JoinError::OtherVersion(_)
-            | JoinError::ShorterLines(_)
-            | JoinError::Moved(_)
-            | JoinError::Refused(_) => true,
-        }
-    }
-}
-
-impl From<RespError> for JoinError {
-    fn from(error: RespError) -> JoinError {
-        match error {
-            RespError::Garbage(start) => JoinError::NotAnEngine(start),
-            other => JoinError::Lost(other.to_string()),
-        }
+    pub(in crate::server) fn is_permanent(&self) -> bool {
+        use JoinError::{Lost, OutOfMemory, Unavailable, Unreachable};
+        !matches!(self, Unreachable(_) | Lost(_) | Unavailable(_) | OutOfMemory)
     }
 }
 
 impl From<io::Error> for JoinError {
     fn from(error: io::Error) -> JoinError {
-        JoinError::from(RespError::from(error))
+        match error.kind() {
+            ErrorKind::InvalidData => JoinError::NotAnEngine(error.to_string()),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => JoinError::Lost("no answer in time".to_owned()),
+            _ => JoinError::Lost(error.to_string()),
+        }
     }
 }
 
@@ -229,9 +211,9 @@ mod tests {
         ] {
             assert!(!JoinError::from_reply(words).is_permanent(), "{words}");
         }
-        assert!(JoinError::from(RespError::Garbage("HTTP/1.1".to_owned())).is_permanent());
-        for error in [RespError::Closed, RespError::TimedOut, RespError::TooLong] {
-            assert!(!JoinError::from(error).is_permanent());
+        assert!(JoinError::from(io::Error::from(ErrorKind::InvalidData)).is_permanent());
+        for kind in [ErrorKind::UnexpectedEof, ErrorKind::TimedOut, ErrorKind::Other] {
+            assert!(!JoinError::from(io::Error::from(kind)).is_permanent());
         }
     }
 

@@ -1,0 +1,280 @@
+//! The engine's protocol, RESP2: writes commands, reads replies. Knows no room and no script.
+//!
+//! Whatever arrives, a reader holds no more than the budget it is given and one buffer, goes no deeper than [`DEPTH`],
+//! and gives up when its deadline has passed, even if bytes keep trickling in. After an error the connection cannot be
+//! used any more, since it is unknown where the next reply begins. An error of kind `InvalidData` means that the other end
+//! does not speak RESP2.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write as _};
+use std::time::Instant;
+
+/// How deep replies may be nested: entries of a stream are five deep.
+const DEPTH: usize = 6;
+/// The longest line: a length, a status or an error message.
+const LINE_MAX: u64 = 4096;
+/// What an element takes from the budget besides its bytes.
+const ELEMENT: usize = size_of::<Value>();
+
+/// Appends a command to `out`.
+pub(super) fn write_command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "*{}\r\n", arguments.len());
+    for argument in arguments {
+        let _ = write!(out, "${}\r\n", argument.len());
+        out.extend_from_slice(argument);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Nil,
+    Error(String),
+    Integer(i64),
+    Bytes(Vec<u8>),
+    Array(Vec<Value>),
+}
+
+/// Reads replies from `input`, whose reads have a timeout of their own.
+#[derive(Debug)]
+pub(super) struct Reader<R>(BufReader<Timed<R>>);
+
+#[derive(Debug)]
+struct Timed<R> {
+    input: R,
+    deadline: Option<Instant>,
+}
+
+impl<R: Read> Read for Timed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.input.read(buffer)
+    }
+}
+
+impl<R: Read> Reader<R> {
+    pub(super) fn new(input: R) -> Reader<R> {
+        Reader(BufReader::with_capacity(64 * 1024, Timed { input, deadline: None }))
+    }
+
+    /// Sets the time by which every later read must be complete.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.0.get_mut().deadline = Some(deadline);
+    }
+
+    /// Reads a whole reply of `budget` bytes at most.
+    pub(super) fn value(&mut self, mut budget: usize) -> io::Result<Value> {
+        self.nested(&mut budget, 0)
+    }
+
+    /// Reads the head of an array, for its elements to be read one by one. `Ok(Err)` is what came instead.
+    pub(super) fn array(&mut self) -> io::Result<Result<usize, Value>> {
+        match self.0.fill_buf()?.first() {
+            Some(b'*') => Ok(length(&self.line()?)?.ok_or(Value::Nil)),
+            _ => self.value(LINE_MAX as usize).map(Err),
+        }
+    }
+
+    fn nested(&mut self, budget: &mut usize, depth: usize) -> io::Result<Value> {
+        let line = self.line()?;
+        spend(budget, ELEMENT + line.len())?;
+        Ok(match line.as_bytes()[0] {
+            b'+' => Value::Bytes(line[1..].into()),
+            b'-' => Value::Error(line[1..].to_owned()),
+            b':' => Value::Integer(line[1..].parse().map_err(|_| garbage(line.as_bytes()))?),
+            b'$' => match length(&line)? {
+                None => Value::Nil,
+                Some(length) => {
+                    spend(budget, length)?;
+                    let mut bytes = Vec::new();
+                    self.0.by_ref().take(length as u64 + 2).read_to_end(&mut bytes)?;
+                    if bytes.len() < length + 2 {
+                        return Err(closed());
+                    }
+                    if bytes.split_off(length) != b"\r\n" {
+                        return Err(garbage(&bytes));
+                    }
+                    Value::Bytes(bytes)
+                }
+            },
+            _ => match length(&line)? {
+                None => Value::Nil,
+                Some(count) if depth < DEPTH && count <= *budget / ELEMENT => {
+                    Value::Array((0..count).map(|_| self.nested(budget, depth + 1)).collect::<Result<_, _>>()?)
+                }
+                Some(_) => return Err(too_long()),
+            },
+        })
+    }
+
+    /// A line without its end. It begins with the kind of the reply.
+    fn line(&mut self) -> io::Result<String> {
+        match self.0.fill_buf()? {
+            [] => return Err(closed()),
+            [b'+' | b'-' | b':' | b'$' | b'*', ..] => {}
+            other => return Err(garbage(other)),
+        }
+        let mut line = Vec::new();
+        self.0.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
+        match line.strip_suffix(b"\r\n") {
+            Some(line) => Ok(String::from_utf8_lossy(line).into_owned()),
+            None if line.len() as u64 == LINE_MAX => Err(too_long()),
+            None if line.ends_with(b"\n") => Err(garbage(&line)),
+            None => Err(closed()),
+        }
+    }
+}
+
+fn spend(budget: &mut usize, cost: usize) -> io::Result<()> {
+    *budget = budget.checked_sub(cost).ok_or_else(too_long)?;
+    Ok(())
+}
+
+/// The length behind `$` or `*`; -1 is nil.
+fn length(line: &str) -> io::Result<Option<usize>> {
+    match line[1..].parse::<i64>() {
+        Ok(-1) => Ok(None),
+        // More than fits into a 32-bit machine is too long there, not wrong.
+        Ok(length @ 0..) => usize::try_from(length).map(Some).map_err(|_| too_long()),
+        _ => Err(garbage(line.as_bytes())),
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "it closed the connection")
+}
+
+fn too_long() -> io::Error {
+    io::Error::other("a reply is longer than any that this server expects")
+}
+
+fn garbage(bytes: &[u8]) -> io::Error {
+    let start = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let start = String::from_utf8_lossy(&start[..start.len().min(60)]).trim_end().escape_debug().to_string();
+    io::Error::new(ErrorKind::InvalidData, start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Gives a slice in reads of so many bytes, then the end.
+    struct Chunks<'a>(&'a [u8], usize);
+
+    impl Read for Chunks<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(self.1).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    const CHUNKS: [usize; 5] = [1, 2, 3, 7, usize::MAX];
+
+    fn bytes(text: &str) -> Value {
+        Value::Bytes(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn replies_are_the_same_at_every_chunk_size() {
+        let long = "x".repeat(3 * 65536 + 5);
+        let mut input = b"+OK\r\n-ERR no\r\n:-42\r\n$5\r\na\r\nbc\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n".to_vec();
+        input.extend_from_slice(b"*2\r\n$1\r\na\r\n*1\r\n:7\r\n");
+        input.extend_from_slice(format!("${}\r\n{long}\r\n", long.len()).as_bytes());
+        for size in CHUNKS {
+            let mut reader = Reader::new(Chunks(&input, size));
+            let mut next = || reader.value(1 << 20).unwrap();
+            assert_eq!(next(), bytes("OK"));
+            assert_eq!(next(), Value::Error("ERR no".to_owned()));
+            assert_eq!(next(), Value::Integer(-42));
+            assert_eq!(next(), bytes("a\r\nbc"));
+            assert_eq!(next(), bytes(""));
+            assert_eq!(next(), Value::Nil);
+            assert_eq!(next(), Value::Nil);
+            assert_eq!(next(), Value::Array(vec![]));
+            assert_eq!(next(), Value::Array(vec![bytes("a"), Value::Array(vec![Value::Integer(7)])]));
+            assert_eq!(next(), bytes(&long));
+            assert!(matches!(reader.value(1 << 20), Err(error) if error.kind() == ErrorKind::UnexpectedEof));
+        }
+    }
+
+    #[test]
+    fn an_array_can_be_read_element_by_element() {
+        for size in CHUNKS {
+            let mut reader = Reader::new(Chunks(b"*2\r\n:1\r\n:2\r\n*-1\r\n-ERR x\r\n", size));
+            assert_eq!(reader.array().unwrap(), Ok(2));
+            assert_eq!(reader.value(100).unwrap(), Value::Integer(1));
+            assert_eq!(reader.value(100).unwrap(), Value::Integer(2));
+            assert_eq!(reader.array().unwrap(), Err(Value::Nil));
+            assert_eq!(reader.array().unwrap(), Err(Value::Error("ERR x".to_owned())));
+        }
+    }
+
+    #[test]
+    fn garbage_is_told_from_a_connection_that_ends() {
+        let long_line = vec![b'+'; LINE_MAX as usize + 1];
+        let nested = b"*1\r\n".repeat(DEPTH + 1);
+        type Fits = fn(&io::Error) -> bool;
+        let cases: [(&[u8], Fits); 16] = [
+            (b"HTTP/1.1 400 Bad Request\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"error: unknown command\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"\x16\x03\x01", |error| error.kind() == ErrorKind::InvalidData),
+            (b"\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"+OK\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b":12a\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"$-2\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"*-7\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"$3\r\nabcd\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"$99999999999999999999\r\n", |error| error.kind() == ErrorKind::InvalidData),
+            (b"$9999999999\r\n", |error| error.kind() == ErrorKind::Other),
+            (b"*9999999999\r\n", |error| error.kind() == ErrorKind::Other),
+            (&long_line, |error| error.kind() == ErrorKind::Other),
+            (&nested, |error| error.kind() == ErrorKind::Other),
+            (b"$5\r\nab", |error| error.kind() == ErrorKind::UnexpectedEof),
+            (b"", |error| error.kind() == ErrorKind::UnexpectedEof),
+        ];
+        for (input, fits) in cases {
+            for size in CHUNKS {
+                let error = Reader::new(Chunks(input, size)).value(1 << 20).unwrap_err();
+                assert!(fits(&error), "{} at {size}: {error:?}", input.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn a_budget_covers_all_that_a_reply_holds() {
+        let input = b"*3\r\n$10\r\n0123456789\r\n$10\r\n0123456789\r\n$-1\r\n";
+        assert!(Reader::new(Chunks(input, 3)).value(20 + 5 * ELEMENT).is_ok());
+        assert!(
+            matches!(Reader::new(Chunks(input, 3)).value(20 + 3 * ELEMENT), Err(error) if error.kind() == ErrorKind::Other)
+        );
+    }
+
+    #[test]
+    fn bytes_that_trickle_in_end_at_the_deadline() {
+        struct Slow;
+        impl Read for Slow {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                std::thread::sleep(Duration::from_millis(1));
+                buffer[0] = b'+';
+                Ok(1)
+            }
+        }
+        let mut reader = Reader::new(Slow);
+        reader.set_deadline(Instant::now() + Duration::from_millis(20));
+        assert!(matches!(reader.value(1 << 20), Err(error) if error.kind() == ErrorKind::TimedOut));
+    }
+
+    #[test]
+    fn commands_are_arrays_of_bytes() {
+        let mut out = Vec::new();
+        write_command(&mut out, &[b"GET", b"a\r\nb", b""]);
+        assert_eq!(out, b"*3\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n$0\r\n\r\n");
+    }
+}
