@@ -98,9 +98,9 @@ install: ## install what `make build` built, manual pages and completions below 
 	@for program in $(PROGRAMS); do \
 	  install -m 755 "$(TARGET)/release/$$program" $(DESTDIR)$(BINDIR)/ && \
 	  install -m 644 $(DEPLOY)/man/$$program.1 $(DESTDIR)$(MANDIR)/ && \
-	  install -m 644 $(DEPLOY)/completions/$$program.bash $(DESTDIR)$(BASHDIR)/$$program && \
-	  install -m 644 $(DEPLOY)/completions/$$program.zsh $(DESTDIR)$(ZSHDIR)/_$$program && \
-	  install -m 644 $(DEPLOY)/completions/$$program.fish $(DESTDIR)$(FISHDIR)/$$program.fish || exit 1; \
+	  install -m 644 $(DEPLOY)/completions/localsocket.bash $(DESTDIR)$(BASHDIR)/$$program && \
+	  install -m 644 $(DEPLOY)/completions/localsocket.zsh $(DESTDIR)$(ZSHDIR)/_$$program && \
+	  install -m 644 $(DEPLOY)/completions/localsocket.fish $(DESTDIR)$(FISHDIR)/$$program.fish || exit 1; \
 	  echo "installed $(DESTDIR)$(BINDIR)/$$program, its manual page and its completions"; done
 
 install-systemd: ## install the systemd units, which run the programs in PREFIX, into UNITDIR (and DESTDIR)

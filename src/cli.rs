@@ -1,18 +1,14 @@
-//! Command lines of the programs. One table of options is the parser, the help text, the manual page and the
-//! shell completions, so that none of them can drift from the others.
+//! Command lines of the programs. One table of options is the parser and the help text; what the manual pages and the
+//! guide say of options is compared with it by tests.
 //!
 //! Options are `--long VALUE`, `--long=VALUE`, `-s VALUE`, `-sVALUE`; `--` ends them. Every mistake is one line
 //! that says what is wrong and what is allowed, and exit code 2. Knows none of the options' meanings.
 //!
 //! - `table.rs`: options, programs, the help text.
 //! - `arguments.rs`: what a command line said, as values.
-//! - `manual.rs`: the manual page, in the `man` macros of roff.
-//! - `completion.rs`: completions for bash, zsh and fish.
 //! - `streams.rs`: standard input and output that another program may have left non-blocking.
 
 mod arguments;
-mod completion;
-mod manual;
 mod streams;
 mod table;
 
@@ -20,8 +16,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub use arguments::{Arguments, UsageError, read_token, read_token_of};
-pub use completion::Shell;
+pub use arguments::{Arguments, UsageError, read_first_line};
 pub use streams::Patient;
 pub use table::{Opt, Program, Section};
 
@@ -29,7 +24,7 @@ impl Program {
     /// Reads the process's command line and runs `main` with it. `--help` and `--version` are answered
     /// here, as are mistakes, those that `main` finds too: exit code 2.
     pub fn run(&self, main: impl FnOnce(Arguments) -> Result<ExitCode, UsageError>) -> ExitCode {
-        let answer = match self.parse(std::env::args_os().skip(1)) {
+        let answer = match self.parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
             Ok(arguments) if arguments.has("help") => Ok(self.help()),
             Ok(arguments) if arguments.has("version") => Ok(format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))),
             Ok(arguments) => match main(arguments) {
@@ -52,11 +47,15 @@ impl Program {
         }
     }
 
-    /// Reads a command line, given without the program's name.
+    /// Reads a command line, given without the program's name. What it does not say, the environment can.
     ///
     /// # Errors
     /// The first mistake.
-    pub fn parse(&self, words: impl IntoIterator<Item = OsString>) -> Result<Arguments, UsageError> {
+    pub fn parse(
+        &self,
+        words: impl IntoIterator<Item = OsString>,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Arguments, UsageError> {
         let mut words = words
             .into_iter()
             .map(|word| word.into_string().map_err(|word| UsageError(format!("{word:?} is not valid UTF-8"))));
@@ -91,7 +90,15 @@ impl Program {
                 (None, None) => String::new(),
                 (None, Some(_)) => return Err(UsageError(format!("{name} takes no value"))),
             };
-            arguments.add(option.long, value);
+            arguments.add(option.long, format!("--{}", option.long), value);
+        }
+        for option in self.options {
+            let variable = option.variable.filter(|_| !arguments.has(option.long));
+            let given = variable.and_then(|name| Some((name, environment(name)?)));
+            let Some((name, value)) = given.filter(|(_, value)| !value.is_empty()) else { continue };
+            let value = value.into_string();
+            let value = value.map_err(|value| UsageError(format!("{name}: {value:?} is not valid UTF-8")))?;
+            arguments.add(option.long, name.to_owned(), value);
         }
         if self.operands.is_empty()
             && let Some(operand) = arguments.operands.first()
@@ -109,7 +116,7 @@ mod tests {
     use super::*;
 
     pub(super) fn parse(words: &[&str]) -> Result<Arguments, UsageError> {
-        PROGRAM.parse(words.iter().map(OsString::from))
+        PROGRAM.parse(words.iter().map(OsString::from), |_| None)
     }
 
     #[test]
@@ -138,7 +145,7 @@ mod tests {
             assert_eq!(parse(words).unwrap_err().to_string(), wanted, "{words:?}");
         }
         let alone = Program { operands: "", ..PROGRAM };
-        let error = alone.parse([OsString::from("x")]).unwrap_err().to_string();
+        let error = alone.parse([OsString::from("x")], |_| None).unwrap_err().to_string();
         assert_eq!(error, "unexpected argument 'x'; --help lists all options");
     }
 }

@@ -1,71 +1,59 @@
 //! The blocking client.
 //!
-//! A [`Client`] is a [`Sender`] and a [`Receiver`] that share a connection; [`Client::split`] gives them to two
-//! threads. The receiver logs in and notices that the connection is lost, and with [`ClientOptions::reconnect`] it
-//! makes a new one; senders wait meanwhile. Nothing here prints, logs or starts a thread.
-//!
-//! - To wait for a line: [`Client::receive`], [`Client::receive_where`], [`Client::lines`].
-//! - To put questions to other clients of a room: [`Client::ask`]; several at a time: [`Client::put_question`].
-//! - To answer the questions of others: [`Client::answer`].
+//! A [`Client`] belongs to one thread, which receives and looks after the connection: it logs in, notices that the
+//! connection is lost, and with [`ClientOptions::reconnect`] makes a new one. Other threads send with a [`Sender`].
+//! Everything comes in as one stream, [`Client::next`]: lines, the ends of questions, and what happens to the connection.
+//! Nothing here prints, logs or starts a thread.
 
 // Its files, each of which imports only those above it:
 //
-//   error      what can go wrong
-//   options    how a client behaves and what it reports
-//   lock       taking locks
-//   pauses     between two attempts to connect
-//   heartbeat  when a ping is due
-//   outgoing   lines to be sent, as bytes
-//   ledger     which lines were sent and which were answered
-//   login      the first exchange on a connection
-//   questions  the open questions of this client
-//   link       the connection and its phase, shared by both halves
-//   reading    one connection as it is read
-//   writing    writing lines over a connection
-//   answering  a question of another client
-//   sender     the half that sends
-//   receiver   the half that receives
-//   lines      received lines as an iterator
-//   first      the first connection
-//   unsplit    sending for a client that is not split
+//   error       what can go wrong
+//   options     how a client behaves, and what comes in
+//   pauses      between two attempts to connect
+//   heartbeat   when a ping is due
+//   outgoing    lines to be sent, as bytes
+//   ledger      which lines were sent and which were answered
+//   login       the first exchange on a connection
+//   questions   the open questions of this client
+//   wire        what a client and its senders share
+//   connection  one connection as it is read
+//   sender      sending from other threads
+//   question    a question of another client
 
-mod answering;
+mod connection;
 mod error;
-mod first;
 mod heartbeat;
 mod ledger;
-mod lines;
-mod link;
-mod lock;
 mod login;
 mod options;
 mod outgoing;
 mod pauses;
+mod question;
 mod questions;
-mod reading;
-mod receiver;
 mod sender;
-mod unsplit;
-mod writing;
+mod wire;
 
+use std::collections::VecDeque;
 use std::fmt::Display;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::Shutdown;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-pub use answering::Question;
+use connection::{Connection, time_left};
 pub use error::{AskError, ClientError};
-pub use lines::Lines;
-use link::{Kind, Link, time_left};
-use login::Answer;
-pub use options::{Change, ClientOptions, Ending, OnChange};
+pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
-pub use questions::OpenQuestion;
-pub use receiver::Receiver;
+use pauses::Pauses;
+pub use question::Question;
 pub use sender::Sender;
+use wire::{Kind, Need, Wire};
 
 use crate::protocol::{Command, Event};
 use crate::transport::{Address, Stream};
+
+/// A server that comes up soon should not be noticed late.
+const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection to a server.
 ///
@@ -88,8 +76,24 @@ use crate::transport::{Address, Stream};
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    sender: Sender,
-    receiver: Receiver,
+    /// `None` for a connection within the process, which cannot be made again.
+    address: Option<Address>,
+    options: ClientOptions,
+    wire: Arc<Wire>,
+    connection: Option<Connection>,
+    /// What has come and was not given out yet.
+    queue: VecDeque<Incoming>,
+    pauses: Pauses,
+    next_try: Option<Instant>,
+    last_words: Option<String>,
+    /// There is no connection and there will be none.
+    ended: Option<ClientError>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.wire.end();
+    }
 }
 
 impl Client {
@@ -114,16 +118,47 @@ impl Client {
         address: impl TryInto<Address, Error: Into<ClientError>>,
         options: ClientOptions,
     ) -> Result<Client, ClientError> {
-        let link = Arc::new(Link::new(Some(address.try_into().map_err(Into::into)?), options)?);
-        let receiver = Receiver::start(Arc::clone(&link))?;
-        Ok(Client { sender: Sender::new(link), receiver })
+        let mut client = Client::new(Some(address.try_into().map_err(Into::into)?), options)?;
+        client.start()?;
+        Ok(client)
     }
 
     /// A client over a connection within the process. It cannot connect again.
     pub(crate) fn over(stream: Stream, options: ClientOptions) -> Result<Client, ClientError> {
-        let link = Arc::new(Link::new(None, options)?);
-        let receiver = Receiver::start_over(Arc::clone(&link), stream)?;
-        Ok(Client { sender: Sender::new(link), receiver })
+        let mut client = Client::new(None, ClientOptions { reconnect: false, ..options })?;
+        let deadline = client.attempt_deadline(None);
+        client.log_in_over(stream, deadline)?;
+        Ok(client)
+    }
+
+    fn new(address: Option<Address>, options: ClientOptions) -> Result<Client, ClientError> {
+        login::Login::new(&options, options.name.as_deref())?;
+        let wire = Arc::new(Wire::new(options.reconnect));
+        let (queue, pauses) = (VecDeque::new(), Pauses::new());
+        let (connection, next_try, last_words, ended) = (None, None, None, None);
+        Ok(Client { address, options, wire, connection, queue, pauses, next_try, last_words, ended })
+    }
+
+    /// A handle by which other threads send over this client's connection, as long as the client is there.
+    ///
+    /// ```no_run
+    /// use std::thread;
+    /// use localsocket::Client;
+    ///
+    /// let mut client = Client::connect("unix:/run/hub.sock")?;
+    /// let sender = client.sender();
+    /// let listening = thread::spawn(move || {
+    ///     for line in client.lines().map_while(Result::ok) {
+    ///         println!("{line}");
+    ///     }
+    /// });
+    /// sender.send("msg:hello")?;
+    /// sender.finish();
+    /// listening.join().expect("the listener does not panic");
+    /// # Ok::<(), localsocket::ClientError>(())
+    /// ```
+    pub fn sender(&self) -> Sender {
+        Sender { wire: Arc::clone(&self.wire) }
     }
 
     /// Logs in and waits until the server has accepted the name. Other lines that come before can be received
@@ -134,28 +169,26 @@ impl Client {
     pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
         let deadline = Instant::now().checked_add(timeout);
         let line = one_line(Command::Iam(name))?;
-        let mut answer = None;
-        let mut refused = None;
-        self.receiver.exchange(&line, deadline, |aside, text| {
-            match login::answer_to_iam(text, name, line.len() - 2) {
-                Answer::Accepted => answer = Some(aside),
-                Answer::Refused => {
-                    refused = text.strip_prefix("error: ").map(str::to_owned);
-                    answer = Some(aside);
+        // Answers to what was sent before come before that.
+        self.fence(b"", deadline)?;
+        let before = self.queue.len();
+        self.fence(&line, deadline)?;
+        let mut accepted = None;
+        for index in before..self.queue.len() {
+            let Some(Incoming::Line(line)) = self.queue.get(index) else { continue };
+            match Event::parse(line) {
+                Event::Joined(new) | Event::Renamed { new, .. } if new == name.trim() => accepted = Some(index),
+                Event::Error(text) => {
+                    let refused = ClientError::Refused(text.to_owned());
+                    self.queue.remove(index);
+                    return Err(refused);
                 }
-                Answer::Other => {}
-            }
-        })?;
-        if let Some(answer) = answer {
-            self.receiver.aside.remove(answer);
-        }
-        match refused {
-            Some(text) => Err(ClientError::Refused(text)),
-            None => {
-                self.receiver.link.remember_name(name);
-                Ok(())
+                _ => {}
             }
         }
+        accepted.map(|index| self.queue.remove(index));
+        self.options.name = Some(name.to_owned());
+        Ok(())
     }
 
     /// Sends `ping` and waits for the answer. Other lines that come before it can be received afterwards.
@@ -164,12 +197,11 @@ impl Client {
     /// [`ClientError::Refused`] with the reason if the server ends the connection instead, and those of
     /// [`Client::request`].
     pub fn ping(&mut self, timeout: Duration) -> Result<(), ClientError> {
-        self.receiver.exchange(b"", Instant::now().checked_add(timeout), |_, _| {})
+        self.fence(b"", Instant::now().checked_add(timeout))
     }
 
-    /// Sends one line, given without its line end: a text, or a [`Command`]. Waits while
-    /// the server takes no more and, with `reconnect`, until there is a connection again. Lines that come meanwhile
-    /// are kept.
+    /// Sends one line, given without its line end: a text, or a [`Command`]. Waits while the server takes no more and,
+    /// with `reconnect`, until there is a connection again. What comes meanwhile is kept.
     ///
     /// ```no_run
     /// use localsocket::{Client, protocol::Command};
@@ -181,22 +213,44 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`ClientError::NotOneLine`] if it contains an LF; [`ClientError::Closed`] if there is no connection and will
-    /// be none; [`ClientError::Finished`] after `quit`.
+    /// Those of [`Sender::send`].
     pub fn send(&mut self, line: impl Display) -> Result<(), ClientError> {
-        self.receiver.send_by(&one_line(line)?, Kind::Counted, None)
+        self.send_by(&one_line(line)?, Kind::Counted, None)
     }
 
-    /// Receives one line, without its line end. `None` as timeout waits for ever. See
-    /// [`Event::parse`] for what a line can be.
+    /// What comes in next: a line, the end of a question, or what has happened to the connection. `None` as timeout
+    /// waits for ever.
     ///
     /// # Errors
-    /// Those of [`Receiver::receive`].
-    pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
-        self.receiver.receive(timeout)
+    /// [`ClientError::TimedOut`], after which nothing is lost: half a line is kept for the next call. All others say that
+    /// there is no connection and will be none: [`ClientError::Closed`] when the server has ended it,
+    /// [`ClientError::Lost`] when it broke, [`ClientError::Refused`] when the server refuses the login for good. With
+    /// `reconnect`, the first two come only after [`Sender::finish`] or `quit`.
+    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Incoming, ClientError> {
+        self.next_by(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// Receives the next line that fits. The lines before it are kept, and can be received afterwards.
+    /// The same if it has been read from the connection already; `None` if [`Client::next`] would have to look for it,
+    /// and perhaps to wait.
+    pub fn try_next(&mut self) -> Option<Incoming> {
+        self.queue.pop_front()
+    }
+
+    /// Receives one line, without its line end. Bytes that are not UTF-8, which the hub never sends, become replacement
+    /// characters. See [`Event::parse`] for what a line can be.
+    ///
+    /// # Errors
+    /// Those of [`Client::next`].
+    pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            if let Incoming::Line(line) = self.next_by(deadline)? {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Receives the next line that fits. What comes before it is kept, and can be received afterwards.
     ///
     /// ```no_run
     /// use localsocket::{Client, protocol::Event};
@@ -207,13 +261,21 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Receiver::receive`].
+    /// Those of [`Client::next`].
     pub fn receive_where(
         &mut self,
         timeout: Option<Duration>,
-        fits: impl FnMut(Event<'_>) -> bool,
+        mut fits: impl FnMut(Event<'_>) -> bool,
     ) -> Result<String, ClientError> {
-        self.receiver.receive_where(timeout, fits)
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let found = self.find(deadline, |incoming| match incoming {
+            Incoming::Line(line) => fits(Event::parse(line)),
+            _ => false,
+        })?;
+        match found {
+            Incoming::Line(line) => Ok(line),
+            _ => Err(ClientError::Closed),
+        }
     }
 
     /// The lines that come, one after another. Ends when the server has ended the connection cleanly; a connection
@@ -230,8 +292,12 @@ impl Client {
     /// }
     /// # Ok::<(), localsocket::ClientError>(())
     /// ```
-    pub fn lines(&mut self) -> Lines<'_> {
-        self.receiver.lines()
+    pub fn lines(&mut self) -> impl Iterator<Item = Result<String, ClientError>> + '_ {
+        let mut over = false;
+        std::iter::from_fn(move || match self.receive(None) {
+            Err(ClientError::Closed) => None,
+            result => (!std::mem::replace(&mut over, result.is_err())).then_some(result),
+        })
     }
 
     /// Sends one command and receives the next line: its reply, in echo mode. `timeout` is for both together.
@@ -241,7 +307,7 @@ impl Client {
     /// the connection.
     pub fn request(&mut self, command: impl Display, timeout: Duration) -> Result<String, ClientError> {
         let deadline = Instant::now().checked_add(timeout);
-        self.receiver.send_by(&one_line(command)?, Kind::Counted, deadline)?;
+        self.send_by(&one_line(command)?, Kind::Counted, deadline)?;
         self.receive(time_left(deadline))
     }
 
@@ -261,8 +327,8 @@ impl Client {
     /// let mut squarer = Client::connect_with(&address, options("squarer"))?;
     /// thread::spawn(move || {
     ///     squarer.answer(|question| match question.text().parse::<i64>() {
-    ///         Ok(number) => question.answer(&(number * number).to_string()),
-    ///         Err(error) => question.refuse(&error.to_string()),
+    ///         Ok(number) => Ok((number * number).to_string()),
+    ///         Err(error) => Err(error.to_string()),
     ///     })
     /// });
     /// let mut client = Client::connect_with(&address, options("ada"))?;
@@ -273,37 +339,51 @@ impl Client {
     /// # Errors
     /// [`AskError`] has one variant for each way in which a question can end without an answer.
     pub fn ask(&mut self, name: &str, text: &str, timeout: Duration) -> Result<String, AskError> {
-        let question = self.put_question(name, text, timeout)?;
-        self.wait_for_answer(question)
+        let deadline = Instant::now().checked_add(timeout);
+        let wire = Arc::clone(&self.wire);
+        let asked = sender::put_question(&wire, name, text, |need| self.wait(&need, deadline))?;
+        let found = self.find(deadline, |incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked));
+        match found {
+            Ok(Incoming::Answer(_, answer)) => answer,
+            Ok(_) => Err(AskError::TimedOut),
+            Err(error) => {
+                wire.questions().forget(asked);
+                Err(error.into())
+            }
+        }
     }
 
-    /// Puts a question and does not wait for its answer, so that several can be open at a time. The time for the
-    /// answer begins now.
+    /// Answers the questions of others, until the server has ended the connection cleanly: with what `function` returns,
+    /// or refuses with its error. Other lines are thrown away. For answers that take longer, see [`Client::question`].
     ///
     /// # Errors
-    /// Those of [`Sender::put_question`].
-    pub fn put_question(&mut self, name: &str, text: &str, timeout: Duration) -> Result<OpenQuestion, AskError> {
-        self.receiver.put_question(name, text, timeout)
+    /// Those of [`Client::next`] but [`ClientError::Closed`].
+    pub fn answer(&mut self, mut function: impl FnMut(&Question) -> Result<String, String>) -> Result<(), ClientError> {
+        loop {
+            let line = match self.receive(None) {
+                Ok(line) => line,
+                Err(ClientError::Closed) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let Some(mut question) = self.question(&line) else { continue };
+            let answer = function(&question);
+            let lines = question.end(answer.as_deref().map_err(String::as_str))?;
+            // It reads on while the server takes nothing, which might be waiting for that. If the connection has ended,
+            // so has the question; receiving tells whether there is another.
+            let wire = Arc::clone(&self.wire);
+            let _ = wire.send(&lines, Kind::Uncounted, Some(question.connection), |need| self.wait(&need, None));
+        }
     }
 
-    /// Waits for the answer to an open question of this client. Answers to others, and other lines, are kept.
-    ///
-    /// # Errors
-    /// Every [`AskError`].
-    pub fn wait_for_answer(&mut self, question: OpenQuestion) -> Result<String, AskError> {
-        self.receiver.wait_for_answer(question)
-    }
-
-    /// Answers the questions of others, until the server has ended the connection cleanly. `function` is given each
-    /// question when it comes. It can answer at once, or pass the question on to other threads, from which questions
-    /// are answered in any order. Other lines are thrown away.
+    /// The question that a received line puts to this client, to be answered by any thread at any time. `None` if the
+    /// line is something else.
     ///
     /// ```no_run
-    /// use std::{sync::mpsc, thread, time::Duration};
-    /// use localsocket::{Client, ClientOptions, client::Question};
+    /// use std::{sync::mpsc, thread};
+    /// use localsocket::{Client, client::Question};
     ///
-    /// let options = ClientOptions { name: Some("builder".into()), deaf: true, reconnect: true, ..Default::default() };
-    /// let mut client = Client::connect_with("unix:/run/hub.sock", options)?;
+    /// let mut client = Client::connect("unix:/run/hub.sock")?;
+    /// client.send("iam:builder")?;
     /// let (jobs, questions) = mpsc::channel::<Question>();
     /// thread::spawn(move || {
     ///     for question in questions {
@@ -312,78 +392,244 @@ impl Client {
     ///         let _ = question.answer(&answer);
     ///     }
     /// });
-    /// client.answer(|question| {
-    ///     let _ = jobs.send(question);
-    ///     Ok(())
-    /// })?;
+    /// while let Ok(line) = client.receive(None) {
+    ///     if let Some(question) = client.question(&line) {
+    ///         let _ = jobs.send(question);
+    ///     }
+    /// }
     /// # Ok::<(), localsocket::ClientError>(())
     /// ```
-    ///
-    /// # Errors
-    /// Those of [`Receiver::receive`] but [`ClientError::Closed`], and what `function` returns; only
-    /// [`ClientError::Closed`] from it is ignored, which says that a question has ended with its connection.
-    pub fn answer(&mut self, function: impl FnMut(Question) -> Result<(), ClientError>) -> Result<(), ClientError> {
-        self.receiver.answer(function)
-    }
-
-    /// The question that a received line puts to this client, to be answered. `None` if the line is something else. For
-    /// programs that do more than answer; see [`Client::answer`].
     pub fn question(&self, line: &str) -> Option<Question> {
-        self.receiver.question(line)
+        let Event::Question { asker, id, text } = Event::parse(line) else { return None };
+        let (asker, id, text) = (asker.to_owned(), id.to_owned(), text.to_owned());
+        let connection = self.wire.state().connection;
+        Some(Question { sender: self.sender(), connection, asker, id, text, ended: false })
     }
 
     /// Sends `quit` and waits until the server has ended the connection.
     ///
     /// # Errors
-    /// Those of [`Client::send`] and [`Client::receive`], but [`ClientError::Closed`].
+    /// Those of [`Client::send`] and [`Client::next`], but [`ClientError::Closed`].
     pub fn quit(mut self, timeout: Duration) -> Result<(), ClientError> {
         let deadline = Instant::now().checked_add(timeout);
-        match self.receiver.send_by(b"quit\r\n", Kind::Counted, deadline) {
+        match self.send_by(b"quit\r\n", Kind::Counted, deadline) {
             // It was sent before.
             Ok(()) | Err(ClientError::Finished) => {}
             Err(error) => return Err(error),
         }
+        match self.find(deadline, |_| false) {
+            Err(ClientError::Closed) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    fn next_by(&mut self, deadline: Option<Instant>) -> Result<Incoming, ClientError> {
         loop {
-            match self.receiver.advance(deadline) {
-                Err(ClientError::Closed) => return Ok(()),
-                Err(error) => return Err(error),
-                Ok(_) if time_left(deadline) == Some(Duration::ZERO) => return Err(ClientError::TimedOut),
-                Ok(_) => {}
+            match self.queue.pop_front() {
+                Some(incoming) => return Ok(incoming),
+                None => self.step(deadline)?,
             }
         }
     }
 
-    /// How the last connection ended. `None` if none has.
-    pub fn ending(&self) -> Option<&Ending> {
-        self.receiver.ending()
+    /// Takes what fits out of the queue, which grows until it has come.
+    fn find(
+        &mut self,
+        deadline: Option<Instant>,
+        mut fits: impl FnMut(&Incoming) -> bool,
+    ) -> Result<Incoming, ClientError> {
+        let mut seen = 0;
+        loop {
+            while let Some(incoming) = self.queue.get(seen) {
+                if fits(incoming) {
+                    return self.queue.remove(seen).ok_or(ClientError::Closed);
+                }
+                seen += 1;
+            }
+            self.step(deadline)?;
+            // What comes all the time must not make it last for ever.
+            if self.queue.len() > seen && time_left(deadline) == Some(Duration::ZERO) {
+                return Err(ClientError::TimedOut);
+            }
+        }
     }
 
-    /// Takes the two halves apart, for one thread that receives and others that send.
-    ///
-    /// ```no_run
-    /// use std::thread;
-    /// use localsocket::Client;
-    ///
-    /// let (sender, mut receiver) = Client::connect("unix:/run/hub.sock")?.split();
-    /// let listening = thread::spawn(move || {
-    ///     for line in receiver.lines().map_while(Result::ok) {
-    ///         println!("{line}");
-    ///     }
-    /// });
-    /// sender.send("msg:hello")?;
-    /// sender.finish();
-    /// listening.join().expect("the listener does not panic");
-    /// # Ok::<(), localsocket::ClientError>(())
-    /// ```
-    #[must_use = "a receiver that is dropped ends everything that waits for it"]
-    pub fn split(self) -> (Sender, Receiver) {
-        (self.sender, self.receiver)
+    /// Sends lines and a ping after them, and waits for its answer. If the connection is lost meanwhile and made again,
+    /// everything is sent again; if it is not made again, the server's last words are its answer.
+    fn fence(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<(), ClientError> {
+        match self.try_fence(lines, deadline) {
+            Err(error @ (ClientError::Closed | ClientError::Lost(_))) => {
+                Err(self.last_words.clone().map_or(error, ClientError::Refused))
+            }
+            result => result,
+        }
     }
-}
 
-impl AsFd for Client {
-    /// See the same of [`Receiver`].
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.receiver.as_fd()
+    fn try_fence(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<(), ClientError> {
+        loop {
+            self.send_by(lines, Kind::Counted, deadline)?;
+            let connection = self.wire.state().connection;
+            self.send_by(b"ping\r\n", Kind::Ping, deadline)?;
+            let fence = self.wire.state().ledger.own;
+            while self.connection.is_some() && self.wire.state().connection == connection {
+                if self.wire.state().ledger.own_answered >= fence {
+                    return Ok(());
+                }
+                // Lines that come all the time must not make it last for ever.
+                if time_left(deadline) == Some(Duration::ZERO) {
+                    return Err(ClientError::TimedOut);
+                }
+                self.step(deadline)?;
+            }
+        }
+    }
+
+    fn send_by(&mut self, lines: &[u8], kind: Kind, deadline: Option<Instant>) -> Result<(), ClientError> {
+        let wire = Arc::clone(&self.wire);
+        wire.send(lines, kind, None, |need| self.wait(&need, deadline))
+    }
+
+    /// Waits for what a write needs. It reads on meanwhile: a server that waits for its lines to be read does not read
+    /// either.
+    fn wait(&mut self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
+        match (need, &mut self.connection) {
+            (Need::Space(_), Some(connection)) => connection.read(&self.wire, deadline, true, &mut self.queue),
+            (Need::Space(_), None) => Err(ClientError::Closed),
+            (Need::Connection, _) => self.step(deadline),
+        }
+    }
+
+    /// One step: reads, waits or connects, and adds what has come to the queue.
+    fn step(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.again());
+        }
+        match &mut self.connection {
+            Some(connection) => match connection.read(&self.wire, deadline, false, &mut self.queue) {
+                Err(ClientError::TimedOut) => Err(ClientError::TimedOut),
+                Err(error) => {
+                    self.lose(error);
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            },
+            None => self.connect_again(deadline),
+        }
+    }
+
+    /// The connection has ended.
+    fn lose(&mut self, error: ClientError) {
+        let Some(mut connection) = self.connection.take() else { return };
+        if !connection.is_logging_in() {
+            self.pauses = Pauses::new();
+        }
+        let (cut, last_words) = (connection.cut(), connection.last_words);
+        let unanswered = self.wire.lose(&connection.stream, last_words.is_some());
+        for number in self.wire.questions().end_all() {
+            self.queue.push_back(Incoming::Answer(number, Err(AskError::Client(ClientError::Closed))));
+        }
+        self.last_words.clone_from(&last_words);
+        let was_asked_for = matches!(error, ClientError::Closed) && self.wire.state().finished && cut.is_none();
+        let told = (!was_asked_for).then(|| error.again());
+        self.queue.push_back(Incoming::Disconnected(Box::new(Ending { error: told, last_words, cut, unanswered })));
+        let is_final = matches!(&error, ClientError::Refused(text) if !login::may_pass(text));
+        if is_final || !self.goes_on() {
+            self.end(error);
+        }
+    }
+
+    fn end(&mut self, error: ClientError) {
+        self.wire.end();
+        self.ended = Some(error);
+    }
+
+    fn goes_on(&self) -> bool {
+        self.options.reconnect && !self.wire.state().finished
+    }
+
+    /// Makes a new connection. A pause that is longer than the caller's deadline goes on with the next call.
+    fn connect_again(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
+        if !self.goes_on() {
+            self.end(ClientError::Closed);
+            return Ok(());
+        }
+        let now = Instant::now();
+        let Some(next_try) = self.next_try else {
+            let pause = self.pauses.next();
+            self.queue.push_back(Incoming::Retrying(pause));
+            self.next_try = Some(now + pause);
+            return Ok(());
+        };
+        if now < next_try {
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Err(ClientError::TimedOut);
+            }
+            self.wire.wait(Some(deadline.map_or(next_try, |deadline| deadline.min(next_try))));
+            return Ok(());
+        }
+        self.next_try = None;
+        let deadline = self.attempt_deadline(deadline);
+        // Why it could not be made is told by the pauses.
+        self.connection = self.dial(deadline).and_then(|stream| self.log_in_on(stream, deadline)).ok();
+        Ok(())
+    }
+
+    /// Until when one attempt to connect and log in may last.
+    fn attempt_deadline(&self, limit: Option<Instant>) -> Option<Instant> {
+        [Instant::now().checked_add(self.options.connect_timeout), limit].into_iter().flatten().min()
+    }
+
+    fn dial(&self, deadline: Option<Instant>) -> Result<Stream, ClientError> {
+        let address = self.address.as_ref().ok_or(ClientError::Closed)?;
+        Stream::connect(address, time_left(deadline).unwrap_or(Duration::MAX)).map_err(ClientError::Connect)
+    }
+
+    fn log_in_on(&mut self, stream: Stream, deadline: Option<Instant>) -> Result<Connection, ClientError> {
+        Connection::new(&self.wire, stream, &self.options, self.options.name.as_deref(), deadline, &mut self.queue)
+    }
+
+    /// Waits until the first login is done. What comes meanwhile can be received afterwards.
+    fn log_in_over(&mut self, stream: Stream, deadline: Option<Instant>) -> Result<(), ClientError> {
+        let mut connection = self.log_in_on(stream, deadline)?;
+        while connection.is_logging_in() {
+            if let Err(error) = connection.read(&self.wire, None, false, &mut self.queue) {
+                connection.stream.shutdown(Shutdown::Both);
+                self.queue.clear();
+                return Err(error);
+            }
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Connects for the first time, for as long as the options allow, and logs in.
+    fn start(&mut self) -> Result<(), ClientError> {
+        let wait = self.options.wait;
+        let give_up = Instant::now().checked_add(wait);
+        let mut before = None;
+        loop {
+            let deadline = self.attempt_deadline(give_up.filter(|_| !wait.is_zero()));
+            let attempt = self.dial(deadline).and_then(|stream| self.log_in_over(stream, deadline));
+            let Err(error) = attempt else { return Ok(()) };
+            let is_final = matches!(&error, ClientError::Refused(text) if !login::may_pass(text));
+            let left = time_left(give_up).unwrap_or(Duration::MAX);
+            if !is_final && !left.is_zero() {
+                before = Some(error);
+                thread::sleep(self.pauses.next().min(left).min(LONGEST_FIRST_PAUSE));
+                continue;
+            }
+            // An attempt that the end of the wait cut short tells nothing; the one before it does.
+            let error = match before {
+                Some(before) if error.is_timeout() => before,
+                _ => error,
+            };
+            // There is a server, so receiving can go on trying.
+            if self.options.reconnect && !is_final && !matches!(error, ClientError::Connect(_)) {
+                let ending = Ending { error: Some(error), last_words: None, cut: None, unanswered: 0 };
+                self.queue.push_back(Incoming::Disconnected(Box::new(ending)));
+                return Ok(());
+            }
+            return Err(error);
+        }
     }
 }

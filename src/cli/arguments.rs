@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::limits::Seconds;
 
-/// The most of a token file that is read; a device instead of a file must not fill the memory.
-const TOKEN_FILE_MAX: u64 = 64 * 1024;
+/// The most of a file that is read; a device instead of a file must not fill the memory.
+const FILE_MAX: u64 = 64 * 1024;
 
 /// A mistake on the command line; one line that says what is wrong and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,19 +28,25 @@ impl std::error::Error for UsageError {}
 /// What a command line said.
 #[derive(Debug, Default)]
 pub struct Arguments {
-    values: Vec<(&'static str, String)>,
+    /// The option, what gave it (as errors name it), and its value.
+    values: Vec<(&'static str, String, String)>,
     /// What is no option, in order.
     pub operands: Vec<String>,
 }
 
 impl Arguments {
-    pub(super) fn add(&mut self, long: &'static str, value: String) {
-        self.values.push((long, value));
+    pub(super) fn add(&mut self, long: &'static str, giver: String, value: String) {
+        self.values.push((long, giver, value));
+    }
+
+    /// What gave an option's value: itself, or a variable.
+    fn giver(&self, long: &str) -> &str {
+        self.values.iter().rfind(|(name, ..)| *name == long).map_or("", |(_, giver, _)| giver)
     }
 
     /// Whether an option was given.
     pub fn has(&self, long: &str) -> bool {
-        self.values.iter().any(|(name, _)| *name == long)
+        self.values.iter().any(|(name, ..)| *name == long)
     }
 
     /// An option's value; the last one if it was given several times.
@@ -50,7 +56,7 @@ impl Arguments {
 
     /// All values of an option that may be repeated.
     pub fn all(&self, long: &str) -> impl Iterator<Item = &str> {
-        self.values.iter().filter(move |(name, _)| *name == long).map(|(_, value)| value.as_str())
+        self.values.iter().filter(move |(name, ..)| *name == long).map(|(_, _, value)| value.as_str())
     }
 
     /// An option's value as what it stands for; its error says what is allowed.
@@ -58,7 +64,8 @@ impl Arguments {
     /// # Errors
     /// The value is none.
     pub fn parsed<T: FromStr<Err: Display>>(&self, long: &str) -> Result<Option<T>, UsageError> {
-        self.value(long).map(|text| text.parse().map_err(|error| UsageError(format!("--{long}: {error}")))).transpose()
+        let fail = |error| UsageError(format!("{}: {error}", self.giver(long)));
+        self.value(long).map(|text| text.parse().map_err(fail)).transpose()
     }
 
     /// A whole number.
@@ -94,6 +101,15 @@ impl Arguments {
             text.parse().ok().filter(|_| digits).and_then(|time| Duration::try_from_secs_f64(time).ok()).map(Seconds)
         })?;
         Ok(time.map(|seconds| seconds.0))
+    }
+
+    /// The first line of the file that an option names.
+    ///
+    /// # Errors
+    /// It cannot be read, or is empty.
+    pub fn first_line(&self, long: &str) -> Result<Option<String>, UsageError> {
+        let fail = |why| UsageError(format!("{}: {why}", self.giver(long)));
+        self.value(long).map(|path| read_first_line(path).map_err(fail)).transpose()
     }
 
     /// One of a few words.
@@ -133,27 +149,18 @@ fn invalid(long: &str, text: &str, allowed: &str) -> UsageError {
     UsageError(format!("--{long}: invalid value '{}'; allowed: {allowed}", text.escape_debug()))
 }
 
-/// Reads the token of `--token-file`: the first line of a file, without a byte order mark.
+/// Reads the first line of a file, without a byte order mark: a secret.
 ///
 /// # Errors
 /// The file cannot be read, or its first line is empty.
-pub fn read_token(path: &str) -> Result<String, UsageError> {
-    read_token_of("--token-file", path)
-}
-
-/// The same for a path that something else has named, which errors begin with.
-///
-/// # Errors
-/// Those of [`read_token`].
-pub fn read_token_of(source: &str, path: &str) -> Result<String, UsageError> {
-    let fail = |why: &dyn Display| UsageError(format!("{source}: {}: {why}", path.escape_debug()));
+pub fn read_first_line(path: &str) -> Result<String, String> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_MAX).read_to_string(&mut text));
-    read.map_err(|error| fail(&error))?;
-    match text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next() {
-        None | Some("") => Err(fail(&"the first line is empty; it must hold the token")),
-        Some(token) => Ok(token.to_owned()),
-    }
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
+    let first = match read {
+        Ok(_) => text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next().filter(|line| !line.is_empty()),
+        Err(error) => return Err(format!("{}: {error}", path.escape_debug())),
+    };
+    first.map(str::to_owned).ok_or_else(|| format!("{}: the first line is empty", path.escape_debug()))
 }
 
 #[cfg(test)]
@@ -183,19 +190,19 @@ mod tests {
         let path = std::env::temp_dir().join(format!("localsocket-token-{}", std::process::id()));
         let read = |content: &[u8]| {
             std::fs::write(&path, content).unwrap();
-            read_token(path.to_str().unwrap())
+            read_first_line(path.to_str().unwrap())
         };
         for content in ["secret", "secret\n", "secret\r\nmore\n", "\u{feff}secret\n"] {
             assert_eq!(read(content.as_bytes()), Ok("secret".to_owned()), "{content:?}");
         }
         for content in ["", "\n", "\r\nsecret", "\u{feff}", "\u{feff}\nsecret"] {
-            let error = read(content.as_bytes()).unwrap_err().to_string();
-            assert!(error.ends_with(": the first line is empty; it must hold the token"), "{error}");
+            let error = read(content.as_bytes()).unwrap_err();
+            assert!(error.ends_with(": the first line is empty"), "{error}");
         }
         assert!(read(b"\xff").is_err());
         std::fs::remove_file(&path).unwrap();
-        assert!(read_token(path.to_str().unwrap()).unwrap_err().to_string().contains("No such file"));
+        assert!(read_first_line(path.to_str().unwrap()).unwrap_err().contains("No such file"));
         // A device without an end.
-        assert!(read_token("/dev/zero").is_ok());
+        assert!(read_first_line("/dev/zero").is_ok());
     }
 }

@@ -16,6 +16,8 @@ pub struct Opt {
     pub meaning: &'static str,
     /// For the help text: what holds without the option, empty if that goes without saying.
     pub default: &'static str,
+    /// The environment variable that gives the value if the option does not.
+    pub variable: Option<&'static str>,
 }
 
 impl Opt {
@@ -26,51 +28,59 @@ impl Opt {
         meaning: &'static str,
         default: &'static str,
     ) -> Opt {
-        Opt { short: None, long, value: Some(value), meaning, default }
+        Opt { value: Some(value), ..Opt::flag(long, meaning, default) }
     }
 
     /// An option without a value.
     pub const fn flag(long: &'static str, meaning: &'static str, default: &'static str) -> Opt {
-        Opt { short: None, long, value: None, meaning, default }
+        Opt { short: None, long, value: None, meaning, default, variable: None }
     }
 
     /// The same option, with a letter too.
     pub const fn or_letter(self, letter: char) -> Opt {
         Opt { short: Some(letter), ..self }
     }
+
+    /// The same option, which an environment variable can give too.
+    pub const fn or_variable(self, variable: &'static str) -> Opt {
+        Opt { variable: Some(variable), ..self }
+    }
 }
 
-/// A heading of the manual page with its text, which the help text leaves out.
+/// A list behind the options: terms and their explanations.
 #[derive(Debug)]
 pub struct Section {
-    /// In capitals.
+    /// What the terms are.
     pub title: &'static str,
-    /// Paragraphs, with an empty line between them.
-    pub text: &'static str,
-    /// Terms and their explanations, below the text.
+    /// Terms and their explanations.
     pub terms: &'static [(&'static str, &'static str)],
 }
 
-/// A program's command line. Texts may hold line feeds, which the help text keeps and the manual page fills.
+impl Section {
+    /// A list.
+    pub const fn terms(title: &'static str, terms: &'static [(&'static str, &'static str)]) -> Section {
+        Section { title, terms }
+    }
+}
+
+/// A program's command line. Texts may hold line feeds.
 ///
 /// ```
-/// use localsocket::programs::cli::{Opt, Program};
+/// use localsocket::programs::cli::{Opt, Program, Section};
 /// const PROGRAM: Program = Program {
 ///     name: "greet",
-///     summary: "say hello",
+///     operands: "",
 ///     about: "Says hello.",
+///     notes: "",
 ///     options: &[Opt::flag("loud", "in capitals", "off")],
-///     examples: &[("greet --loud", "says HELLO")],
-///     ..Program::EMPTY
+///     sections: &[Section::terms("Examples", &[("greet --loud and say it in capitals", "says HELLO")])],
 /// };
-/// assert!(PROGRAM.help().ends_with("Examples:\n  greet --loud\n      says HELLO\n"));
+/// assert!(PROGRAM.help().ends_with("Examples:\n  greet --loud and say it in capitals\n      says HELLO\n"));
 /// ```
 #[derive(Debug)]
 pub struct Program {
     /// The name of its file.
     pub name: &'static str,
-    /// What it does, in half a line: the NAME section of the manual page.
-    pub summary: &'static str,
     /// What follows the options, for the usage line.
     pub operands: &'static str,
     /// What it does, a sentence or a few lines.
@@ -79,16 +89,8 @@ pub struct Program {
     pub options: &'static [Opt],
     /// What there is to know about the options' values and about the output.
     pub notes: &'static str,
-    /// Exit codes and their meanings.
-    pub exit_codes: &'static [(&'static str, &'static str)],
-    /// Environment variables and their meanings.
-    pub environment: &'static [(&'static str, &'static str)],
-    /// More for the manual page only.
+    /// What else there is to know.
     pub sections: &'static [Section],
-    /// Commands to copy, each with what it does.
-    pub examples: &'static [(&'static str, &'static str)],
-    /// Other manual pages, as `name(1)`.
-    pub see_also: &'static [&'static str],
 }
 
 const COMMON: [Opt; 2] = [
@@ -97,22 +99,8 @@ const COMMON: [Opt; 2] = [
 ];
 
 impl Program {
-    /// A program of which nothing is said, to begin with.
-    pub const EMPTY: Program = Program {
-        name: "",
-        summary: "",
-        operands: "",
-        about: "",
-        options: &[],
-        notes: "",
-        exit_codes: &[],
-        environment: &[],
-        sections: &[],
-        examples: &[],
-        see_also: &[],
-    };
-
-    pub(super) fn options(&self) -> impl Iterator<Item = &Opt> {
+    /// All its options.
+    pub fn options(&self) -> impl Iterator<Item = &Opt> {
         self.options.iter().chain(&COMMON)
     }
 
@@ -137,18 +125,14 @@ impl Program {
         if !self.notes.is_empty() {
             let _ = write!(text, "\n{}\n", self.notes);
         }
-        for (title, rows) in [("Environment", self.environment), ("Exit codes", self.exit_codes)] {
-            if let Some(width) = rows.iter().map(|(term, _)| term.len()).max() {
-                let _ = write!(text, "\n{title}:\n");
-                for (term, meaning) in rows {
-                    let _ = writeln!(text, "  {term:<width$}  {}", meaning.replace('\n', " "));
-                }
-            }
-        }
-        if !self.examples.is_empty() {
-            text.push_str("\nExamples:\n");
-            for (command, meaning) in self.examples {
-                let _ = writeln!(text, "  {command}\n      {meaning}");
+        for section in self.sections {
+            let _ = write!(text, "\n{}:\n", section.title);
+            let width = section.terms.iter().map(|(term, _)| term.len()).max().unwrap_or(0);
+            for (term, meaning) in section.terms {
+                let _ = match width {
+                    0..30 => writeln!(text, "  {term:<width$}  {}", meaning.replace('\n', " ")),
+                    _ => writeln!(text, "  {term}\n      {meaning}"),
+                };
             }
         }
         text
@@ -161,7 +145,6 @@ pub(super) mod tests {
 
     pub(in crate::cli) const PROGRAM: Program = Program {
         name: "program",
-        summary: "test",
         operands: "[WORD]...",
         about: "Tests.",
         options: &[
@@ -170,8 +153,11 @@ pub(super) mod tests {
             Opt::with_value("file", "PATH", "a file", "none"),
             Opt::flag("quiet", "say less", "").or_letter('q'),
         ],
-        examples: &[("program -n '2' .", ".does what --number says")],
-        ..Program::EMPTY
+        notes: "",
+        sections: &[Section::terms(
+            "Examples",
+            &[("program -n '2' . and something longer", ".does what --number says")],
+        )],
     };
 
     #[test]
@@ -181,6 +167,9 @@ pub(super) mod tests {
         for line in ["  -n, --number N                 a number [default: 1]\n", "  -h, --help  ", "  -V, --version "] {
             assert!(help.contains(line), "{help}");
         }
-        assert!(help.ends_with("\nExamples:\n  program -n '2' .\n      .does what --number says\n"), "{help}");
+        assert!(
+            help.ends_with("\nExamples:\n  program -n '2' . and something longer\n      .does what --number says\n"),
+            "{help}"
+        );
     }
 }

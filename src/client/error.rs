@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 
-use crate::counted::Counted;
 use crate::transport::{AddressError, ConnectError};
 
 /// What can go wrong for a client.
@@ -22,9 +21,6 @@ pub enum ClientError {
     Closed,
     /// The connection broke, or the server does not answer any more.
     Lost(io::Error),
-    /// The connection ended in the middle of a line. This is the piece that arrived; more of it may have been under
-    /// way. The next call tells how the connection ended.
-    Cut(String),
     /// The time was over first.
     TimedOut,
     /// A line to be sent contains a line end.
@@ -38,6 +34,15 @@ impl ClientError {
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self, ClientError::Lost(error) if error.kind() == io::ErrorKind::TimedOut)
     }
+
+    /// The same end of a connection, to be told once more.
+    pub(super) fn again(&self) -> ClientError {
+        match self {
+            ClientError::Lost(error) => ClientError::Lost(io::Error::new(error.kind(), error.to_string())),
+            ClientError::Refused(text) => ClientError::Refused(text.clone()),
+            _ => ClientError::Closed,
+        }
+    }
 }
 
 impl fmt::Display for ClientError {
@@ -48,7 +53,6 @@ impl fmt::Display for ClientError {
             ClientError::Refused(text) => f.write_str(text),
             ClientError::Closed => f.write_str("the server has ended the connection"),
             ClientError::Lost(error) => write!(f, "the connection is lost: {error}"),
-            ClientError::Cut(_) => f.write_str("the connection ended in the middle of a line"),
             ClientError::TimedOut => f.write_str("nothing came in time"),
             ClientError::NotOneLine => f.write_str("a line to be sent contains a line end"),
             ClientError::Finished => f.write_str("nothing can be sent after quit or the end of the input"),
@@ -79,7 +83,7 @@ impl From<Infallible> for ClientError {
     }
 }
 
-/// Why a question has no answer. Each is one of the ends that a question can have.
+/// Why a question has no answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AskError {
@@ -90,18 +94,11 @@ pub enum AskError {
         /// The reason it gave.
         reason: String,
     },
-    /// No client in the room has this name.
-    Nobody(String),
-    /// The client with this name was asked and has left.
-    Left(String),
-    /// This client has as many open questions as the server allows.
-    TooMany(usize),
+    /// The server ended the question, or did not accept it: nobody has this name, the client that was asked has left
+    /// and so on. The text is what it sent, without `error: `.
+    Failed(String),
     /// No answer came in time. One that comes later is thrown away.
     TimedOut,
-    /// The answer is longer than this many bytes.
-    TooLong(usize),
-    /// The server did not accept the question. The text is what it sent, without `error: `.
-    NotAccepted(String),
     /// The connection ended, or could not be used.
     Client(ClientError),
 }
@@ -110,12 +107,8 @@ impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AskError::Refused { name, reason } => write!(f, "{name} refused the question: {reason}"),
-            AskError::Nobody(name) => write!(f, "nobody here is called {name}"),
-            AskError::Left(name) => write!(f, "{name} has left"),
-            AskError::TooMany(limit) => write!(f, "too many open questions (limit {limit})"),
+            AskError::Failed(text) => f.write_str(text),
             AskError::TimedOut => f.write_str("no answer in time"),
-            AskError::TooLong(limit) => write!(f, "the answer is longer than {}", Counted(*limit, "byte")),
-            AskError::NotAccepted(text) => write!(f, "the server did not accept the question: {text}"),
             AskError::Client(error) => error.fmt(f),
         }
     }

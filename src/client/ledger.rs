@@ -2,25 +2,12 @@
 //!
 //! A client cannot tell from a line alone whether it answers something: in a room others talk in between. Two
 //! things are certain. In echo mode every line but `quit` has one answer, so counting tells what has none. And a
-//! bare `pong` is always an answer to a `ping` of one's own, in the order of the pings: so the pings that are under
-//! way are kept with their purpose, and the lines in front of a `pong` are known to have been dealt with.
+//! bare `pong` is always an answer to a `ping` of one's own, in the order of the pings: so it is kept whose pings are
+//! under way, the caller's or the library's, and the lines in front of a `pong` are known to have been dealt with.
 
 use std::collections::VecDeque;
 
 use super::outgoing::Batch;
-
-/// Why a `ping` was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// The caller sent it, and receives its answer.
-    Caller,
-    /// To hear whether the server is there.
-    Heartbeat,
-    /// Behind the login that comes first on a connection.
-    Login,
-    /// To know when everything sent before it was dealt with.
-    Fence(u64),
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -28,10 +15,13 @@ pub(super) struct Ledger {
     login: u64,
     /// Answers to the lines of the caller.
     wanted: u64,
-    /// Lines received, but for answers to pings of this library.
+    /// Lines received, but for answers to pings of the library.
     received: u64,
-    /// Pings under way: their purpose, and how many of the same in a row.
-    pings: VecDeque<(Purpose, u64)>,
+    /// Pings under way: whether they are the library's.
+    pings: VecDeque<bool>,
+    /// Pings of the library: how many were sent, and how many were answered.
+    pub(super) own: u64,
+    pub(super) own_answered: u64,
 }
 
 impl Ledger {
@@ -40,37 +30,36 @@ impl Ledger {
         Ledger { login, ..Ledger::default() }
     }
 
-    /// The caller's lines were sent.
-    pub(super) fn sent(&mut self, batch: Batch) {
+    /// The caller's lines are about to be sent.
+    pub(super) fn send(&mut self, batch: &Batch) {
         self.wanted += batch.answers;
-        self.pinged(Purpose::Caller, batch.pings);
+        self.pings.extend((0..batch.pings).map(|_| false));
     }
 
-    /// Pings were sent.
-    pub(super) fn pinged(&mut self, purpose: Purpose, count: u64) {
-        match self.pings.back_mut() {
-            _ if count == 0 => {}
-            Some((last, pings)) if *last == purpose => *pings += count,
-            _ => self.pings.push_back((purpose, count)),
-        }
+    /// The last lines could not be sent.
+    pub(super) fn unsend(&mut self, batch: &Batch) {
+        self.wanted -= batch.answers;
+        self.pings.truncate(self.pings.len() - batch.pings);
     }
 
-    /// A line has come. Tells what it was for if it is the answer to a ping of this library.
-    pub(super) fn received(&mut self, line: &str) -> Option<Purpose> {
-        if line == "pong"
-            && let Some((purpose, pings)) = self.pings.front_mut()
-        {
-            let purpose = *purpose;
-            *pings -= 1;
-            if *pings == 0 {
-                self.pings.pop_front();
-            }
-            if purpose != Purpose::Caller {
-                return Some(purpose);
-            }
-        }
-        self.received += 1;
-        None
+    /// A ping of the library is about to be sent.
+    pub(super) fn ping(&mut self) {
+        self.pings.push_back(true);
+        self.own += 1;
+    }
+
+    /// The last one could not be sent.
+    pub(super) fn unping(&mut self) {
+        self.pings.pop_back();
+        self.own -= 1;
+    }
+
+    /// A line has come. True if it is the answer to a ping of the library.
+    pub(super) fn receive(&mut self, line: &str) -> bool {
+        let is_own = line == "pong" && self.pings.pop_front() == Some(true);
+        self.own_answered += u64::from(is_own);
+        self.received += u64::from(!is_own);
+        is_own
     }
 
     /// How many of the caller's lines have no answer. `last_words` says whether the last line that came was the
@@ -97,37 +86,28 @@ mod tests {
             (0, 3, 0, true, 3),
         ] {
             let mut ledger = Ledger::new(login);
-            ledger.sent(Batch { answers: wanted, ..Batch::default() });
-            (0..received).for_each(|_| assert_eq!(ledger.received("x"), None));
+            ledger.send(&Batch { answers: wanted, ..Batch::default() });
+            (0..received).for_each(|_| assert!(!ledger.receive("x")));
             assert_eq!(ledger.unanswered(last_words), unanswered, "{login} {wanted} {received} {last_words}");
         }
     }
 
     #[test]
-    fn every_pong_answers_the_oldest_ping() {
+    fn every_pong_answers_the_oldest_ping_and_those_of_the_library_are_not_counted() {
         let mut ledger = Ledger::new(1);
-        ledger.pinged(Purpose::Login, 1);
-        ledger.sent(Batch::of(b"ping\nmsg:x\nping\n"));
-        ledger.pinged(Purpose::Heartbeat, 1);
-        ledger.sent(Batch::of(b"ping\n"));
-        ledger.pinged(Purpose::Fence(7), 1);
-        assert_eq!(ledger.received("ada has joined"), None);
-        let answers: Vec<_> = (0..7).map(|_| ledger.received("pong")).collect();
-        let (heartbeat, fence) = (Some(Purpose::Heartbeat), Some(Purpose::Fence(7)));
+        ledger.ping();
+        ledger.send(&Batch::of(b"ping\nmsg:x\nping\n"));
+        ledger.ping();
+        ledger.send(&Batch::of(b"ping\n"));
+        ledger.send(&Batch::of(b"ping\nmsg:not sent\n"));
+        ledger.unsend(&Batch::of(b"ping\nmsg:not sent\n"));
+        ledger.ping();
+        ledger.ping();
+        ledger.unping();
+        assert!(!ledger.receive("ada has joined"));
+        let answers: Vec<_> = (0..7).map(|_| ledger.receive("pong")).collect();
         // The last one was not asked for.
-        assert_eq!(answers, [Some(Purpose::Login), None, None, heartbeat, None, fence, None]);
-        assert_eq!(ledger.unanswered(false), 0);
-    }
-
-    #[test]
-    fn pings_of_the_library_are_not_counted() {
-        let mut ledger = Ledger::new(0);
-        ledger.sent(Batch::of(b"msg:a\nmsg:b\n"));
-        ledger.pinged(Purpose::Heartbeat, 1);
-        assert_eq!(ledger.received("a"), None);
-        assert_eq!(ledger.unanswered(false), 1);
-        assert_eq!(ledger.received("b"), None);
-        assert_eq!(ledger.received("pong"), Some(Purpose::Heartbeat));
-        assert_eq!(ledger.unanswered(false), 0);
+        assert_eq!(answers, [true, false, false, true, false, true, false]);
+        assert_eq!((ledger.own_answered, ledger.unanswered(false)), (3, 0));
     }
 }

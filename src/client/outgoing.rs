@@ -29,7 +29,7 @@ pub(super) struct Batch {
     /// How many answers come in echo mode: one for each line, but for `quit` and empty lines.
     pub(super) answers: u64,
     /// How many of the lines are `ping`.
-    pub(super) pings: u64,
+    pub(super) pings: usize,
 }
 
 impl Batch {
@@ -44,7 +44,7 @@ impl Batch {
                 b"quit" => batch.quits = true,
                 line => {
                     batch.answers += 1;
-                    batch.pings += u64::from(line == b"ping");
+                    batch.pings += usize::from(line == b"ping");
                 }
             }
             batch.length += length;

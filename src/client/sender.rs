@@ -1,31 +1,24 @@
-//! The half of a client that sends.
+//! Sending from other threads than the one that receives.
 
 use std::fmt::Display;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::error::{AskError, ClientError};
-use super::link::{Kind, Link};
-use super::outgoing::{Batch, one_line};
-use super::questions::OpenQuestion;
-use super::writing::{Writing, patiently};
+use super::outgoing::one_line;
+use super::wire::{Kind, Need, Wire};
+use crate::os::{self, Wait};
 
-/// Sends lines; see [`Client::split`](super::Client::split). Clones send over the same connection.
+/// Sends lines over the connection of a [`Client`](super::Client); see [`Client::sender`](super::Client::sender).
 #[derive(Debug, Clone)]
 pub struct Sender {
-    link: Arc<Link>,
+    pub(super) wire: Arc<Wire>,
 }
 
 impl Sender {
-    pub(super) fn new(link: Arc<Link>) -> Sender {
-        Sender { link }
-    }
-
     /// Sends one line, given without its line end: a text, or a [`Command`](crate::protocol::Command). Waits while
-    /// the server takes no more and, with `reconnect`, while there is no connection: the receiver makes it.
-    ///
-    /// The receiver also notices that a server is gone, and ends the wait. If there is no receiver any more, a
-    /// server that takes nothing for the heartbeat's time (30 s without one) counts as gone.
+    /// the server takes no more and, with `reconnect`, while there is no connection: the client makes it, and notices
+    /// that a server is gone, while it receives.
     ///
     /// # Errors
     /// [`ClientError::NotOneLine`] if it contains an LF; [`ClientError::Closed`] if there is no connection and will
@@ -43,47 +36,62 @@ impl Sender {
     /// [`ClientError::Closed`] if there is no connection and will be none; [`ClientError::Finished`] if lines are
     /// left after a `quit`, which the server would not read.
     pub fn send_lines(&self, lines: &[u8]) -> Result<(), ClientError> {
-        let mut rest = lines;
-        loop {
-            let sent = match Writing::begin(&self.link, rest, None)? {
-                // It starts with `quit`, and there is nothing to end.
-                None => Ok(Batch::of(rest).length),
-                Some(writing) => writing.write(rest, Kind::Counted, patiently(&self.link)),
-            };
-            match sent {
-                Ok(length) if length < rest.len() => return Err(ClientError::Finished),
-                Ok(_) => return Ok(()),
-                Err(_) if !self.link.can_reconnect() => return Err(ClientError::Closed),
-                Err(unsent) => rest = &rest[unsent.whole..],
-            }
-        }
+        self.send_over(lines, Kind::Counted, None)
     }
 
-    /// Puts a question to the client of that name, and does not wait for the answer: [`OpenQuestion::wait`] does,
-    /// while another thread receives. Waits like [`Sender::send`] until the question is sent, for `timeout` at most
-    /// while there is no connection; the time for the answer begins with this call.
+    /// Puts a question to the client of that name. Its end is [`Incoming::Answer`](super::Incoming::Answer) with the
+    /// number that is returned. Waits like [`Sender::send`].
     ///
     /// A question is put at most once: if its connection ends, it fails, with `reconnect` too.
     ///
     /// # Errors
-    /// [`AskError::Nobody`] for a name that cannot be one, [`AskError::TimedOut`], and [`AskError::Client`] with the
-    /// errors of [`Sender::send`]. All other ends are told by [`OpenQuestion::wait`].
-    pub fn put_question(&self, name: &str, text: &str, timeout: Duration) -> Result<OpenQuestion, AskError> {
-        let deadline = Instant::now().checked_add(timeout);
-        loop {
-            let (new, line) = self.link.questions.make(name, text, deadline)?;
-            let Some(writing) = Writing::begin(&self.link, b"", deadline)? else { continue };
-            let question = new.open()?;
-            match writing.write(&line, Kind::Uncounted, patiently(&self.link)) {
-                Ok(_) => return Ok(question),
-                Err(_) if self.link.can_reconnect() => {}
-                Err(_) => return Err(ClientError::Closed.into()),
-            }
-        }
+    /// [`AskError::Failed`] for a name that cannot be one, [`AskError::Client`] with the errors of [`Sender::send`].
+    pub fn put_question(&self, name: &str, text: &str) -> Result<u64, AskError> {
+        put_question(&self.wire, name, text, |need| self.wait(&need))
     }
 
     /// Closes the sending half: the server answers what it has, and ends the connection.
     pub fn finish(&self) {
-        self.link.finish();
+        self.wire.finish();
+    }
+
+    /// Whether nothing more is to be sent: after [`Sender::finish`], or `quit`. The end of the connection is then no
+    /// surprise.
+    pub fn is_finished(&self) -> bool {
+        self.wire.state().finished
+    }
+
+    pub(super) fn send_over(&self, lines: &[u8], kind: Kind, over: Option<u64>) -> Result<(), ClientError> {
+        self.wire.send(lines, kind, over, |need| self.wait(&need))
+    }
+
+    fn wait(&self, need: &Need<'_>) -> Result<(), ClientError> {
+        match need {
+            Need::Connection => self.wire.wait(None),
+            // The client breaks the stream if the server is gone.
+            Need::Space(stream) => os::poll(&mut [Wait::writable(stream.as_fd())], None),
+        }
+        Ok(())
+    }
+}
+
+/// Opens a question and sends its line, over one connection.
+pub(super) fn put_question(
+    wire: &Wire,
+    name: &str,
+    text: &str,
+    mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
+) -> Result<u64, AskError> {
+    let connection = loop {
+        match wire.opened()? {
+            Some((_, connection)) => break connection,
+            None => wait(Need::Connection)?,
+        }
+    };
+    let (number, line) = wire.questions().put(name, text)?;
+    match wire.send(&line, Kind::Uncounted, Some(connection), wait) {
+        Err(error) if wire.questions().forget(number) => Err(error.into()),
+        // If it could not be sent, its end has come along with that of its connection.
+        _ => Ok(number),
     }
 }

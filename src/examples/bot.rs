@@ -23,10 +23,7 @@ fn run(address: &str) -> Result<(), ClientError> {
         ..ClientOptions::default()
     };
     let mut client = Client::connect_with(address, options)?;
-    client.answer(|question| match square(question.text()) {
-        Ok(square) => question.answer(&square.to_string()),
-        Err(why) => question.refuse(&why),
-    })
+    client.answer(|question| square(question.text()).map(|square| square.to_string()))
 }
 
 fn square(text: &str) -> Result<i64, String> {

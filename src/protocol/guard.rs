@@ -5,18 +5,23 @@
 const HTTP_METHODS: [&[u8]; 9] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
 
-/// Whether a client's first line is an HTTP request line. Bytes after the first LF are not looked at.
+/// Whether a client's first line is an HTTP request line. Of a line that is too long, its start is enough.
 ///
 /// It is one if it starts with a known method and white space, or if it is three words of which the first
 /// contains no colon and the third starts with `HTTP/`. Upper and lower case are the same here.
 pub(crate) fn is_http_request(line: &[u8]) -> bool {
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let words: Vec<&[u8]> = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
-    let Some(method) = words.first() else { return false };
-    let is_method = HTTP_METHODS.iter().any(|known| known.eq_ignore_ascii_case(method));
-    let has_more = line.starts_with(method) && line.len() > method.len();
-    let is_version = |word: &&[u8]| word.len() >= 5 && word[..5].eq_ignore_ascii_case(b"HTTP/");
-    is_method && has_more || words.len() == 3 && !method.contains(&b':') && words.get(2).is_some_and(is_version)
+    let method = line.iter().position(u8::is_ascii_whitespace).map(|end| &line[..end]);
+    if method.is_some_and(|word| HTTP_METHODS.iter().any(|method| method.eq_ignore_ascii_case(word))) {
+        return true;
+    }
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    match [words.next(), words.next(), words.next(), words.next()] {
+        [Some(first), Some(_), Some(third), None] => {
+            !first.contains(&b':') && third.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"HTTP/"))
+        }
+        _ => false,
+    }
 }
 
 /// Whether the first bytes that a client sends are the start of a TLS handshake. Two bytes are enough to tell.

@@ -171,6 +171,7 @@ impl Hub {
             bytes_in: counters.bytes_in.get(),
             bytes_out: counters.bytes_out.get(),
             asked: counters.asked.get(),
+            max_line: self.config.limits.max_line,
             shared: self.room.as_ref().and_then(Room::shared),
         }
     }

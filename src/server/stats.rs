@@ -31,6 +31,8 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Questions that were given to a client.
     pub asked: u64,
+    /// The longest line that it takes, in bytes.
+    pub max_line: usize,
     /// In a room that several servers share: their number now, and whether this server reaches the others.
     pub shared: Option<(usize, bool)>,
 }
@@ -40,7 +42,7 @@ impl fmt::Display for Stats {
         write!(
             f,
             "mode={} uptime={} clients={} accepted={} refused={} evicted={} \
-             lines-in={} lines-out={} bytes-in={} bytes-out={} asked={}",
+             lines-in={} lines-out={} bytes-in={} bytes-out={} asked={} max-line={}",
             self.mode,
             self.uptime.as_secs(),
             self.clients,
@@ -52,6 +54,7 @@ impl fmt::Display for Stats {
             self.bytes_in,
             self.bytes_out,
             self.asked,
+            self.max_line,
         )?;
         match self.shared {
             None => Ok(()),

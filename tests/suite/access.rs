@@ -167,16 +167,8 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
             &["--token-file", missing],
             &format!("--token-file: {missing}: No such file or directory (os error 2)"),
         ),
-        (
-            SERVER,
-            &["--token-file", empty],
-            &format!("--token-file: {empty}: the first line is empty; it must hold the token"),
-        ),
-        (
-            CLIENT,
-            &["--token-file", empty],
-            &format!("--token-file: {empty}: the first line is empty; it must hold the token"),
-        ),
+        (SERVER, &["--token-file", empty], &format!("--token-file: {empty}: the first line is empty")),
+        (CLIENT, &["--token-file", empty], &format!("--token-file: {empty}: the first line is empty")),
         (CLIENT, &["--verbatim=yes"], "--verbatim takes no value"),
         (CLIENT, &["--wait", "-1"], "--wait: invalid value '-1'; allowed: a time in seconds from 0 to 31536000"),
         (CLIENT, &["--name", "a\nb"], "--name: the name contains a line end"),
@@ -300,21 +292,11 @@ fn an_http_request_line_is_known_also_when_it_is_too_long() {
     let config = Config { limits: Limits { max_line: 20, ..Limits::default() }, ..Config::default() };
     on_each_transport(&config, |_, address| {
         for length in [5, 30, 10_000, 200_000] {
-            for line in
-                [format!("propfind /{} http/1.1\r\n", "a".repeat(length)), format!("GET /{}", "a".repeat(length))]
-            {
-                let mut peer = Peer::connect(address);
-                peer.send(format!("\r\n{line}"));
-                peer.send("iam:x\n");
-                // That it is too long may be known long before it ends.
-                let words = peer.line().unwrap();
-                if words == "error: line too long (limit 20 bytes)" {
-                    peer.expect("error: this is not an HTTP server");
-                } else {
-                    assert_eq!(words, "error: this is not an HTTP server");
-                }
-                peer.expect_end();
-            }
+            let mut peer = Peer::connect(address);
+            peer.send(format!("\r\nGET /{}", "a".repeat(length)));
+            peer.send("\niam:x\n");
+            peer.expect("error: this is not an HTTP server");
+            peer.expect_end();
             let mut peer = Peer::connect(address);
             peer.send(format!("a {} c d HTTP/1.1 {}\nping\n", "b".repeat(length), "e".repeat(30)));
             peer.expect("error: line too long (limit 20 bytes)");

@@ -32,15 +32,15 @@ fn echo_is_right_over_tcp_and_unix_at_every_depth_and_size() {
         let address = address.to_string();
         for (messages, arguments) in [
             ("1001", ["--clients", "4", "--depth", "1", "--size", "32"]),
-            ("3001", ["--clients", "3", "--depth", "500", "--size", "10"]),
+            ("3001", ["--clients", "3", "--depth", "500", "--size", "25"]),
             ("301", ["--clients", "2", "--depth", "2", "--size", "30000"]),
-            ("3001", ["--clients", "1", "--depth", "1000", "--size", "1"]),
-            ("301", ["--clients", "1", "--depth", "1", "--size", "65531"]),
+            ("3001", ["--clients", "1", "--depth", "700", "--size", "26"]),
+            ("301", ["--clients", "1", "--depth", "1", "--size", "65477"]),
         ] {
             let outcome = bench(&address, &[["--messages", messages].as_slice(), &arguments].concat());
-            assert_success(&outcome, "all replies came, right and in order\n");
+            assert_success(&outcome, "work=echo ");
             assert!(
-                outcome.stdout.contains("p99.9 ") && outcome.stdout.contains(&format!(" {messages} messages")),
+                outcome.stdout.contains(" p99.9=") && outcome.stdout.contains(&format!(" messages={messages} ")),
                 "{outcome:?}"
             );
         }
@@ -50,7 +50,7 @@ fn echo_is_right_over_tcp_and_unix_at_every_depth_and_size() {
 #[test]
 fn fewer_messages_than_clients_are_fine() {
     let server = ServerProgram::start(&[]);
-    assert_success(&bench(&server.address().to_string(), &["--messages", "1"]), "all replies came");
+    assert_success(&bench(&server.address().to_string(), &["--messages", "1"]), "work=echo ");
 }
 
 #[test]
@@ -65,8 +65,8 @@ fn a_room_is_right() {
         ["--clients", "12", "--senders", "12", "--depth", "30"],
     ] {
         let outcome = bench(&address, &[["--work", "room", "--messages", "2000"].as_slice(), &arguments].concat());
-        assert_success(&outcome, "all lines came to all, right and in one order\n");
-        assert!(outcome.stdout.contains(" deliveries/s"), "{outcome:?}");
+        assert_success(&outcome, "work=room ");
+        assert!(outcome.stdout.contains(" deliveries/s="), "{outcome:?}");
     }
 }
 
@@ -79,37 +79,18 @@ fn questions_are_answered_over_tcp_and_unix() {
         let address = address.to_string();
         for (questions, arguments) in [
             ("301", ["--clients", "2", "--senders", "1", "--depth", "1", "--size", "32"]),
-            ("1501", ["--clients", "4", "--senders", "2", "--depth", "256", "--size", "10"]),
+            ("1501", ["--clients", "4", "--senders", "2", "--depth", "256", "--size", "25"]),
             // More askers than answerers, and the other way round; texts that do not contain the whole counter.
-            ("1501", ["--clients", "13", "--senders", "11", "--depth", "50", "--size", "3"]),
+            ("1501", ["--clients", "13", "--senders", "11", "--depth", "50", "--size", "27"]),
             ("501", ["--clients", "7", "--senders", "2", "--depth", "64", "--size", "100"]),
             ("101", ["--clients", "3", "--senders", "1", "--depth", "2", "--size", "30000"]),
         ] {
             let work = ["--work", "ask", "--messages", questions];
             let outcome = bench(&address, &[work.as_slice(), &arguments].concat());
-            assert_success(&outcome, "every question got its answer, right and once\n");
-            assert!(
-                outcome.stdout.contains(" questions/s") && outcome.stdout.contains(&format!(" {questions} questions")),
-                "{outcome:?}"
-            );
+            assert_success(&outcome, "work=ask ");
+            assert!(outcome.stdout.contains(&format!(" messages={questions} ")), "{outcome:?}");
         }
-        let outcome = bench(&address, &["--work", "ask", "--messages", "50", "--json"]);
-        assert_success(&outcome, "\"work\":\"ask\",\"clients\":16,\"senders\":8,\"messages\":50,\"deliveries\":50,");
     }
-}
-
-#[test]
-fn json_is_one_object_on_one_line() {
-    let server = ServerProgram::start(&["--mode", "room"]);
-    let arguments = ["--json", "--work", "room", "--clients", "3", "--messages", "50"];
-    let outcome = bench(&server.address().to_string(), &arguments);
-    let start = format!(
-        "{{\"address\":\"{}\",\"work\":\"room\",\"clients\":3,\"senders\":1,\"messages\":50,\"deliveries\":150,",
-        server.address()
-    );
-    assert_success(&outcome, &start);
-    assert!(outcome.stdout.starts_with('{') && outcome.stdout.ends_with("}}\n"), "{outcome:?}");
-    assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
 }
 
 #[test]
@@ -120,7 +101,7 @@ fn with_a_token_it_authenticates_first() {
     let file = file.to_str().unwrap();
     let server = ServerProgram::start(&["--token-file", file]);
     let address = server.address().to_string();
-    assert_success(&bench(&address, &["--messages", "100", "--token-file", file]), "all replies came");
+    assert_success(&bench(&address, &["--messages", "100", "--token-file", file]), "work=echo ");
     assert_failure(&bench(&address, &["--messages", "100"]), "the server answered 'error: authenticate first");
 }
 
@@ -152,7 +133,7 @@ fn a_mistake_on_the_command_line_is_exit_code_2() {
         (&["--work", "ask", "--clients", "1"], "--clients: invalid value '1'; allowed: a number from 2 to"),
         (&["--work", "ask", "--clients", "3", "--senders", "3"], "--senders: invalid value '3'"),
         (&["--work", "ask", "--depth", "257"], "--depth: invalid value '257'; allowed: a number from 1 to 256"),
-        (&["--size", "1000", "--depth", "66"], "--depth: invalid value '66'; allowed: a number from 1 to 65"),
+        (&["--size", "1000", "--depth", "62"], "--depth: invalid value '62'; allowed: a number from 1 to 61"),
     ] {
         let outcome = bench("127.0.0.1:1", arguments);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{outcome:?}");

@@ -1,17 +1,15 @@
 //! The client of the library: what it promises to the program that it is part of.
 
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, run, scripted};
-use localsocket::client::Sender;
 use localsocket::protocol::Event;
 use localsocket::transport::Stream;
-use localsocket::{Address, Change, Client, ClientError, ClientOptions, Config, Mode};
+use localsocket::{Address, Client, ClientError, ClientOptions, Config, Incoming, Mode};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 
@@ -56,73 +54,65 @@ fn answers_that_overtake_the_count_of_what_was_sent_do_not_upset_it() {
             }
         }
     });
-    let most = Arc::new(Mutex::new(0));
-    let on_change = Arc::new({
-        let most = Arc::clone(&most);
-        move |change: Change<'_>| {
-            if let Change::Disconnected { unanswered, .. } = change {
-                let mut most = most.lock().unwrap();
-                *most = unanswered.max(*most);
-            }
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    let sender = client.sender();
     let sending = thread::spawn(move || {
         (0..200).for_each(|n| sender.send(format_args!("msg:{n}")).unwrap());
         sender.finish();
     });
-    while receiver.receive(Some(DEADLINE)).is_ok() {}
+    let mut most = 0;
+    while let Ok(incoming) = client.next(Some(DEADLINE)) {
+        if let Incoming::Disconnected(ending) = incoming {
+            most = most.max(ending.unanswered);
+        }
+    }
     sending.join().unwrap();
     // It may have ended between two connections, with the server waiting for the next.
     drop(Stream::connect(&address, DEADLINE));
     playing.join().unwrap();
-    assert!(*most.lock().unwrap() <= 200, "{most:?}");
+    assert!(most <= 200, "{most}");
 }
 
-/// A client of the library whose server is gone and that tries to connect again, and how often it has tried.
-fn deserted() -> (Client, Arc<Mutex<u32>>) {
+/// A client of the library whose server is gone and that tries to connect again.
+fn deserted() -> Client {
     let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
-    let tries = Arc::new(Mutex::new(0));
-    let on_change = Arc::new({
-        let tries = Arc::clone(&tries);
-        move |change: Change<'_>| {
-            if matches!(change, Change::Retrying { .. }) {
-                *tries.lock().unwrap() += 1;
-            }
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
     let mut client = Client::connect_with(&address, options).unwrap();
     playing.join().unwrap();
     // It sees the end, and waits before it tries for the first time.
     let received = client.receive(Some(Duration::from_millis(50)));
     assert!(matches!(received, Err(ClientError::TimedOut)), "{received:?}");
-    (client, tries)
+    client
 }
 
 #[test]
 fn a_timeout_holds_while_there_is_no_connection() {
-    let (mut client, tries) = deserted();
+    let mut client = deserted();
     let began = Instant::now();
     let brief = Duration::from_millis(10);
+    let mut tries = 1;
     for _ in 0..40 {
         assert!(matches!(client.request("msg:x", brief), Err(ClientError::TimedOut)));
-        assert!(matches!(client.receive(Some(brief)), Err(ClientError::TimedOut)));
         assert!(matches!(client.log_in("ada", brief), Err(ClientError::TimedOut)));
+        while let Some(incoming) = client.try_next() {
+            tries += u32::from(matches!(incoming, Incoming::Retrying(_)));
+        }
+        assert!(matches!(client.receive(Some(brief)), Err(ClientError::TimedOut)));
     }
     // A caller who asks often does not make it try more often: 0.1 s, 0.2 s, 0.4 s and so on, at least.
-    let (tries, elapsed) = (*tries.lock().unwrap(), began.elapsed().as_secs_f64());
+    let elapsed = began.elapsed().as_secs_f64();
     assert!(f64::from(tries) <= (elapsed / 0.1 + 1.0).log2() + 2.0, "{tries} tries in {elapsed} seconds");
-    assert!(matches!(client.quit(brief), Err(ClientError::TimedOut)));
+    // There is nothing to quit.
+    client.quit(brief).unwrap();
 }
 
 #[test]
 fn a_sender_is_told_when_nobody_connects_again_for_it() {
-    let (client, _) = deserted();
-    let (sender, receiver) = client.split();
+    let client = deserted();
+    let sender = client.sender();
     let sending = thread::spawn(move || sender.send("msg:x"));
-    drop(receiver);
+    drop(client);
     assert!(matches!(sending.join().unwrap(), Err(ClientError::Closed)));
 }
 
@@ -135,19 +125,12 @@ fn who_is_told_that_there_is_a_connection_can_send_over_it() {
         peer.send("pong\r\n");
         peer.expect("msg:subscribe");
     });
-    let own: Arc<OnceLock<Sender>> = Arc::default();
-    let on_change = Arc::new({
-        let own = Arc::clone(&own);
-        move |change: Change<'_>| {
-            if let (Change::Connected, Some(sender)) = (change, own.get()) {
-                sender.send("msg:subscribe").unwrap();
-            }
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
-    own.set(sender).unwrap();
-    thread::spawn(move || receiver.receive(None));
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    for _ in 0..2 {
+        while !matches!(client.next(Some(DEADLINE)), Ok(Incoming::Connected)) {}
+    }
+    client.sender().send("msg:subscribe").unwrap();
     playing.join().unwrap();
 }
 
@@ -176,19 +159,7 @@ fn a_client_that_is_not_split_connects_again_when_it_sends() {
     let directory = TempDir::new();
     let address = Address::Unix(directory.join("hub.sock"));
     let mut server = ServerProgram::start(&["--listen", &address.to_string()]);
-    let changes = Arc::new(Mutex::new(Vec::new()));
-    let on_change = Arc::new({
-        let changes = Arc::clone(&changes);
-        move |change: Change<'_>| {
-            changes.lock().unwrap().push(match change {
-                Change::Connected => "connected",
-                Change::Disconnected { .. } => "disconnected",
-                Change::Retrying { .. } => "retrying",
-                _ => "something else",
-            });
-        }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
     let mut client = Client::connect_with(&address, options).unwrap();
     client.log_in("ada", DEADLINE).unwrap();
     server.program.signal("KILL");
@@ -196,9 +167,17 @@ fn a_client_that_is_not_split_connects_again_when_it_sends() {
     let _server = ServerProgram::start(&["--listen", &address.to_string()]);
     client.send("msg:hello").unwrap();
     // The name is used again.
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "ada has joined");
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "hello");
-    assert_eq!(*changes.lock().unwrap(), ["connected", "disconnected", "retrying", "connected"]);
+    let mut came = Vec::new();
+    while came.last().is_none_or(|last| last != "hello") {
+        came.push(match client.next(Some(DEADLINE)).unwrap() {
+            Incoming::Line(line) => line,
+            Incoming::Connected => "connected".to_owned(),
+            Incoming::Disconnected(_) => "disconnected".to_owned(),
+            Incoming::Retrying(_) => "retrying".to_owned(),
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(came, ["connected", "disconnected", "retrying", "ada has joined", "connected", "hello"]);
 }
 
 #[test]
@@ -213,34 +192,28 @@ fn a_piece_of_a_line_is_never_given_as_a_line() {
     });
     let mut client = Client::connect(&address).unwrap();
     assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "whole");
-    let error = client.receive(Some(DEADLINE)).unwrap_err();
-    assert!(matches!(&error, ClientError::Cut(piece) if piece == "error: server is shut"), "{error}");
-    assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
-    let ending = client.ending().unwrap();
+    let Ok(Incoming::Disconnected(ending)) = client.next(Some(DEADLINE)) else { panic!("no end") };
     assert_eq!((ending.cut.as_deref(), ending.last_words.as_deref()), (Some("error: server is shut"), None));
+    for _ in 0..2 {
+        assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
+    }
 
     // With a connection again, it is told with the end of the one before, and lines go on.
-    let pieces = Arc::new(Mutex::new(Vec::new()));
-    let on_change = Arc::new({
-        let pieces = Arc::clone(&pieces);
-        move |change: Change<'_>| {
-            if let Change::Disconnected { cut, last_words, .. } = change {
-                pieces.lock().unwrap().push((cut.map(str::to_owned), last_words.map(str::to_owned)));
-            }
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    let mut came = Vec::new();
+    while came.len() < 5 {
+        match client.next(Some(DEADLINE)).unwrap() {
+            Incoming::Line(line) => came.push(line),
+            Incoming::Disconnected(ending) => came.push(format!("{:?} {:?}", ending.cut, ending.last_words)),
+            _ => {}
         }
-    });
-    let options = ClientOptions { reconnect: true, on_change: Some(on_change), ..ClientOptions::default() };
-    let (sender, mut receiver) = Client::connect_with(&address, options).unwrap().split();
-    for line in ["whole", "whole again", "error: server is shutting down"] {
-        assert_eq!(receiver.receive(Some(DEADLINE)).unwrap(), line);
     }
+    let ends = ["Some(\"error: server is shut\") None", "None Some(\"server is shutting down\")"];
+    assert_eq!(came, ["whole", ends[0], "whole again", "error: server is shutting down", ends[1]]);
     playing.join().unwrap();
-    sender.send("quit").unwrap();
-    assert!(receiver.lines().next().is_none());
-    let last_words = "server is shutting down".to_owned();
-    assert_eq!(receiver.ending().unwrap().last_words.as_ref(), Some(&last_words));
-    let told = [(Some("error: server is shut".to_owned()), None), (None, Some(last_words))];
-    assert_eq!(*pieces.lock().unwrap(), told);
+    client.send("quit").unwrap();
+    assert!(client.lines().next().is_none());
 }
 
 #[test]
@@ -318,10 +291,8 @@ fn lines_are_found_iterated_and_waited_for_with_others() {
     let is_message = |event: Event<'_>| matches!(event, Event::Message { text: "three", .. });
     assert_eq!(ada.receive_where(Some(Duration::ZERO), is_message).unwrap(), "bob: three");
     bob.quit(DEADLINE).unwrap();
-    assert!(ada.as_fd().try_clone_to_owned().is_ok());
     server.handle.stop();
     let rest: Vec<_> = ada.lines().map(Result::unwrap).collect();
     assert_eq!(rest, ["bob has joined", "bob: one", "bob has left", "error: server is shutting down"]);
-    assert_eq!(ada.ending().unwrap().last_words.as_deref(), Some("server is shutting down"));
     assert!(matches!(Client::connect("nowhere"), Err(ClientError::Address(_))));
 }

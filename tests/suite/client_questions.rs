@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{DEADLINE, Peer, TestServer, on_each_transport, scripted};
 use localsocket::client::Question;
-use localsocket::{Address, AskError, Client, ClientError, ClientOptions, Config, Mode};
+use localsocket::{Address, AskError, Client, ClientError, ClientOptions, Config, Incoming, Mode};
 
 fn room() -> Config {
     Config { mode: Mode::Room, ..Config::default() }
@@ -22,7 +22,11 @@ fn serve(
     mut client: Client,
     mut function: impl FnMut(Question) -> Result<(), ClientError> + Send + 'static,
 ) -> JoinHandle<()> {
-    thread::spawn(move || client.answer(&mut function).unwrap())
+    thread::spawn(move || {
+        while let Ok(line) = client.receive(None) {
+            client.question(&line).map(&mut function).transpose().unwrap();
+        }
+    })
 }
 
 #[test]
@@ -71,34 +75,42 @@ fn a_question_that_cannot_be_answered_says_why() {
     let server = TestServer::start(room());
     let mut ada = deaf(&server.unix, "ada");
     let nobody = ada.ask("bob", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&nobody, AskError::Nobody(name) if name == "bob"), "{nobody:?}");
-    assert_eq!(nobody.to_string(), "nobody here is called bob");
+    assert!(matches!(&nobody, AskError::Failed(text) if text == "nobody here is called bob"), "{nobody:?}");
     let invalid = ada.ask("bob:x", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&invalid, AskError::Nobody(name) if name == "bob:x"), "{invalid:?}");
+    assert!(matches!(&invalid, AskError::Failed(_)), "{invalid:?}");
     let two_lines = ada.ask("bob", "12\nquit", DEADLINE).unwrap_err();
     assert!(matches!(two_lines, AskError::Client(ClientError::NotOneLine)), "{two_lines:?}");
     let long = ada.ask("bob", &"x".repeat(70_000), DEADLINE).unwrap_err();
-    assert!(matches!(&long, AskError::NotAccepted(text) if text.starts_with("line too long")), "{long:?}");
+    assert!(matches!(&long, AskError::Failed(text) if text.starts_with("line too long")), "{long:?}");
 
     let bob = deaf(&server.tcp, "bob");
     let late = ada.ask("bob", "12", Duration::from_millis(50)).unwrap_err();
     assert!(matches!(late, AskError::TimedOut), "{late:?}");
-    let question = ada.put_question("bob", "12", DEADLINE).unwrap();
+    let question = ada.sender().put_question("bob", "12").unwrap();
     // A barrier: the question was put before bob leaves.
     ada.ping(DEADLINE).unwrap();
     bob.quit(DEADLINE).unwrap();
-    let left = ada.wait_for_answer(question).unwrap_err();
-    assert!(matches!(&left, AskError::Left(name) if name == "bob"), "{left:?}");
+    let left = answer(&mut ada, question).unwrap_err();
+    assert!(matches!(&left, AskError::Failed(text) if text == "bob has left"), "{left:?}");
     // The end of the one that was too late is not for the caller.
-    assert!(matches!(ada.receive(Some(Duration::ZERO)), Ok(line) if line == "ada has joined"));
     assert!(matches!(ada.receive(Some(Duration::ZERO)), Err(ClientError::TimedOut)));
 
     let mut nameless = Client::connect(&server.tcp).unwrap();
     let refused = nameless.ask("ada", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&refused, AskError::NotAccepted(text) if text.starts_with("say who you are")), "{refused:?}");
+    assert!(matches!(&refused, AskError::Failed(text) if text.starts_with("say who you are")), "{refused:?}");
     let echo = TestServer::start(Config::default());
     let refused = Client::connect(&echo.tcp).unwrap().ask("ada", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&refused, AskError::NotAccepted(text) if text == "ask is a room mode command"), "{refused:?}");
+    assert!(matches!(&refused, AskError::Failed(text) if text == "ask is a room mode command"), "{refused:?}");
+}
+
+/// Waits for the end of one question, and drops what comes before it.
+fn answer(client: &mut Client, question: u64) -> Result<String, AskError> {
+    loop {
+        match client.next(Some(DEADLINE)).unwrap() {
+            Incoming::Answer(number, answer) if number == question => return answer,
+            _ => {}
+        }
+    }
 }
 
 #[test]
@@ -106,21 +118,24 @@ fn too_many_questions_are_told_from_the_others() {
     let server = TestServer::start(room());
     let mut bob = deaf(&server.unix, "bob");
     let mut ada = deaf(&server.tcp, "ada");
-    let questions: Vec<_> = (0..257).map(|n| ada.put_question("bob", &n.to_string(), DEADLINE).unwrap()).collect();
+    let sender = ada.sender();
+    for n in 0..257 {
+        assert_eq!(sender.put_question("bob", &n.to_string()).unwrap(), n + 1);
+    }
     let mut held = Vec::new();
     while held.len() < 256 {
         let line = bob.receive(Some(DEADLINE)).unwrap();
         held.extend(bob.question(&line));
     }
-    let mut questions = questions.into_iter().rev();
-    let last = ada.wait_for_answer(questions.next().unwrap()).unwrap_err();
-    assert!(matches!(last, AskError::TooMany(256)), "{last:?}");
+    let last = answer(&mut ada, 257).unwrap_err();
+    assert!(matches!(&last, AskError::Failed(text) if text.starts_with("too many open questions")), "{last:?}");
     for question in held {
         let text = question.text().to_owned();
         question.answer(&text).unwrap();
     }
-    let answers: Vec<_> = questions.rev().map(|question| ada.wait_for_answer(question).unwrap()).collect();
-    assert_eq!(answers, (0..256).map(|n| n.to_string()).collect::<Vec<_>>());
+    for n in 0..256 {
+        assert_eq!(answer(&mut ada, n + 1).unwrap(), n.to_string());
+    }
 }
 
 #[test]
@@ -145,24 +160,57 @@ fn jobs_answer_from_other_threads_in_any_order() {
             });
         }
     });
-    // One thread puts the questions, another receives, a third collects the answers in order.
-    let (sender, mut receiver) = deaf(&server.tcp, "ada").split();
-    let receiving = thread::spawn(move || while receiver.receive(None).is_ok() {});
-    let (put, open) = mpsc::sync_channel(62);
+    // One thread puts the questions, another gets the answers.
+    let mut ada = deaf(&server.tcp, "ada");
+    let sender = ada.sender();
+    let (places, free) = mpsc::sync_channel(64);
     let asking = thread::spawn(move || {
         for n in 0..64 * 20 {
-            put.send(sender.put_question("worker", &n.to_string(), DEADLINE).unwrap()).unwrap();
+            places.send(()).unwrap();
+            assert_eq!(sender.put_question("worker", &n.to_string()).unwrap(), n + 1);
         }
         sender
     });
-    for (n, question) in open.into_iter().enumerate() {
-        assert_eq!(question.wait().unwrap(), format!("{n}\ndone"));
+    let mut answered = 0;
+    while answered < 64 * 20 {
+        if let Incoming::Answer(number, answer) = ada.next(Some(DEADLINE)).unwrap() {
+            assert_eq!(answer.unwrap(), format!("{}\ndone", number - 1));
+            answered += 1;
+            free.recv().unwrap();
+        }
     }
     asking.join().unwrap().finish();
     working.join().unwrap();
-    receiving.join().unwrap();
     server.handle.stop();
     serving.join().unwrap();
+}
+
+#[test]
+fn an_answerer_of_one_thread_reads_on_while_it_answers() {
+    let server = TestServer::start(room());
+    let mut echo = deaf(&server.tcp, "echo");
+    let serving = thread::spawn(move || echo.answer(|question| Ok(question.text().to_owned())));
+    let text = "x".repeat(60_000);
+    thread::scope(|scope| {
+        for n in 0..8 {
+            let (server, text) = (&server, &text);
+            scope.spawn(move || {
+                let mut ada = deaf(&server.tcp, &format!("ada{n}"));
+                let sender = ada.sender();
+                scope.spawn(move || (0..200).all(|_| sender.put_question("echo", text).is_ok()));
+                for _ in 0..200 {
+                    let answer = loop {
+                        if let Incoming::Answer(_, answer) = ada.next(Some(DEADLINE)).unwrap() {
+                            break answer;
+                        }
+                    };
+                    assert!(answer.unwrap() == *text);
+                }
+            });
+        }
+    });
+    server.handle.stop();
+    serving.join().unwrap().unwrap();
 }
 
 #[test]
@@ -188,11 +236,11 @@ fn an_open_question_ends_with_its_connection_and_the_next_goes_over_the_next_one
     let lost = ada.ask("bob", "one", DEADLINE).unwrap_err();
     assert!(matches!(lost, AskError::Client(ClientError::Closed)), "{lost:?}");
     assert_eq!(ada.ask("bob", "two", DEADLINE).unwrap(), "2");
-    let (sender, mut receiver) = ada.split();
+    let sender = ada.sender();
     sender.send("quit").unwrap();
-    while receiver.receive(Some(DEADLINE)).is_ok() {}
+    while ada.receive(Some(DEADLINE)).is_ok() {}
     playing.join().unwrap();
-    let over = sender.put_question("bob", "three", DEADLINE).unwrap_err();
+    let over = sender.put_question("bob", "three").unwrap_err();
     assert!(matches!(over, AskError::Client(ClientError::Finished)), "{over:?}");
 }
 
@@ -221,13 +269,10 @@ fn an_answer_never_goes_over_another_connection_than_its_question_came() {
 }
 
 #[test]
-fn nobody_waits_for_an_answer_that_nobody_receives() {
+fn without_a_client_no_question_is_put() {
     let server = TestServer::start(room());
     let _bob = deaf(&server.unix, "bob");
-    let (sender, receiver) = deaf(&server.tcp, "ada").split();
-    let before = sender.put_question("bob", "12", DEADLINE).unwrap();
-    drop(receiver);
-    assert!(matches!(before.wait(), Err(AskError::Client(ClientError::Closed))));
-    let after = sender.put_question("bob", "12", DEADLINE).unwrap_err();
+    let sender = deaf(&server.tcp, "ada").sender();
+    let after = sender.put_question("bob", "12").unwrap_err();
     assert!(matches!(after, AskError::Client(ClientError::Closed)), "{after:?}");
 }

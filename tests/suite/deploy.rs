@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::common::{TempDir, options};
-use localsocket::programs::cli::{Program, Shell};
+use localsocket::programs::cli::Program;
 
 const PROGRAMS: [Program; 3] = [options::server::PROGRAM, options::client::PROGRAM, options::bench::PROGRAM];
 
@@ -28,28 +28,54 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Every generated file: its path and what it should hold.
-fn generated() -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    for program in PROGRAMS {
-        files.push((source(&format!("src/deploy/man/{}.1", program.name)), program.manual()));
-        for (shell, ending) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
-            let path = source(&format!("src/deploy/completions/{}.{ending}", program.name));
-            files.push((path, program.completion(shell)));
-        }
+/// The options of a manual page.
+fn options_of(program: &Program) -> String {
+    let mut page = String::new();
+    for option in program.options() {
+        let short = option.short.map_or(String::new(), |short| format!("\\fB\\-{short}\\fR, "));
+        let value = option.value.map_or(String::new(), |value| format!(" \\fI{value}\\fR"));
+        let default = Some(option.default).filter(|default| !default.is_empty());
+        let default = default.map_or(String::new(), |default| format!(" [default: {default}]"));
+        let (long, meaning) =
+            (option.long.replace('-', "\\-"), (option.meaning.to_owned() + &default).replace('-', "\\-"));
+        page += &format!(".TP\n{short}\\fB\\-\\-{long}\\fR{value}\n{meaning}\n");
     }
-    files
+    page
 }
 
 #[test]
-fn generated_files_are_those_of_the_option_tables() {
-    for (path, wanted) in generated() {
+fn generated_options_of_the_manual_pages_are_those_of_the_tables() {
+    for program in PROGRAMS {
+        let path = source(&format!("src/deploy/man/{}.1", program.name));
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = page.split_once("begin of the generated options\n").unwrap();
+        let (present, after) = rest.split_once(".\\\" end of").unwrap();
+        let wanted = options_of(&program);
         if std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
-            std::fs::write(&path, wanted).unwrap();
+            let page = format!("{before}begin of the generated options\n{wanted}.\\\" end of{after}");
+            std::fs::write(&path, page).unwrap();
         } else {
-            let present = std::fs::read_to_string(&path).unwrap_or_default();
             assert_eq!(present, wanted, "{} is out of date: run `make manuals`", path.display());
         }
+    }
+}
+
+#[test]
+fn bash_completes_what_the_help_text_lists() {
+    let script = source("src/deploy/completions/localsocket.bash");
+    let server = env!("CARGO_BIN_EXE_localsocket-server");
+    for (word, wanted) in [
+        ("--max-b", "--max-backlog"),
+        ("--he", "--help"),
+        ("x", ""),
+        ("--m", "--max-backlog --max-clients --max-line --mode"),
+    ] {
+        let call = format!(
+            ". {}; COMP_WORDS=(x {word}); COMP_CWORD=1; _localsocket {server} {word}; echo \"${{COMPREPLY[*]}}\"",
+            script.display()
+        );
+        let Some(found) = output(Command::new("bash").args(["--norc", "-c", &call])) else { return };
+        assert_eq!(text(&found).trim_end(), wanted, "{word}");
     }
 }
 

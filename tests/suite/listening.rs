@@ -170,21 +170,6 @@ fn to_reaches_one_client_only() {
 }
 
 #[test]
-fn the_reply_to_deaf_is_not_printed() {
-    let server = ServerProgram::start(ROOM);
-    let address = server.address().to_string();
-    for (arguments, input) in
-        [([].as_slice(), "deaf\niam:x\n"), (&["-n", "x", "--deaf"], "deaf\n"), (&["-n", "x"], "deaf\n")]
-    {
-        let outcome = run(CLIENT, &[&["-c", &address], arguments].concat(), input.as_bytes());
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "x has joined\n"), "{outcome:?}");
-    }
-    let echo = ServerProgram::start(&[]);
-    let outcome = run(CLIENT, &["-c", &echo.address().to_string(), "deaf", "msg:deaf"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: deaf is a room mode command\ndeaf\n"));
-}
-
-#[test]
 fn the_environment_says_where_the_server_is_and_what_the_token() {
     let directory = TempDir::new();
     let token = directory.join("token");

@@ -34,7 +34,6 @@ mod protocol_document;
 mod questions;
 mod recipes;
 mod room;
-mod scripts;
 mod slow_readers;
 mod soak;
 mod stops;

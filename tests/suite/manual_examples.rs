@@ -16,7 +16,7 @@ impl Kitchen {
 #[test]
 fn examples_in_the_manual_of_the_server() {
     let kitchen = Kitchen::new();
-    for (example, _) in options::server::PROGRAM.examples {
+    for (example, _) in options::examples(&options::server::PROGRAM) {
         // Joined rooms have tests of their own, which start an engine.
         if example.contains("--join") {
             continue;
@@ -34,7 +34,7 @@ fn examples_in_the_manual_of_the_server() {
 /// Each does its work and ends, or goes on without a complaint.
 #[test]
 fn examples_in_the_manual_of_the_client() {
-    for (example, _) in options::client::PROGRAM.examples {
+    for (example, _) in options::examples(&options::client::PROGRAM) {
         let kitchen = Kitchen::new();
         for file in ["app.log", "log"] {
             std::fs::write(kitchen.directory.join(file), "a line\n").unwrap();
@@ -63,7 +63,7 @@ fn examples_in_the_manual_of_the_client() {
 fn examples_in_the_manual_of_the_bench() {
     let kitchen = Kitchen::new();
     let echo = ServerProgram::start(&[]);
-    for (example, _) in options::bench::PROGRAM.examples {
+    for (example, _) in options::examples(&options::bench::PROGRAM) {
         let server = if example.contains("--work") { &kitchen.server } else { &echo };
         let outcome = kitchen.run(&format!("{} -c {} --messages 5000", kitchen.own(example), server.address()));
         assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");

@@ -111,7 +111,9 @@ fn listening_in_the_background_into_a_file() {
     Kitchen::wait_for_clients(&mut ada, 2);
     ada.send("iam:ada\nmsg:hello\n");
     wait_for("a line in room.log", || kitchen.read("room.log").contains("Z ada: hello\n"));
-    assert!(kitchen.read("room.log").starts_with("20"), "a time in front");
+    let time: String = kitchen.read("room.log").split(' ').next().unwrap().to_owned();
+    let pattern: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(pattern, "0000-00-00T00:00:00.000Z");
 }
 
 #[test]

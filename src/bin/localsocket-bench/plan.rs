@@ -1,27 +1,20 @@
 //! What is to be measured: the options, checked.
 
-use std::ops::RangeInclusive;
 use std::process;
 use std::time::{Duration, Instant};
 
-use localsocket::programs::cli::{self, Arguments, UsageError};
+use localsocket::programs::cli::{Arguments, UsageError};
 use localsocket::protocol::OPEN_QUESTIONS_MAX;
 use localsocket::{Address, limits};
 
-use crate::texts::{COUNTER, STAMPED_MIN};
+use crate::text;
 
 /// The most bytes that one connection has under way. The socket buffers of one direction hold that much, on TCP and
 /// Unix. So a client's write never waits for the server, and the two cannot wait for each other.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// What a message needs besides its text: `msg:` and LF.
-const MESSAGE_EXTRA: usize = 5;
-/// What a question needs besides its text: the command, a name, an id and LF.
-const QUESTION_EXTRA: usize = 59;
-
-const CLIENTS: RangeInclusive<usize> = 1..=100_000;
-/// As many as the counter in a text can distinguish.
-const MESSAGES: RangeInclusive<usize> = 1..=10usize.pow(COUNTER as u32) - 1;
+/// What a question needs besides its text: the command, a name, an id and LF. A message needs less.
+const EXTRA: usize = 59;
 
 /// What the clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,31 +44,13 @@ pub(crate) struct Plan {
     pub(crate) began: Instant,
 }
 
-impl Default for Plan {
-    fn default() -> Plan {
-        Plan {
-            address: Address::default(),
-            work: Work::Echo,
-            clients: 16,
-            senders: 16,
-            messages: 100_000,
-            size: 32,
-            depth: 1,
-            timeout: Duration::from_secs(10),
-            token: None,
-            began: Instant::now(),
-        }
-    }
-}
-
 impl Plan {
     pub(crate) fn new(arguments: &Arguments) -> Result<Plan, UsageError> {
-        let default = Plan::default();
-        let kinds = [("echo", Work::Echo), ("room", Work::Room), ("ask", Work::Ask)];
-        let work = arguments.choice("work", &kinds)?.unwrap_or(default.work);
+        let works = [("echo", Work::Echo), ("room", Work::Room), ("ask", Work::Ask)];
+        let work = arguments.choice("work", &works)?.unwrap_or(Work::Echo);
         // A question takes two.
         let others = usize::from(work == Work::Ask);
-        let clients = arguments.number("clients", &(1 + others..=*CLIENTS.end()))?.unwrap_or(default.clients);
+        let clients = arguments.number("clients", &(1 + others..=100_000))?.unwrap_or(16);
         let senders = match (work, arguments.number("senders", &(1..=clients - others))?) {
             (Work::Room, senders) => senders.unwrap_or(1),
             (Work::Ask, senders) => senders.unwrap_or(clients / 2),
@@ -84,61 +59,53 @@ impl Plan {
                 return Err(UsageError("--senders needs --work room or ask; in echo work all clients send".to_owned()));
             }
         };
-        let (least, extra, most) = match work {
-            Work::Echo => (1, MESSAGE_EXTRA, usize::MAX),
-            Work::Room => (STAMPED_MIN, MESSAGE_EXTRA, usize::MAX),
-            Work::Ask => (1, QUESTION_EXTRA, OPEN_QUESTIONS_MAX),
-        };
-        let size = arguments.number("size", &(least..=WINDOW_BYTES - extra))?.unwrap_or(default.size);
-        let deepest = (WINDOW_BYTES / (size + extra)).min(most);
+        let size = arguments.number("size", &(text::SHORTEST..=WINDOW_BYTES - EXTRA))?.unwrap_or(32);
+        let most = if work == Work::Ask { OPEN_QUESTIONS_MAX } else { usize::MAX };
+        let deepest = (WINDOW_BYTES / (size + EXTRA)).min(most);
         Ok(Plan {
-            address: arguments.parsed("connect")?.unwrap_or(default.address),
+            address: arguments.parsed("connect")?.unwrap_or_default(),
             work,
             clients,
             senders,
-            messages: arguments.number("messages", &MESSAGES)?.unwrap_or(default.messages),
+            messages: arguments.number("messages", &(1..=text::MOST))?.unwrap_or(100_000),
             size,
-            depth: arguments.number("depth", &(1..=deepest))?.unwrap_or(default.depth),
-            timeout: arguments.seconds("timeout", &limits::TIMEOUT)?.unwrap_or(default.timeout),
-            token: arguments.value("token-file").map(cli::read_token).transpose()?,
-            began: default.began,
+            depth: arguments.number("depth", &(1..=deepest))?.unwrap_or(1),
+            timeout: arguments.seconds("timeout", &limits::TIMEOUT)?.unwrap_or(Duration::from_secs(10)),
+            token: arguments.first_line("token-file")?,
+            began: Instant::now(),
         })
+    }
+
+    /// The number of the first message that a client sends. Numbers are never used twice in a run.
+    pub(crate) fn first(&self, client: usize) -> usize {
+        let client = client.min(self.senders);
+        self.messages / self.senders * client + client.min(self.messages % self.senders)
     }
 
     /// How many messages a client sends.
     pub(crate) fn share(&self, client: usize) -> usize {
-        if client >= self.senders {
-            return 0;
-        }
-        self.messages / self.senders + usize::from(client < self.messages % self.senders)
-    }
-
-    /// How many messages or answers the clients receive.
-    pub(crate) fn deliveries(&self) -> usize {
-        match self.work {
-            Work::Echo | Work::Ask => self.messages,
-            Work::Room => self.messages * self.clients,
-        }
+        self.first(client + 1) - self.first(client)
     }
 
     /// The start of all clients' names. It differs from that of other runs at the same time.
     pub(crate) fn family(&self) -> String {
         format!("bench-{}-", process::id())
     }
-
-    pub(crate) fn name(&self, client: usize) -> String {
-        format!("{}{client}", self.family())
-    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::options::PROGRAM;
+
+    pub(crate) fn plan(words: &str) -> Plan {
+        Plan::new(&PROGRAM.parse(words.split(' ').map(Into::into), |_| None).unwrap()).unwrap()
+    }
 
     #[test]
     fn all_messages_are_shared_out() {
         for (clients, senders, messages) in [(1, 1, 1), (3, 3, 10), (5, 2, 7), (16, 16, 3)] {
-            let plan = Plan { clients, senders, messages, ..Plan::default() };
+            let plan = plan(&format!("--work=room --clients={clients} --senders={senders} --messages={messages}"));
             let shares: Vec<usize> = (0..clients).map(|client| plan.share(client)).collect();
             assert_eq!(shares.iter().sum::<usize>(), messages, "{shares:?}");
             assert!(shares[senders..].iter().all(|share| *share == 0), "{shares:?}");

@@ -1,10 +1,9 @@
 //! A run from the first connection to the last: one thread for each client, and one that waits for them.
 //!
-//! All clients log in, then all work, then all leave. They wait for each other in between, so that only the work
-//! is timed. A connection bounds every wait of its client. The waiting thread gives up by itself if nothing
-//! moves, whatever the reason.
+//! All clients log in, then all work, then all leave. They wait for each other in between, so that only the work is
+//! timed. A connection bounds every wait of its client.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fmt::Write as _;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -12,13 +11,10 @@ use std::time::{Duration, Instant};
 
 use localsocket::programs;
 
-use crate::connection::{Connection, Failure};
-use crate::histogram::Histogram;
+use crate::connection::Connection;
+use crate::latencies::Latencies;
 use crate::plan::{Plan, Work};
-use crate::{ask, echo, room};
-
-/// How often progress is checked.
-const TICK: Duration = Duration::from_millis(250);
+use crate::work::Client;
 
 /// Descriptors besides those of the clients.
 const OWN_DESCRIPTORS: u64 = 32;
@@ -26,72 +22,55 @@ const OWN_DESCRIPTORS: u64 = 32;
 /// A client's stack. Only what is touched counts as memory.
 const STACK_SIZE: usize = 256 * 1024;
 
-/// A client can have a few waits in a row between two reports.
-const PATIENCE: u32 = 5;
-
 /// The result of a run.
-#[derive(Debug)]
 pub(crate) struct Figures {
-    pub(crate) elapsed: Duration,
-    pub(crate) latencies: Histogram,
+    elapsed: Duration,
+    latencies: Latencies,
 }
 
 /// The result of one client's work.
-#[derive(Debug)]
 struct Done {
     at: Instant,
-    latencies: Histogram,
+    latencies: Latencies,
     order: u64,
 }
 
 /// A client and what happened to it: `Done` after its work, `None` when it has logged in or left.
-type Report = (usize, Result<Option<Done>, Failure>);
+type Report = (usize, Result<Option<Done>, String>);
 
-#[derive(Debug)]
-struct Shared {
-    plan: Plan,
-    gate: Barrier,
-    /// Messages received by all.
-    received: AtomicUsize,
-}
-
-/// Runs the plan, and reports now and then to `progress` how many messages have arrived. After a failure, clients
-/// may still be working: the process should end.
-pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figures, (usize, Failure)> {
+/// Runs the plan. After a failure, clients may still be working: the process should end.
+pub(crate) fn run(plan: &Plan) -> Result<Figures, String> {
     // If this is not enough, connecting fails with the reason.
     let _ = programs::raise_descriptor_limit(plan.clients as u64 + OWN_DESCRIPTORS);
-    let gate = Barrier::new(plan.clients + 1);
-    let shared = Arc::new(Shared { plan: plan.clone(), gate, received: AtomicUsize::new(0) });
+    let shared = Arc::new((plan.clone(), Barrier::new(plan.clients + 1)));
     let (reporter, reports) = mpsc::channel();
     for client in 0..plan.clients {
         let (shared, reporter) = (Arc::clone(&shared), reporter.clone());
-        let thread = thread::Builder::new().name(format!("client-{client}")).stack_size(STACK_SIZE);
-        let thread = thread.spawn(move || {
+        let be_client = move || {
             // Closed after the failure is reported: the server may end other connections because of it, and their
             // failures must not come first.
             let mut connection = None;
-            if let Err(failure) = be_client(client, &shared, &reporter, &mut connection) {
+            if let Err(failure) = be_client(client, &shared.0, &shared.1, &reporter, &mut connection) {
                 let _ = reporter.send((client, Err(failure)));
             }
-        });
-        thread.map_err(|error| (client, Failure::Thread(error)))?;
+        };
+        let thread = thread::Builder::new().name(format!("client-{client}")).stack_size(STACK_SIZE);
+        thread.spawn(be_client).map_err(|error| format!("client {client}: cannot start a thread: {error}"))?;
     }
-    let mut wait = || wait_for_all(&shared, &reports, progress);
-    wait()?;
+    let gate = &shared.1;
+    wait_for_all(plan, &reports)?;
     let began = Instant::now();
-    shared.gate.wait();
-    let done = wait()?;
-    shared.gate.wait();
-    wait()?;
+    gate.wait();
+    let done = wait_for_all(plan, &reports)?;
+    gate.wait();
+    wait_for_all(plan, &reports)?;
 
-    let mut latencies = Histogram::new();
-    let mut last = began;
-    let mut order = None;
-    for (client, done) in done.iter().enumerate().filter_map(|(client, done)| Some((client, done.as_ref()?))) {
-        if *order.get_or_insert(done.order) != done.order {
-            return Err((client, Failure::Order));
+    let (mut latencies, mut last, mut order) = (Latencies::new(), began, None);
+    for (client, done) in done {
+        if plan.work == Work::Room && *order.get_or_insert(done.order) != done.order {
+            return Err(format!("client {client}: saw the room's lines in another order than client 0"));
         }
-        latencies.merge(&done.latencies);
+        latencies.add(&done.latencies);
         last = last.max(done.at);
     }
     Ok(Figures { elapsed: last.duration_since(began), latencies })
@@ -99,60 +78,60 @@ pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Figure
 
 /// One client's thread.
 fn be_client(
-    client: usize,
-    shared: &Shared,
+    number: usize,
+    plan: &Plan,
+    gate: &Barrier,
     reporter: &mpsc::Sender<Report>,
     connection: &mut Option<Connection>,
-) -> Result<(), Failure> {
+) -> Result<(), String> {
     let report = |done| {
         // The receiver is gone if another client has failed.
-        let _ = reporter.send((client, Ok(done)));
+        let _ = reporter.send((number, Ok(done)));
     };
-    let connection = connection.insert(Connection::open(&shared.plan, client)?);
+    let connection = connection.insert(Connection::open(plan, number)?);
     report(None);
-    shared.gate.wait();
-    let (latencies, order) = match shared.plan.work {
-        Work::Echo => (echo::work(connection, &shared.plan, client, &shared.received)?, 0),
-        Work::Room => room::work(connection, &shared.plan, client, &shared.received)?,
-        Work::Ask => (ask::work(connection, &shared.plan, client, &shared.received)?, 0),
-    };
-    report(Some(Done { at: Instant::now(), latencies, order }));
+    gate.wait();
+    let mut client = Client::new(plan, number);
+    let latencies = client.work(connection)?;
+    report(Some(Done { at: Instant::now(), latencies, order: client.order }));
     // A client that leaves a room is announced, which would be work for clients that are not done yet.
-    shared.gate.wait();
+    gate.wait();
     connection.leave()?;
     report(None);
     Ok(())
 }
 
-/// Waits for a report from each client, or for the first failure. Returns the reports in the order of the clients.
-fn wait_for_all(
-    shared: &Shared,
-    reports: &Receiver<Report>,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Option<Done>>, (usize, Failure)> {
-    let mut all: Vec<Option<Done>> = (0..shared.plan.clients).map(|_| None).collect();
-    let mut missing = all.len();
-    let patience = shared.plan.timeout * PATIENCE;
-    let mut moved = (Instant::now(), 0);
-    while missing > 0 {
-        match reports.recv_timeout(TICK) {
-            Ok((client, Ok(done))) => {
-                all[client] = done;
-                missing -= 1;
-                moved.0 = Instant::now();
-            }
-            Ok((client, Err(failure))) => return Err((client, failure)),
-            // A timeout, because this thread holds a sender too.
-            Err(_) => {
-                let received = shared.received.load(Ordering::Relaxed);
-                if received > moved.1 {
-                    moved = (Instant::now(), received);
-                    progress(received);
-                } else if moved.0.elapsed() > patience {
-                    return Err((0, Failure::Silent(patience)));
-                }
-            }
-        }
+/// Waits for a report from each client, or for the first failure. Returns the results in the order of the clients.
+fn wait_for_all(plan: &Plan, reports: &Receiver<Report>) -> Result<Vec<(usize, Done)>, String> {
+    let mut all = Vec::new();
+    for (client, report) in reports.iter().take(plan.clients) {
+        let done = report.map_err(|failure| format!("client {client}: {failure}"))?;
+        all.extend(done.map(|done| (client, done)));
     }
+    all.sort_by_key(|(client, _)| *client);
     Ok(all)
+}
+
+impl Figures {
+    /// All there is to say, as `key=value` pairs on one line. Latencies are in microseconds.
+    pub(crate) fn report(&self, plan: &Plan) -> String {
+        let Plan { address, clients, senders, messages, size, depth, .. } = plan;
+        let (work, deliveries) = match plan.work {
+            Work::Echo => ("echo", *messages),
+            Work::Room => ("room", messages * clients),
+            Work::Ask => ("ask", *messages),
+        };
+        // The clock may not advance during a single message.
+        let seconds = self.elapsed.as_secs_f64().max(1e-9);
+        let (per_second, delivered) = (*messages as f64 / seconds, deliveries as f64 / seconds);
+        let mut line = format!(
+            "work={work} address={address} clients={clients} senders={senders} messages={messages} size={size} \
+             depth={depth} seconds={seconds:.3} messages/s={per_second:.0} deliveries/s={delivered:.0}"
+        );
+        for percent in [50.0, 90.0, 99.0, 99.9] {
+            let _ = write!(line, " p{percent}={:.1}", self.latencies.percentile(percent) as f64 / 1e3);
+        }
+        let _ = writeln!(line, " max={:.1}", self.latencies.max as f64 / 1e3);
+        line
+    }
 }

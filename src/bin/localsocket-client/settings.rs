@@ -1,15 +1,26 @@
 //! What the command line and the environment ask for, checked: no value is more than a part of one line.
 
-use std::env;
-use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
+use std::process;
 use std::time::Duration;
 
 use localsocket::limits;
-use localsocket::programs::cli::{Arguments, UsageError, read_token, read_token_of};
+use localsocket::programs::cli::{Arguments, UsageError};
 use localsocket::{Address, ClientOptions};
 
-use crate::ask::own_name;
-use crate::combinations;
+/// Options of which only one can be given. `LINE` stands for operands.
+const CONFLICTS: [(&str, &[&str]); 7] = [
+    ("ping", &["recv-only", "ask", "answer", "text", "to", "verbatim", "LINE"]),
+    ("recv-only", &["ask", "answer", "text", "to", "verbatim", "LINE"]),
+    ("answer", &["ask", "text", "to", "verbatim", "LINE"]),
+    ("ask", &["text", "to", "verbatim", "count"]),
+    ("text", &["verbatim"]),
+    ("to", &["verbatim"]),
+    ("jobs", &["ask"]),
+];
+
+/// Options that mean something only with another one.
+const NEEDED: [(&str, &str); 2] = [("answer", "name"), ("jobs", "answer")];
 
 /// How many commands of `--answer` may run at a time.
 const JOBS: std::ops::RangeInclusive<usize> = 1..=1024;
@@ -66,14 +77,7 @@ impl Settings {
     /// # Errors
     /// A mistake of the user.
     pub(crate) fn new(arguments: Arguments) -> Result<Settings, UsageError> {
-        Settings::with_environment(arguments, |name| env::var_os(name))
-    }
-
-    fn with_environment(
-        arguments: Arguments,
-        environment: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Settings, UsageError> {
-        combinations::check(&arguments)?;
+        check_combinations(&arguments)?;
         for option in ["name", "to", "ask"] {
             if arguments.value(option).is_some_and(|value| value.contains(['\n', '\r'])) {
                 return Err(UsageError(format!("--{option}: the name contains a line end")));
@@ -89,23 +93,6 @@ impl Settings {
             let line = line.escape_debug();
             return Err(UsageError(format!("LINE '{line}' contains a line end; each line is an argument of its own")));
         }
-        let variable = |name: &'static str| Variable::read(name, &environment);
-        let address = match arguments.parsed("connect")? {
-            Some(address) => address,
-            None => match variable("LOCALSOCKET_CONNECT")? {
-                Some(Variable { name, value }) => {
-                    value.parse().map_err(|error| UsageError(format!("{name}: {error}")))?
-                }
-                None => Address::default(),
-            },
-        };
-        let token = match arguments.value("token-file") {
-            Some(path) => Some(read_token(path)?),
-            None => match variable("LOCALSOCKET_TOKEN_FILE")? {
-                Some(Variable { name, value }) => Some(read_token_of(name, &value)?),
-                None => None,
-            },
-        };
         let default = ClientOptions::default();
         let from_zero = Duration::ZERO..=*limits::TIMEOUT.end();
         let heartbeat = arguments.seconds("heartbeat", &from_zero)?.unwrap_or(Duration::from_secs(30));
@@ -114,7 +101,7 @@ impl Settings {
         let options = ClientOptions {
             connect_timeout: arguments.seconds("connect-timeout", &limits::TIMEOUT)?.unwrap_or(default.connect_timeout),
             wait: arguments.seconds("wait", &from_zero)?.unwrap_or(default.wait),
-            token: token.map(Into::into),
+            token: arguments.first_line("token-file")?.map(Into::into),
             name: match &mode {
                 Mode::Ask { .. } => Some(arguments.value("name").map_or_else(own_name, str::to_owned)),
                 _ => arguments.value("name").map(str::to_owned),
@@ -122,10 +109,9 @@ impl Settings {
             deaf: arguments.has("deaf") || matches!(mode, Mode::Ask { .. } | Mode::Answer { .. }),
             reconnect: arguments.has("reconnect"),
             heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
-            on_change: None,
         };
         Ok(Settings {
-            address,
+            address: arguments.parsed("connect")?.unwrap_or_default(),
             options,
             count: arguments.number("count", &COUNT)?,
             timeout: timeout.filter(|_| !matches!(mode, Mode::Ask { .. })),
@@ -135,6 +121,29 @@ impl Settings {
             lines: arguments.operands,
         })
     }
+}
+
+/// # Errors
+/// The first two that conflict.
+fn check_combinations(arguments: &Arguments) -> Result<(), UsageError> {
+    let shown = |option: &str| if option == "LINE" { "a LINE argument".to_owned() } else { format!("--{option}") };
+    let has = |option: &str| if option == "LINE" { !arguments.operands.is_empty() } else { arguments.has(option) };
+    for (option, others) in CONFLICTS {
+        if let (true, Some(other)) = (has(option), others.iter().find(|other| has(other))) {
+            let (option, other) = (shown(option), shown(other));
+            return Err(UsageError(format!("{option} and {other} cannot be used together")));
+        }
+    }
+    match NEEDED.iter().find(|(option, needed)| has(option) && !has(needed)) {
+        Some((option, needed)) => Err(UsageError(format!("{} needs {} too", shown(option), shown(needed)))),
+        None => Ok(()),
+    }
+}
+
+/// A name that no other client has.
+fn own_name() -> String {
+    // std's hasher keys are the only random numbers it has.
+    format!("asker-{:016x}", RandomState::new().hash_one(process::id()))
 }
 
 fn mode(arguments: &Arguments, timeout: Option<Duration>) -> Result<Mode, UsageError> {
@@ -158,26 +167,6 @@ fn mode(arguments: &Arguments, timeout: Option<Duration>) -> Result<Mode, UsageE
     })
 }
 
-/// An environment variable that is set and not empty.
-struct Variable {
-    name: &'static str,
-    value: String,
-}
-
-impl Variable {
-    fn read(
-        name: &'static str,
-        environment: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Option<Variable>, UsageError> {
-        match environment(name).map(OsString::into_string) {
-            None => Ok(None),
-            Some(Ok(value)) if value.is_empty() => Ok(None),
-            Some(Ok(value)) => Ok(Some(Variable { name, value })),
-            Some(Err(value)) => Err(UsageError(format!("{name}: {value:?} is not valid UTF-8"))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +174,7 @@ mod tests {
 
     fn settings(words: &[&str], environment: &[(&str, &str)]) -> Result<Settings, UsageError> {
         let find = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
-        Settings::with_environment(PROGRAM.parse(words.iter().map(Into::into))?, find)
+        Settings::new(PROGRAM.parse(words.iter().map(Into::into), find)?)
     }
 
     #[track_caller]
@@ -245,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_environment_says_what_the_command_line_does_not() {
-        let file = env::temp_dir().join(format!("localsocket-settings-{}", std::process::id()));
+        let file = std::env::temp_dir().join(format!("localsocket-settings-{}", std::process::id()));
         std::fs::write(&file, "secret\n").unwrap();
         let path = file.to_str().unwrap();
         let environment = [("LOCALSOCKET_CONNECT", "unix:/x"), ("LOCALSOCKET_TOKEN_FILE", path)];
@@ -261,5 +250,32 @@ mod tests {
         let error = refused(&[], &[("LOCALSOCKET_TOKEN_FILE", "/nowhere")]);
         assert_eq!(error, "LOCALSOCKET_TOKEN_FILE: /nowhere: No such file or directory (os error 2)");
         std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn conflicts_name_the_two_options() {
+        let mut pairs = 0;
+        for (option, others) in CONFLICTS {
+            for other in others {
+                let words = |option: &str| -> Vec<String> {
+                    let takes_value = PROGRAM.options.iter().any(|known| known.long == option && known.value.is_some());
+                    match option {
+                        "LINE" => vec!["hello".to_owned()],
+                        "jobs" | "count" => vec![format!("--{option}"), "2".to_owned()],
+                        _ if takes_value => vec![format!("--{option}"), "bob".to_owned()],
+                        _ => vec![format!("--{option}")],
+                    }
+                };
+                let words = [words(option), words(other), vec!["--name".to_owned(), "ada".to_owned()]].concat();
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let other = if *other == "LINE" { "a LINE argument".to_owned() } else { format!("--{other}") };
+                let wanted = format!("--{option} and {other} cannot be used together");
+                assert_eq!(refused(&words, &[]), wanted);
+                pairs += 1;
+            }
+        }
+        assert!(pairs > 20);
+        assert_eq!(refused(&["--answer", "cat"], &[]), "--answer needs --name too");
+        assert_eq!(refused(&["--jobs", "2"], &[]), "--jobs needs --answer too");
     }
 }

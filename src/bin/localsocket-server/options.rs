@@ -1,11 +1,11 @@
-//! The option table of `localsocket-server`: its command line, help text, manual page and completions. Holds data only, so
+//! The option table of `localsocket-server`: its command line, help text, and the options of its manual page. Holds data only, so
 //! that a test can include it.
 
 use localsocket::programs::cli::{Opt, Program, Section};
 
 pub(crate) const PROGRAM: Program = Program {
     name: "localsocket-server",
-    summary: "a hub through which processes on one machine talk to each other",
+    operands: "",
     about: "Lets processes on one machine talk to each other, line by line. In echo mode each client gets its\n\
             own messages back; in room mode everybody gets everybody's.",
     options: &[
@@ -51,69 +51,36 @@ pub(crate) const PROGRAM: Program = Program {
             that was started at a terminal; any other server reads its token file again.\n\
             URL is redis://[USER@]HOST[:PORT][/DATABASE][?room=NAME] or unix:PATH[?room=NAME]. Servers with\n\
             the same engine, database and room name share one room.",
-    exit_codes: &[
-        ("0", "stopped by a signal"),
-        ("1", "cannot listen, cannot join the room, or a second signal came"),
-        ("2", "wrong usage"),
-    ],
-    environment: &[
-        ("RUST_LOG", "what is logged: off, error, warn, info (the default), debug or trace"),
-        ("LISTEN_FDS, LISTEN_PID", "sockets from a service manager, which are used instead of --listen"),
-        ("NOTIFY_SOCKET", "where READY=1, RELOADING=1 and STOPPING=1 are reported"),
-        ("JOURNAL_STREAM", "if it names stderr, log lines have a priority for journald and no time"),
-    ],
     sections: &[
-        Section {
-            title: "COMMANDS",
-            text: "A client sends lines that end in LF or CRLF. Lines from the server end in CRLF, and errors start\n\
-                   with 'error: '.",
-            terms: &[
-                (
-                    "iam:NAME",
-                    "log in. A name holds 1 to 64 characters, none of them a control character, an invisible one or\n\
-                     one of : , >. In a room it belongs to one client at a time.",
-                ),
-                ("msg:TEXT", "send a message: to yourself in echo mode, to everybody in a room"),
-                ("to:NAME:TEXT", "send a message to one client of the room"),
-                ("ask:NAME:ID:TEXT", "put a question to one client of the room, under an ID of your choice"),
-                (
-                    "answer:ASKER:ID:TEXT, part:ASKER:ID:TEXT, refuse:ASKER:ID:REASON",
-                    "answer a question that came as 'ASKER ?> ID: TEXT'; send a line of a longer answer; refuse to\n\
-                     answer",
-                ),
-                ("deaf", "in a room: from then on, receive only lines addressed to this client"),
-                ("who, stats, help, ping", "get the names, the counters, the list of commands, a pong"),
-                ("auth:TOKEN", "authenticate, if there is a --token-file, with its first line, spaces included"),
-                ("quit", "end the connection"),
+        Section::terms(
+            "Exit status",
+            &[
+                ("0", "stopped by a signal"),
+                ("1", "cannot listen, cannot join the room, or a second signal came"),
+                ("2", "wrong usage"),
             ],
-        },
-        Section {
-            title: "SIGNALS",
-            text: "SIGINT and SIGTERM stop the server: it accepts no more connections, answers what has arrived, tells\n\
-                   every client, and exits. A second signal ends it at once.\n\n\
-                   SIGHUP does the same if the server was started at a terminal, unless it was ignored at the start,\n\
-                   as under nohup. Otherwise the server reads the token file again and continues. Authenticated\n\
-                   clients stay connected. If the file is missing or its first line empty, the old token remains.",
-            terms: &[],
-        },
-        Section {
-            title: "FILES",
-            text: "The file of a Unix socket has its final permissions from the moment it is created. The stale file of\n\
-                   a dead server is replaced, that of a live server never, and no other file is touched. At exit the\n\
-                   server removes its own file.",
-            terms: &[],
-        },
-    ],
-    examples: &[
-        (
-            "localsocket-server --mode room --listen unix:/run/hub.sock --unix-mode 660",
-            "a room for the members of a group",
         ),
-        (
-            "localsocket-server --listen 0.0.0.0:12345 --token-file /etc/hub.token",
-            "for other machines too, if they have the token",
+        Section::terms(
+            "Environment",
+            &[
+                ("RUST_LOG", "what is logged: off, error, warn, info (the default), debug or trace"),
+                ("LISTEN_FDS, LISTEN_PID", "sockets from a service manager, which are used instead of --listen"),
+                ("NOTIFY_SOCKET", "where READY=1, RELOADING=1 and STOPPING=1 are reported"),
+                ("JOURNAL_STREAM", "if it names stderr, log lines have a priority for journald and no time"),
+            ],
+        ),
+        Section::terms(
+            "Examples",
+            &[
+                (
+                    "localsocket-server --mode room --listen unix:/run/hub.sock --unix-mode 660",
+                    "a room for the members of a group",
+                ),
+                (
+                    "localsocket-server --listen 0.0.0.0:12345 --token-file /etc/hub.token",
+                    "for other machines too, if they have the token",
+                ),
+            ],
         ),
     ],
-    see_also: &["localsocket-client(1)", "localsocket-bench(1)"],
-    ..Program::EMPTY
 };

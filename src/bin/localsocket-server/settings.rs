@@ -1,7 +1,7 @@
 //! What a command line of the server asks for, as the library takes it.
 
 use localsocket::limits::{self, Limits};
-use localsocket::programs::cli::{self, Arguments, UsageError};
+use localsocket::programs::cli::{Arguments, UsageError};
 use localsocket::{Address, Config, Dialect, Join, JoinPassword, JoinUrl, Mode, Token};
 
 /// What a command line asks for.
@@ -48,7 +48,7 @@ fn config(arguments: &Arguments) -> Result<Config, UsageError> {
             .choice("dialect", &[("line", Dialect::Line), ("classic", Dialect::Classic)])?
             .unwrap_or_default(),
         limits,
-        token: arguments.value("token-file").map(cli::read_token).transpose()?.map(Token::from),
+        token: arguments.first_line("token-file")?.map(Token::from),
         unix_mode: arguments.octal("unix-mode", 0o777)?.unwrap_or(default.unix_mode),
         allow_remote: arguments.has("allow-remote"),
         join: join(arguments)?,
@@ -70,13 +70,7 @@ fn join(arguments: &Arguments) -> Result<Option<Join>, UsageError> {
         };
     };
     let mut join = Join::from(url.parse::<JoinUrl>().map_err(|error| UsageError(format!("--join: {error}")))?);
-    if let Some(path) = arguments.value("join-password-file") {
-        let password = cli::read_token(path).map_err(|UsageError(error)| {
-            let of_password = error.replacen("--token-file", "--join-password-file", 1);
-            UsageError(of_password.replace("it must hold the token", "it must hold the password"))
-        })?;
-        join.password = Some(JoinPassword::from(password));
-    }
+    join.password = arguments.first_line("join-password-file")?.map(JoinPassword::from);
     Ok(Some(join))
 }
 
@@ -96,7 +90,7 @@ mod tests {
     #[test]
     fn options_of_rooms_do_nothing_in_echo_mode() {
         let words = ["--max-backlog", "4096", "--stall-timeout", "2", "--write-timeout", "3"];
-        let arguments = PROGRAM.parse(words.map(Into::into)).unwrap();
+        let arguments = PROGRAM.parse(words.map(Into::into), |_| None).unwrap();
         let told = ["--max-backlog has no effect in echo mode", "--stall-timeout has no effect in echo mode"];
         assert_eq!(warnings(&arguments, Mode::Echo), told);
         assert_eq!(warnings(&arguments, Mode::Room), [""; 0]);
@@ -108,7 +102,7 @@ mod tests {
         let plain = config(&Arguments::default()).unwrap();
         for option in PROGRAM.options.iter().filter(|option| !["never", "none", "off"].contains(&option.default)) {
             let words = [format!("--{}", option.long), option.default.to_owned()];
-            let arguments = PROGRAM.parse(words.map(Into::into)).unwrap();
+            let arguments = PROGRAM.parse(words.map(Into::into), |_| None).unwrap();
             let named = config(&arguments).unwrap();
             assert_eq!(format!("{plain:?}"), format!("{named:?}"), "--{}", option.long);
             assert_eq!(addresses(&arguments), addresses(&Arguments::default()));

@@ -102,7 +102,7 @@ impl TokenFile {
 }
 
 fn reload(path: &str, server: &ServerHandle) {
-    match cli::read_token(path) {
+    match cli::read_first_line(path) {
         Ok(token) => {
             server.set_token(Token::from(token));
             info!("SIGHUP: the token was read again; authenticated clients stay connected");

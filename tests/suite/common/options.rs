@@ -6,3 +6,8 @@ pub mod bench;
 pub mod client;
 #[path = "../../../src/bin/localsocket-server/options.rs"]
 pub mod server;
+
+/// The examples of a manual page, with what they do.
+pub fn examples(program: &localsocket::programs::cli::Program) -> &'static [(&'static str, &'static str)] {
+    program.sections.iter().find(|section| section.title == "Examples").unwrap().terms
+}

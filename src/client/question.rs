@@ -1,40 +1,27 @@
 //! A question that another client has put to this one, and that owes an answer.
 
-use std::sync::Arc;
-
 use super::error::ClientError;
-use super::link::{Kind, Link};
 use super::outgoing::one_line;
-use super::writing::{Writing, patiently};
+use super::sender::Sender;
+use super::wire::Kind;
 use crate::protocol::Command;
 
-/// A question that another client has put to this one; see [`Client::answer`](super::Client::answer).
+/// A question that another client has put to this one; see [`Client::question`](super::Client::question).
 ///
 /// It can be answered from any thread, in any order with others, while the client receives on. One that is dropped
 /// without an answer is refused, so that the asker does not wait in vain.
 #[derive(Debug)]
 #[must_use = "a question that is dropped is refused"]
 pub struct Question {
-    link: Arc<Link>,
-    connection: u64,
-    asker: String,
-    id: String,
-    text: String,
-    ended: bool,
+    pub(super) sender: Sender,
+    pub(super) connection: u64,
+    pub(super) asker: String,
+    pub(super) id: String,
+    pub(super) text: String,
+    pub(super) ended: bool,
 }
 
 impl Question {
-    pub(super) fn new(link: &Arc<Link>, asker: &str, id: &str, text: &str) -> Question {
-        Question {
-            connection: link.connection(),
-            link: Arc::clone(link),
-            asker: asker.to_owned(),
-            id: id.to_owned(),
-            text: text.to_owned(),
-            ended: false,
-        }
-    }
-
     /// The name of the client that asks.
     pub fn asker(&self) -> &str {
         &self.asker
@@ -57,7 +44,11 @@ impl Question {
     /// [`ClientError::Closed`] if the connection over which the question came has ended: the question has ended with
     /// it. [`ClientError::Finished`] after [`Sender::finish`](super::Sender::finish).
     pub fn part(&self, text: &str) -> Result<(), ClientError> {
-        self.send(text.split('\n').map(|line| self.part_line(line)))
+        let mut lines = Vec::new();
+        for text in text.split('\n') {
+            lines.extend(one_line(Command::Part { asker: &self.asker, id: &self.id, text })?);
+        }
+        self.send(&lines)
     }
 
     /// Answers. The lines of a text with several are sent as parts, and the last as the end.
@@ -66,14 +57,8 @@ impl Question {
     /// Those of [`Question::part`]. It is not an error if the asker has left: the server then says in a line that there
     /// is no such question.
     pub fn answer(mut self, text: &str) -> Result<(), ClientError> {
-        self.ended = true;
-        let (parts, last) = match text.rsplit_once('\n') {
-            Some((parts, last)) => (Some(parts), last),
-            None => (None, text),
-        };
-        let parts = parts.into_iter().flat_map(|parts| parts.split('\n')).map(|line| self.part_line(line));
-        let last = Command::Answer { asker: &self.asker, id: &self.id, text: last };
-        self.send(parts.chain([last]))
+        let lines = self.end(Ok(text))?;
+        self.send(&lines)
     }
 
     /// Refuses to answer, with a reason. Line ends in it become spaces.
@@ -81,34 +66,44 @@ impl Question {
     /// # Errors
     /// Those of [`Question::part`].
     pub fn refuse(mut self, reason: &str) -> Result<(), ClientError> {
-        self.end_with_refusal(reason)
+        let lines = self.end(Err(reason))?;
+        self.send(&lines)
     }
 
-    fn end_with_refusal(&mut self, reason: &str) -> Result<(), ClientError> {
+    /// The lines that end it.
+    pub(super) fn end(&mut self, answer: Result<&str, &str>) -> Result<Vec<u8>, ClientError> {
         self.ended = true;
-        let reason = reason.replace("\r\n", " ").replace('\n', " ");
-        self.send([Command::Refuse { asker: &self.asker, id: &self.id, text: &reason }].into_iter())
-    }
-
-    fn part_line<'a>(&'a self, text: &'a str) -> Command<'a> {
-        Command::Part { asker: &self.asker, id: &self.id, text }
-    }
-
-    fn send<'a>(&self, commands: impl Iterator<Item = Command<'a>>) -> Result<(), ClientError> {
+        let (asker, id) = (&*self.asker, &*self.id);
+        let text = match answer {
+            Ok(text) => text,
+            Err(reason) => {
+                let reason = reason.replace("\r\n", " ").replace('\n', " ");
+                return one_line(Command::Refuse { asker, id, text: &reason });
+            }
+        };
         let mut lines = Vec::new();
-        for command in commands {
-            lines.extend(one_line(command)?);
+        let mut rest = text.split('\n').peekable();
+        while let Some(text) = rest.next() {
+            lines.extend(match rest.peek() {
+                Some(_) => one_line(Command::Part { asker, id, text })?,
+                None => one_line(Command::Answer { asker, id, text })?,
+            });
         }
-        let writing = Writing::begin_on(&self.link, self.connection)?;
-        writing.write(&lines, Kind::Uncounted, patiently(&self.link)).map(drop).map_err(|_| ClientError::Closed)
+        Ok(lines)
+    }
+
+    fn send(&self, lines: &[u8]) -> Result<(), ClientError> {
+        self.sender.send_over(lines, Kind::Uncounted, Some(self.connection))
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.ended
+            && let Ok(lines) = self.end(Err("no answer was given"))
+        {
             // If the connection has ended, so has the question.
-            let _ = self.end_with_refusal("no answer was given");
+            let _ = self.send(&lines);
         }
     }
 }

@@ -1,0 +1,285 @@
+//! What a client and its senders share: the connection, if lines can be sent over it now, and what was sent.
+//!
+//! The client makes connections, opens them once the server has accepted the login, and notices their end; senders wait
+//! meanwhile. Lock order: `writing`, then `state`. `writing` is held while lines are written, so that they do not mix and
+//! are counted exactly, however long that takes; nobody waits for the network while holding `state` or `questions`.
+
+use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::error::ClientError;
+use super::ledger::Ledger;
+use super::outgoing::{Batch, whole_lines};
+use super::questions::Questions;
+use crate::os;
+use crate::transport::Stream;
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    /// Whether another connection follows one that ends.
+    reconnect: bool,
+    writing: Mutex<()>,
+    state: Mutex<State>,
+    /// Notified when the phase changes, and when nothing more is to be sent.
+    changed: Condvar,
+    questions: Mutex<Questions>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    phase: Phase,
+    /// Counts the connections, so that what belongs to one is not sent over another.
+    pub(super) connection: u64,
+    pub(super) ledger: Ledger,
+    pub(super) last_sent: Instant,
+    /// The sender wants no more: the end of its input, or `quit`.
+    pub(super) finished: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// There is no connection, or the server has yet to accept the login.
+    Waiting,
+    /// Lines can be sent.
+    Open(Arc<Stream>),
+    /// There is no connection and there will be none.
+    Over,
+}
+
+/// What lines are that are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The caller's own, with answers.
+    Counted,
+    /// Questions and what answers them, which have no answer in the ledger's sense.
+    Uncounted,
+    /// A `ping` of the library.
+    Ping,
+}
+
+/// What a write waits for.
+#[derive(Debug)]
+pub(super) enum Need<'a> {
+    Connection,
+    Space(&'a Stream),
+}
+
+impl Wire {
+    pub(super) fn new(reconnect: bool) -> Wire {
+        let (phase, ledger, last_sent) = (Phase::Waiting, Ledger::default(), Instant::now());
+        let state = Mutex::new(State { phase, connection: 0, ledger, last_sent, finished: false });
+        Wire { reconnect, writing: Mutex::default(), state, changed: Condvar::new(), questions: Mutex::default() }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn questions(&self) -> MutexGuard<'_, Questions> {
+        lock(&self.questions)
+    }
+
+    /// Changes the state, and lets all who wait for a change look at it.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    /// There is a new connection, over which nothing but its login was sent.
+    pub(super) fn begin(&self, ledger: Ledger) {
+        self.change(|state| {
+            (state.phase, state.ledger, state.last_sent) = (Phase::Waiting, ledger, Instant::now());
+            state.connection += 1;
+        });
+    }
+
+    /// The server has accepted the login.
+    pub(super) fn open(&self, stream: &Arc<Stream>) {
+        self.change(|state| {
+            state.phase = Phase::Open(Arc::clone(stream));
+            if state.finished {
+                // It was while there was no stream to close.
+                stream.shutdown(Shutdown::Write);
+            }
+        });
+    }
+
+    /// Gives up the connection. Returns how many lines have no answer; `last_words` says whether the last line received
+    /// was the server's own.
+    pub(super) fn lose(&self, stream: &Stream, last_words: bool) -> u64 {
+        // Ends a write that waits, so that it is known what it could not send.
+        stream.shutdown(Shutdown::Both);
+        let _turn = lock(&self.writing);
+        self.change(|state| state.phase = Phase::Waiting);
+        self.state().ledger.unanswered(last_words)
+    }
+
+    /// There will be no connection any more.
+    pub(super) fn end(&self) {
+        let was = std::mem::replace(&mut self.state().phase, Phase::Over);
+        if let Phase::Open(stream) = was {
+            stream.shutdown(Shutdown::Both);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Closes the sending half.
+    pub(super) fn finish(&self) {
+        self.change(|state| {
+            state.finished = true;
+            if let Phase::Open(stream) = &state.phase {
+                stream.shutdown(Shutdown::Write);
+            }
+        });
+    }
+
+    /// Waits for a change: of the phase, or to be finished.
+    pub(super) fn wait(&self, deadline: Option<Instant>) {
+        let state = self.state();
+        if state.finished || !matches!(state.phase, Phase::Waiting) {
+            return;
+        }
+        match deadline {
+            None => drop(self.changed.wait(state)),
+            Some(deadline) => {
+                drop(self.changed.wait_timeout(state, deadline.saturating_duration_since(Instant::now())))
+            }
+        }
+    }
+
+    /// The connection, if lines can be sent over it, and its number; `None` if it is worth waiting for one.
+    pub(super) fn opened(&self) -> Result<Option<(Arc<Stream>, u64)>, ClientError> {
+        let state = self.state();
+        match &state.phase {
+            _ if state.finished => Err(ClientError::Finished),
+            Phase::Open(stream) => Ok(Some((Arc::clone(stream), state.connection))),
+            Phase::Waiting => Ok(None),
+            Phase::Over => Err(ClientError::Closed),
+        }
+    }
+
+    /// Sends whole lines up to the first `quit`, over any connection or over a certain one. `wait` waits for what is
+    /// needed, or ends the attempt.
+    ///
+    /// # Errors
+    /// Those of `wait`, if no line was cut by it; [`ClientError::Closed`] if there will be no connection, or the one that
+    /// was asked for has ended; [`ClientError::Finished`] if lines are left that are not to be sent.
+    pub(super) fn send(
+        &self,
+        lines: &[u8],
+        kind: Kind,
+        over: Option<u64>,
+        mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let batch = Batch::of(rest);
+            let turn = lock(&self.writing);
+            let stream = match (over, self.opened()) {
+                (None, Ok(Some((stream, _)))) => stream,
+                (Some(over), Ok(Some((stream, connection)))) if over == connection => stream,
+                (Some(_), Ok(_)) => return Err(ClientError::Closed),
+                (None, Ok(None)) if Batch::of(first_line(rest)).quits => {
+                    // There is no connection to end.
+                    self.change(|state| state.finished = true);
+                    return if batch.length == rest.len() { Ok(()) } else { Err(ClientError::Finished) };
+                }
+                (None, Ok(None)) => {
+                    drop(turn);
+                    wait(Need::Connection)?;
+                    continue;
+                }
+                (_, Err(error)) => return Err(error),
+            };
+            // Before they are sent: the answers may be here as soon as they are.
+            self.note(&batch, kind, true);
+            let (written, result) = write(&stream, &rest[..batch.length], &mut wait);
+            let whole = if written == batch.length { written } else { whole_lines(&rest[..written]) };
+            if whole < batch.length {
+                self.note(&Batch::of(&rest[whole..batch.length]), kind, false);
+            }
+            rest = &rest[whole..];
+            let mut state = self.state();
+            state.last_sent = Instant::now();
+            state.finished |= batch.quits && whole == batch.length;
+            match result {
+                Ok(()) if batch.quits && !rest.is_empty() => return Err(ClientError::Finished),
+                Ok(()) => {}
+                Err(Some(error)) if written == whole => return Err(error),
+                Err(_) => {
+                    if whole < written {
+                        // With an orderly end, the server would take the piece for the last line.
+                        stream.reset_on_close();
+                    }
+                    // The client sees the end of it.
+                    stream.shutdown(Shutdown::Both);
+                    state.phase = if self.reconnect { Phase::Waiting } else { Phase::Over };
+                    self.changed.notify_all();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is sent, or that it could not be.
+    fn note(&self, batch: &Batch, kind: Kind, sent: bool) {
+        let ledger = &mut self.state().ledger;
+        match (kind, sent) {
+            (Kind::Counted, true) => ledger.send(batch),
+            (Kind::Counted, false) => ledger.unsend(batch),
+            (Kind::Uncounted, _) => {}
+            (Kind::Ping, true) => ledger.ping(),
+            (Kind::Ping, false) => ledger.unping(),
+        }
+    }
+
+    /// Sends a heartbeat, unless lines are on their way, or nothing can be sent any more.
+    pub(super) fn beat(&self) -> Result<(), ClientError> {
+        let Ok(_turn) = self.writing.try_lock() else { return Ok(()) };
+        let Ok(Some((stream, _))) = self.opened() else { return Ok(()) };
+        let mut state = self.state();
+        match os::send_now(stream.as_fd(), b"ping\r\n") {
+            Ok(6) => {
+                state.ledger.ping();
+                state.last_sent = Instant::now();
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+            result => Err(ClientError::Lost(result.err().unwrap_or_else(|| ErrorKind::WriteZero.into()))),
+        }
+    }
+}
+
+/// Writes as much as can be written. The error is that of `wait`, or none if the stream is broken.
+fn write(
+    stream: &Stream,
+    bytes: &[u8],
+    wait: &mut impl FnMut(Need<'_>) -> Result<(), ClientError>,
+) -> (usize, Result<(), Option<ClientError>>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match os::send_now(stream.as_fd(), &bytes[written..]) {
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if let Err(error) = wait(Need::Space(stream)) {
+                    return (written, Err(Some(error)));
+                }
+            }
+            Err(_) => return (written, Err(None)),
+        }
+    }
+    (written, Ok(()))
+}
+
+fn first_line(lines: &[u8]) -> &[u8] {
+    lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default()
+}
+
+/// A panic elsewhere spoils no value behind a lock here: each is whole after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
