@@ -118,6 +118,9 @@ pub struct Limits {
     pub max_line: usize,
     /// Room mode: the bytes that may wait for one reader. Default 1 MiB, a second's worth at 1 MB/s.
     pub max_backlog: usize,
+    /// Room mode: the bytes of messages and notices that are kept for clients that missed them; at most half of
+    /// `max_backlog` is kept, so that all of it fits a reader. Default 262144, seconds of a busy chat; 0 keeps nothing.
+    pub history: usize,
     /// Room mode: how long a full reader may hold the room. Default 1 s.
     pub stall_timeout: Duration,
     /// Echo mode: a client that takes not a single byte of its replies for this long is disconnected. Default 30 s.
@@ -137,6 +140,7 @@ impl Default for Limits {
             max_clients: 1024,
             max_line: 65536,
             max_backlog: 1024 * 1024,
+            history: 256 * 1024,
             stall_timeout: Duration::from_secs(1),
             write_timeout: Duration::from_secs(30),
             idle_timeout: None,
@@ -176,6 +180,11 @@ impl Limits {
         ROOM_QUEUE.min(self.max_backlog / 2)
     }
 
+    /// How many bytes of what was said a room keeps.
+    pub(crate) fn room_history(&self) -> usize {
+        self.history.min(self.max_backlog / 2)
+    }
+
     /// The most that goes into one write to a Unix socket. Such a socket shows that its peer reads only when the
     /// peer has read all of a write, and in a room with a small backlog a healthy reader takes little at a time.
     pub(crate) fn write_max(&self, room: bool) -> usize {
@@ -204,9 +213,15 @@ impl Limits {
     /// kernel's socket buffers come on top.
     pub fn worst_case_memory(&self, room: bool) -> WorstCase {
         // In 64 bits throughout: the sum can be more than a 32-bit machine can address.
-        let [max_line, clients, max_backlog, batch, queue] =
-            [self.max_line, self.max_clients, self.max_backlog, self.batch(room), self.room_queue()]
-                .map(|limit| limit as u64);
+        let [max_line, clients, max_backlog, batch, queue, history] = [
+            self.max_line,
+            self.max_clients,
+            self.max_backlog,
+            self.batch(room),
+            self.room_queue(),
+            self.room_history(),
+        ]
+        .map(|limit| limit as u64);
         let longest_name = NAME_MAX as u64 * 4;
         let longest_line = max_line + 2 * longest_name;
         let longest_who = clients * (longest_name + 2);
@@ -234,7 +249,8 @@ impl Limits {
             clients: client.saturating_mul(clients),
             // A client holds its place until nearly everything but its last words has been sent.
             closing: (SESSION_OVERHEAD as u64).saturating_mul(clients.max(CLOSING_MIN as u64)),
-            room: if room { questions + queues } else { 0 },
+            // What is kept, the piece that is added before the oldest goes, and a copy under way to one reader.
+            room: if room { questions + queues + 2 * history + longest_batch } else { 0 },
         }
     }
 }
@@ -247,7 +263,7 @@ pub struct WorstCase {
     pub clients: u64,
     /// What waits for connections that are being closed.
     pub closing: u64,
-    /// What the room itself keeps: lines on their way, open questions.
+    /// What the room itself keeps: lines on their way, its history, open questions.
     pub room: u64,
 }
 
@@ -323,6 +339,8 @@ mod tests {
     fn a_limit_out_of_range_is_named_with_what_is_allowed() {
         let limits = Limits { max_clients: 0, ..Limits::default() };
         assert_eq!(limits.check().unwrap_err().to_string(), "max_clients is out of its range: 1 to 4194304");
+        let limits = Limits { max_backlog: 4096, ..Limits::default() };
+        assert_eq!((limits.check(), limits.room_history()), (Ok(()), 2048));
         let limits = Limits { idle_timeout: Some(Duration::ZERO), ..Limits::default() };
         assert_eq!(limits.check().unwrap_err().to_string(), "idle_timeout is out of its range: 0.001 to 31536000");
     }

@@ -243,8 +243,8 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
     let wait = match mode {
         Mode::Echo => format!("write timeout {} s", seconds(limits.write_timeout)),
         Mode::Room => {
-            let backlog = Counted(limits.max_backlog, "byte");
-            format!("backlog {backlog}, stall timeout {} s", seconds(limits.stall_timeout))
+            let [backlog, history] = [limits.max_backlog, limits.room_history()].map(|size| Counted(size, "byte"));
+            format!("backlog {backlog}, history {history}, stall timeout {} s", seconds(limits.stall_timeout))
         }
     };
     info!(

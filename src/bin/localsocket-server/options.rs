@@ -23,6 +23,12 @@ pub(crate) const PROGRAM: Program = Program {
             "1048576",
         ),
         Opt::with_value(
+            "history",
+            "BYTES",
+            "room mode: bytes of past lines kept for since:, at most half of --max-backlog",
+            "262144",
+        ),
+        Opt::with_value(
             "stall-timeout",
             "SECONDS",
             "room mode: how long a reader whose backlog is full may hold up the room",

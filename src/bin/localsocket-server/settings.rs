@@ -32,10 +32,12 @@ impl Settings {
 
 fn config(arguments: &Arguments) -> Result<Config, UsageError> {
     let default = Config::default();
+    let max_backlog = arguments.number("max-backlog", &limits::MAX_BACKLOG)?.unwrap_or(default.limits.max_backlog);
     let limits = Limits {
         max_clients: arguments.number("max-clients", &limits::MAX_CLIENTS)?.unwrap_or(default.limits.max_clients),
         max_line: arguments.number("max-line", &limits::MAX_LINE)?.unwrap_or(default.limits.max_line),
-        max_backlog: arguments.number("max-backlog", &limits::MAX_BACKLOG)?.unwrap_or(default.limits.max_backlog),
+        max_backlog,
+        history: arguments.number("history", &(0..=max_backlog / 2))?.unwrap_or(default.limits.history),
         stall_timeout: arguments.seconds("stall-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.stall_timeout),
         write_timeout: arguments.seconds("write-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.write_timeout),
         idle_timeout: arguments.seconds("idle-timeout", &limits::TIMEOUT)?.or(default.limits.idle_timeout),
@@ -58,7 +60,8 @@ fn config(arguments: &Arguments) -> Result<Config, UsageError> {
 
 /// Options that were given and have no effect.
 fn warnings(arguments: &Arguments, mode: Mode) -> Vec<String> {
-    let of_rooms = ["max-backlog", "stall-timeout"].iter().filter(|option| mode != Mode::Room && arguments.has(option));
+    let of_rooms =
+        ["max-backlog", "history", "stall-timeout"].iter().filter(|option| mode != Mode::Room && arguments.has(option));
     of_rooms.map(|option| format!("--{option} has no effect in echo mode")).collect()
 }
 
@@ -89,12 +92,27 @@ mod tests {
 
     #[test]
     fn options_of_rooms_do_nothing_in_echo_mode() {
-        let words = ["--max-backlog", "4096", "--stall-timeout", "2", "--write-timeout", "3"];
+        let words = ["--max-backlog", "4096", "--history", "0", "--stall-timeout", "2", "--write-timeout", "3"];
         let arguments = PROGRAM.parse(words.map(Into::into), |_| None).unwrap();
-        let told = ["--max-backlog has no effect in echo mode", "--stall-timeout has no effect in echo mode"];
+        let told =
+            ["max-backlog", "history", "stall-timeout"].map(|name| format!("--{name} has no effect in echo mode"));
         assert_eq!(warnings(&arguments, Mode::Echo), told);
         assert_eq!(warnings(&arguments, Mode::Room), [""; 0]);
         assert_eq!(warnings(&Arguments::default(), Mode::Echo), [""; 0]);
+    }
+
+    #[test]
+    fn the_history_is_at_most_half_of_the_backlog() {
+        let history = |words: &[&str]| {
+            let arguments = PROGRAM.parse(words.iter().map(Into::into), |_| None).unwrap();
+            config(&arguments).map(|config| config.limits.history).map_err(|error| error.to_string())
+        };
+        assert_eq!(history(&["--history", "524288"]), Ok(524_288));
+        assert_eq!(history(&["--history", "0", "--max-backlog", "1024"]), Ok(0));
+        let error =
+            |value, most| Err(format!("--history: invalid value '{value}'; allowed: a number from 0 to {most}"));
+        assert_eq!(history(&["--history", "524289"]), error(524_289, 524_288));
+        assert_eq!(history(&["--history", "2000", "--max-backlog", "2048"]), error(2000, 1024));
     }
 
     #[test]
