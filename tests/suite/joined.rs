@@ -1,75 +1,10 @@
 //! One room on several servers: whole servers with real clients, over a redis-server of the test's own. Where there is
 //! no redis-server, each of these tests says in one line that it was skipped.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, TestServer, wait_for};
-use localsocket::transport::Stream;
-use localsocket::{Address, Config, Join, JoinUrl, Mode};
-
-/// A redis-server on a Unix socket in a directory of its own.
-struct Engine {
-    child: Child,
-    directory: TempDir,
-}
-
-impl Engine {
-    fn start() -> Option<Engine> {
-        let directory = TempDir::new();
-        let mut engine = Engine { child: run_engine(&directory)?, directory };
-        engine.wait_until_it_answers();
-        Some(engine)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.join("redis.sock")
-    }
-
-    fn url(&self) -> String {
-        format!("unix:{}", self.socket().display())
-    }
-
-    fn wait_until_it_answers(&mut self) {
-        let address = Address::Unix(self.socket());
-        wait_for("redis-server answers", || Stream::connect(&address, DEADLINE).is_ok());
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let _ = std::fs::remove_file(self.socket());
-    }
-
-    fn start_again(&mut self) {
-        self.child = run_engine(&self.directory).unwrap();
-        self.wait_until_it_answers();
-    }
-
-    fn command(&self, command: &str) -> String {
-        Peer::connect(&Address::Unix(self.socket())).ask(command)
-    }
-}
-
-fn run_engine(directory: &TempDir) -> Option<Child> {
-    let mut command = Command::new("redis-server");
-    command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--unixsocket"]);
-    command.arg(directory.join("redis.sock")).arg("--dir").arg(&directory.0);
-    match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-        Ok(child) => Some(child),
-        Err(_) => {
-            eprintln!("skipped: this test needs a redis-server, and there is none on this machine");
-            None
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::common::{Engine, Peer, Program, ServerProgram, TestServer, wait_for};
+use localsocket::{Config, Join, JoinUrl, Mode};
 
 fn config(engine: &Engine) -> Config {
     let url: JoinUrl = engine.url().parse().unwrap();

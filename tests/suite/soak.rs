@@ -10,18 +10,14 @@
 
 mod check;
 mod client;
-#[allow(dead_code)]
-#[path = "../../src/server/joined/tests/real_engine.rs"]
-mod real_engine;
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{ServerProgram, TempDir, wait_for};
+use crate::common::{Engine, Proxy, Random, ServerProgram, TempDir, wait_for};
 use client::{Client, Event, Life};
-use real_engine::{Proxy, Random, RealEngine};
 
 const SERVERS: usize = 3;
 const CLIENTS: u8 = 12;
@@ -67,7 +63,7 @@ fn start(arguments: &[String]) -> ServerProgram {
 }
 
 /// Does one thing that the clients must not notice, or must be told.
-fn disturb(random: &mut Random, servers: &mut Servers, engine: &mut RealEngine, faults: &mut Faults) {
+fn disturb(random: &mut Random, servers: &mut Servers, engine: &mut Engine, faults: &mut Faults) {
     let index = random.below(SERVERS as u64) as usize;
     match random.below(6) {
         0 => {
@@ -95,7 +91,7 @@ fn disturb(random: &mut Random, servers: &mut Servers, engine: &mut RealEngine, 
         4 => {
             engine.kill();
             thread::sleep(Duration::from_millis(random.below(3000)));
-            engine.run();
+            engine.start_again();
             faults.engine_killed += 1;
         }
         // Connections are cut all the time.
@@ -137,7 +133,7 @@ fn check_log(log: &str) {
 #[ignore = "takes minutes"]
 fn a_room_of_three_servers_under_faults() {
     let times: u32 = std::env::var("LOCALSOCKET_SOAK").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    let Some(mut engine) = RealEngine::start(&["--appendonly", "yes", "--appendfsync", "always"]) else { return };
+    let Some(mut engine) = Engine::start() else { return };
     let proxy = Proxy::start(&engine.socket(), 1, 150_000);
     let directory = TempDir::new();
     let path = |server: usize| directory.join(&format!("hub-{server}.sock"));

@@ -4,8 +4,10 @@
 //! - `server`: a server inside the test
 //! - `program`: the real programs
 //! - `service`: the server as a service manager starts it
+//! - `engine`: the engine of joined rooms, and a proxy that cuts connections
 //! - `options`: their tables of options
 
+mod engine;
 pub mod options;
 mod peer;
 mod program;
@@ -21,6 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use engine::{Engine, Proxy, Random};
 use localsocket::Address;
 use localsocket::transport::Stream;
 pub use peer::Peer;

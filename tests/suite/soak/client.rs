@@ -10,8 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::real_engine::Random;
-use crate::common::DEADLINE;
+use crate::common::{DEADLINE, Random};
 
 /// A client's name in one of its lives, never to be had again: `c` and its number, `x` and the life.
 pub type Who = (u8, u32);
