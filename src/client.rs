@@ -8,6 +8,7 @@
 // Its files, each of which imports only those above it:
 //
 //   error       what can go wrong
+//   mark        a place in the order of a room
 //   options     how a client behaves, and what comes in
 //   pauses      between two attempts to connect
 //   heartbeat   when a ping is due
@@ -25,6 +26,7 @@ mod error;
 mod heartbeat;
 mod ledger;
 mod login;
+mod mark;
 mod options;
 mod outgoing;
 mod pauses;
@@ -42,6 +44,7 @@ use std::time::{Duration, Instant};
 
 use connection::{Connection, time_left};
 pub use error::{AskError, ClientError};
+pub use mark::Mark;
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
 use pauses::Pauses;
@@ -175,7 +178,7 @@ impl Client {
         self.fence(&line, deadline)?;
         let mut accepted = None;
         for index in before..self.queue.len() {
-            let Some(Incoming::Line(line)) = self.queue.get(index) else { continue };
+            let Some(Incoming::Line { text: line, .. }) = self.queue.get(index) else { continue };
             match Event::parse(line) {
                 Event::Joined(new) | Event::Renamed { new, .. } if new == name.trim() => accepted = Some(index),
                 Event::Error(text) => {
@@ -244,8 +247,8 @@ impl Client {
     pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            if let Incoming::Line(line) = self.next_by(deadline)? {
-                return Ok(line);
+            if let Incoming::Line { text, .. } = self.next_by(deadline)? {
+                return Ok(text);
             }
         }
     }
@@ -269,11 +272,11 @@ impl Client {
     ) -> Result<String, ClientError> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let found = self.find(deadline, |incoming| match incoming {
-            Incoming::Line(line) => fits(Event::parse(line)),
+            Incoming::Line { text, .. } => fits(Event::parse(text)),
             _ => false,
         })?;
         match found {
-            Incoming::Line(line) => Ok(line),
+            Incoming::Line { text, .. } => Ok(text),
             _ => Err(ClientError::Closed),
         }
     }

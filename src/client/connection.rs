@@ -139,14 +139,14 @@ impl Connection {
                 }
                 _ if is_own_pong => {}
                 Some((login, _)) => match login.judge(&line) {
-                    Verdict::Show => out.push_back(Incoming::Line(line)),
+                    Verdict::Show => out.push_back(Incoming::Line { text: line, mark: None }),
                     Verdict::Swallow => {}
                     Verdict::Refused => {
                         self.refused = true;
                         return Err(ClientError::Refused(error.unwrap_or(&line).to_owned()));
                     }
                 },
-                None => out.push_back(Incoming::Line(line)),
+                None => out.push_back(Incoming::Line { text: line, mark: None }),
             }
         }
         Ok(())

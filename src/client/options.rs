@@ -1,8 +1,10 @@
 //! How a client behaves, and what comes in.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{AskError, ClientError};
+use super::mark::Mark;
 use crate::token::Token;
 
 /// How a client behaves. `ClientOptions::default()` connects once, within 5 seconds.
@@ -28,13 +30,25 @@ pub struct ClientOptions {
     pub wait: Duration,
     /// The token that the server requires. It is sent first on every connection.
     pub token: Option<Token>,
+    /// A file whose first line is the token, read before each login, if there is no `token`. A token that the server
+    /// refuses is tried again, with `reconnect`, if the file has changed since.
+    pub token_file: Option<PathBuf>,
     /// The name to log in with, on every connection. Nothing else is sent before the server has accepted it. The
     /// server's answer is received like any other line.
     pub name: Option<String>,
     /// Room mode: hear only lines for this client alone. Set on every connection.
     pub deaf: bool,
+    /// Room mode: names under which this client answers questions too, and which other clients may serve as well. Served
+    /// on every connection; needs a `name`.
+    pub serve: Vec<String>,
+    /// Room mode: begin with what was said after this mark, or with `all` that the server has kept. If it has not kept
+    /// it, connecting fails with [`ClientError::Refused`].
+    pub since: Option<String>,
+    /// Room mode: give the mark of every message and notice; see [`Incoming::Line`].
+    pub marks: bool,
     /// Connect again when the connection is lost, after pauses that grow from 0.1 s to 10 s. A name that another
-    /// client has is then asked for again, at the first login too.
+    /// client has is then asked for again, at the first login too. In a room, what was said meanwhile comes first, or
+    /// [`Incoming::Missed`] if the server has not kept it.
     pub reconnect: bool,
     /// Send a `ping` when nothing was sent, or nothing has come, for this long. If nothing at all comes within the same
     /// time again, the connection counts as lost. Works while a thread receives. Default: never.
@@ -47,8 +61,12 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(5),
             wait: Duration::ZERO,
             token: None,
+            token_file: None,
             name: None,
             deaf: false,
+            serve: Vec::new(),
+            since: None,
+            marks: false,
             reconnect: false,
             heartbeat: None,
         }
@@ -59,8 +77,18 @@ impl Default for ClientOptions {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Incoming {
-    /// A line, without its end.
-    Line(String),
+    /// A line.
+    Line {
+        /// The line, without its end.
+        text: String,
+        /// If it is a message or a notice of a room, and the marks are known ([`ClientOptions::marks`], `since` and
+        /// `reconnect` ask for them): the place behind it. A client that gives it as [`ClientOptions::since`] later goes
+        /// on with the line that follows.
+        mark: Option<Mark>,
+    },
+    /// Lines of the room may be missing here, for this reason: the server has not kept what was said while there was no
+    /// connection.
+    Missed(String),
     /// The end of a question that was put with [`Sender::put_question`](super::Sender::put_question): its number, and
     /// the answer. The lines of a longer answer have an LF in between.
     Answer(u64, Result<String, AskError>),

@@ -170,7 +170,7 @@ fn a_client_that_is_not_split_connects_again_when_it_sends() {
     let mut came = Vec::new();
     while came.last().is_none_or(|last| last != "hello") {
         came.push(match client.next(Some(DEADLINE)).unwrap() {
-            Incoming::Line(line) => line,
+            Incoming::Line { text: line, .. } => line,
             Incoming::Connected => "connected".to_owned(),
             Incoming::Disconnected(_) => "disconnected".to_owned(),
             Incoming::Retrying(_) => "retrying".to_owned(),
@@ -204,7 +204,7 @@ fn a_piece_of_a_line_is_never_given_as_a_line() {
     let mut came = Vec::new();
     while came.len() < 5 {
         match client.next(Some(DEADLINE)).unwrap() {
-            Incoming::Line(line) => came.push(line),
+            Incoming::Line { text: line, .. } => came.push(line),
             Incoming::Disconnected(ending) => came.push(format!("{:?} {:?}", ending.cut, ending.last_words)),
             _ => {}
         }

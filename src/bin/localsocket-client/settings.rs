@@ -109,6 +109,7 @@ impl Settings {
             deaf: arguments.has("deaf") || matches!(mode, Mode::Ask { .. } | Mode::Answer { .. }),
             reconnect: arguments.has("reconnect"),
             heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
+            ..ClientOptions::default()
         };
         Ok(Settings {
             address: arguments.parsed("connect")?.unwrap_or_default(),

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use localsocket::client::{Ending, Question, Sender};
-use localsocket::programs::{Counted, Signal, Signals};
+use localsocket::programs::{Counted, Signals};
 use localsocket::protocol::{Event, Refusal};
 use localsocket::{AskError, Client, ClientError, Incoming};
 
@@ -120,9 +120,9 @@ fn wait_for_signals(signals: &Signals, happenings: &Happenings, connected: &Atom
 fn receive(mut client: Client, answers: bool, happenings: &Happenings) {
     loop {
         let happening = match client.next(None) {
-            Ok(Incoming::Line(line)) if answers => match client.question(&line) {
+            Ok(Incoming::Line { text, mark }) if answers => match client.question(&text) {
                 Some(question) => Happening::Question(question),
-                None => Happening::Came(vec![Incoming::Line(line)]),
+                None => Happening::Came(vec![Incoming::Line { text, mark }]),
             },
             Ok(first) if answers => Happening::Came(vec![first]),
             Ok(first) => Happening::Came([first].into_iter().chain(iter::from_fn(|| client.try_next())).collect()),
@@ -294,7 +294,7 @@ impl<'a> Work<'a> {
 
     fn take_incoming(&mut self, incoming: Incoming) -> Result<(), End> {
         match incoming {
-            Incoming::Line(line) => return self.take_line(&line),
+            Incoming::Line { text, .. } => return self.take_line(&text),
             Incoming::Answer(question, answer) => self.asking.answer(question, answer),
             change => self.tell(change),
         }
