@@ -7,6 +7,7 @@
 //   command    what a client sends
 //   event      what a server sends
 //   refusal    what a server sends after `error: `
+//   mark       a place in the order of a room
 //   name       which names and question ids are valid
 //   guard      how HTTP and TLS clients are recognised
 
@@ -14,6 +15,7 @@ mod built_in;
 mod command;
 mod event;
 mod guard;
+mod mark;
 mod name;
 mod question_end;
 mod refusal;
@@ -25,6 +27,10 @@ pub use built_in::{BUILT_IN, BuiltIn};
 pub use command::Command;
 pub use event::Event;
 pub(crate) use guard::{is_http_request, is_tls_hello};
-pub use name::{NAME_MAX, OPEN_QUESTIONS_MAX, QUESTION_ID_MAX, check_name, check_question_id, is_invisible};
+pub use mark::Mark;
+pub use name::{
+    NAME_MAX, OPEN_QUESTIONS_MAX, OWED_ANSWERS_MAX, QUESTION_ID_MAX, SERVED_NAMES_MAX, check_name, check_question_id,
+    is_invisible,
+};
 pub use question_end::QuestionEnd;
 pub use refusal::Refusal;

@@ -23,7 +23,7 @@ impl BuiltIn {
 }
 
 /// All built-in commands, in the order in which `help` lists them. `auth` exists only on a server with a token.
-pub const BUILT_IN: [BuiltIn; 14] = [
+pub const BUILT_IN: [BuiltIn; 18] = [
     BuiltIn::everywhere("iam", "iam:<name>"),
     BuiltIn::everywhere("msg", "msg:<text>"),
     BuiltIn::room("to", "to:<name>:<text>"),
@@ -31,8 +31,12 @@ pub const BUILT_IN: [BuiltIn; 14] = [
     BuiltIn::room("answer", "answer:<asker>:<id>:<text>"),
     BuiltIn::room("part", "part:<asker>:<id>:<text>"),
     BuiltIn::room("refuse", "refuse:<asker>:<id>:<text>"),
+    BuiltIn::room("serve", "serve:<name>"),
     BuiltIn::room("deaf", "deaf"),
+    BuiltIn::room("mark", "mark"),
+    BuiltIn::room("since", "since:<mark>"),
     BuiltIn::everywhere("who", "who"),
+    BuiltIn::room("who", "who:<name>"),
     BuiltIn::everywhere("ping", "ping"),
     BuiltIn::everywhere("stats", "stats"),
     BuiltIn::everywhere("help", "help"),

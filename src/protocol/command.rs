@@ -58,8 +58,16 @@ pub enum Command<'a> {
     },
     /// `deaf`: receive no messages to everyone and no notices from now on.
     Deaf,
+    /// `serve:<name>`: answer questions put to that name too. The name is as received.
+    Serve(&'a str),
     /// `who`: list the names.
     Who,
+    /// `who:<name>`: list the clients that serve a name.
+    WhoServes(&'a str),
+    /// `mark`: request the present place in the room's order; see [`Mark`](super::Mark).
+    Mark,
+    /// `since:<mark>`: request the room's lines after a mark, or all that are kept with `all`.
+    Since(&'a str),
     /// `ping`: request `pong`.
     Ping,
     /// `stats`: request the counters.
@@ -103,6 +111,9 @@ impl<'a> Command<'a> {
             "refuse" => three(argument).map_or(unknown, |(asker, id, text)| Command::Refuse { asker, id, text }),
             "to" => argument.split_once(':').map_or(unknown, |(name, text)| Command::To { name, text }),
             "iam" => Command::Iam(argument),
+            "serve" => Command::Serve(argument),
+            "since" => Command::Since(argument),
+            "who" => Command::WhoServes(argument),
             "auth" => Command::Auth(argument),
             _ => unknown,
         }
@@ -117,6 +128,7 @@ impl<'a> Command<'a> {
             "help" => Command::Help,
             "quit" => Command::Quit,
             "deaf" => Command::Deaf,
+            "mark" => Command::Mark,
             _ => Command::Unknown(line),
         }
     }
@@ -141,7 +153,11 @@ impl fmt::Display for Command<'_> {
             Command::Part { asker, id, text } => write!(f, "part:{asker}:{id}:{text}"),
             Command::Refuse { asker, id, text } => write!(f, "refuse:{asker}:{id}:{text}"),
             Command::Deaf => f.write_str("deaf"),
+            Command::Serve(name) => write!(f, "serve:{name}"),
             Command::Who => f.write_str("who"),
+            Command::WhoServes(name) => write!(f, "who:{name}"),
+            Command::Mark => f.write_str("mark"),
+            Command::Since(mark) => write!(f, "since:{mark}"),
             Command::Ping => f.write_str("ping"),
             Command::Stats => f.write_str("stats"),
             Command::Help => f.write_str("help"),
@@ -171,6 +187,11 @@ mod tests {
             ("part:ada:7:::", Command::Part { asker: "ada", id: "7", text: "::" }),
             ("refuse:ada:7:busy", Command::Refuse { asker: "ada", id: "7", text: "busy" }),
             ("auth:a:b", Command::Auth("a:b")),
+            ("serve: jobs", Command::Serve(" jobs")),
+            ("who:", Command::WhoServes("")),
+            ("who:a:b", Command::WhoServes("a:b")),
+            ("since:all", Command::Since("all")),
+            ("mark", Command::Mark),
             ("deaf", Command::Deaf),
             ("who", Command::Who),
             ("ping", Command::Ping),
@@ -185,8 +206,23 @@ mod tests {
 
     #[test]
     fn every_other_line_is_unknown() {
-        let words =
-            ["", ":", "iam", "msg", "auth", "who:", "quit:", "deaf:", "ping ", " ping", "PING", "Msg:x", "asks:a:b:c"];
+        let words = [
+            "",
+            ":",
+            "iam",
+            "msg",
+            "auth",
+            "serve",
+            "since",
+            "mark:",
+            "quit:",
+            "deaf:",
+            "ping ",
+            " ping",
+            "PING",
+            "Msg:x",
+            "asks:a:b:c",
+        ];
         let too_few = ["to:bob", "ask:bob:7", "ask:bob", "ask", "answer:ada:7", "part:ada:7", "refuse:ada:7", "refuse"];
         for line in words.into_iter().chain(too_few) {
             assert_eq!(Command::parse(line), Command::Unknown(line));
@@ -199,7 +235,7 @@ mod tests {
         for _ in 0..20_000 {
             let (name, id, text) = (random.name(), random.question_id(), random.text());
             let (name, id, text): (&str, &str, &str) = (&name, &id, &text);
-            let command = match random.below(12) {
+            let command = match random.below(14) {
                 0 => Command::Iam(name),
                 1 => Command::Msg(text),
                 2 => Command::To { name, text },
@@ -211,6 +247,8 @@ mod tests {
                 8 => Command::Deaf,
                 9 => Command::Who,
                 10 => Command::Stats,
+                11 => Command::Serve(name),
+                12 => Command::WhoServes(name),
                 _ => Command::Quit,
             };
             assert_eq!(Command::parse(&command.to_string()), command);

@@ -64,6 +64,13 @@ pub enum Event<'a> {
         /// The reason.
         text: &'a str,
     },
+    /// `<asker> -> <id>: withdrawn`: the client that put a question to this one has left. No answer is wanted any more.
+    Withdrawn {
+        /// The client that asked, as the question named it.
+        asker: &'a str,
+        /// The asker's id for the question.
+        id: &'a str,
+    },
     /// `<name> has joined`
     Joined(&'a str),
     /// `<name> has left`
@@ -77,7 +84,8 @@ pub enum Event<'a> {
     },
     /// `error: <text>`; see [`Refusal::parse`](super::Refusal::parse).
     Error(&'a str),
-    /// Any other line: an echo, `pong`, `authenticated`, `deaf`, the replies to `who`, `stats` and `help`.
+    /// Any other line: an echo, `pong`, `authenticated`, `deaf`, `serving`, `at <mark>`, the replies to `who`, `stats` and
+    /// `help`.
     Other(&'a str),
 }
 
@@ -122,6 +130,7 @@ impl<'a> Event<'a> {
             b'=' => Some(Event::Answer { name, id: right, text }),
             b'+' => Some(Event::Part { name, id: right, text }),
             b'!' => Some(Event::Refused { name, id: right, text }),
+            b'-' => (text == "withdrawn").then_some(Event::Withdrawn { asker: name, id: right }),
             _ => None,
         }
     }
@@ -158,6 +167,7 @@ impl<'a> Event<'a> {
             Event::Answer { name, id, text } => write(&[name, " => ", id, ": ", text]),
             Event::Part { name, id, text } => write(&[name, " +> ", id, ": ", text]),
             Event::Refused { name, id, text } => write(&[name, " !> ", id, ": ", text]),
+            Event::Withdrawn { asker, id } => write(&[asker, " -> ", id, ": withdrawn"]),
             Event::Joined(name) => write(&[name, " has joined"]),
             Event::Left(name) => write(&[name, " has left"]),
             Event::Renamed { old, new } => write(&[old, " is now ", new]),
@@ -199,6 +209,7 @@ mod tests {
             Event::Answer { name: "bob =", id: "1", text: " => " },
             Event::Part { name: "+", id: "1", text: "x" },
             Event::Refused { name: "no!", id: "1", text: "busy" },
+            Event::Withdrawn { asker: "ada -", id: "-" },
             Event::Joined("grace hopper"),
             Event::Joined("I am login!"),
             Event::Joined("has joinedus"),
@@ -238,6 +249,8 @@ mod tests {
             "\u{e4}> 1: x",
             "a \u{e4}> 1: x",
             "a ~> 1: x",
+            "a -> 1: x",
+            "a -> b c: withdrawn",
             "a:b: c",
             "ada:hello",
             ": hello",
@@ -254,7 +267,7 @@ mod tests {
         for _ in 0..50_000 {
             let (name, other, id, text) = (random.name(), random.name(), random.question_id(), random.text());
             let (name, other, id, text): (&str, &str, &str, &str) = (&name, &other, &id, &text);
-            assert_round_trip(match random.below(10) {
+            assert_round_trip(match random.below(11) {
                 0 => Event::Message { name, text },
                 1 => Event::Direct { sender: name, name: other, text },
                 2 => Event::Question { asker: name, id, text },
@@ -264,6 +277,7 @@ mod tests {
                 6 => Event::Joined(name),
                 7 => Event::Left(name),
                 8 => Event::Renamed { old: name, new: other },
+                9 => Event::Withdrawn { asker: name, id },
                 _ => Event::Error(text),
             });
             // Any line survives, whatever it is.

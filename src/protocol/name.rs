@@ -14,6 +14,12 @@ pub const QUESTION_ID_MAX: usize = 32;
 /// How many questions of one asker can be open at a time.
 pub const OPEN_QUESTIONS_MAX: usize = 256;
 
+/// How many answers one client can owe, withdrawn questions included.
+pub const OWED_ANSWERS_MAX: usize = 4096;
+
+/// How many names one client can serve.
+pub const SERVED_NAMES_MAX: usize = 16;
+
 /// Names that would make messages look like the server's own words.
 const RESERVED_NAMES: [&str; 4] = ["error", "who", "stats", "help"];
 

@@ -13,6 +13,13 @@ pub enum QuestionEnd<'a> {
     Nobody(&'a str),
     /// The client with this name was asked and has left.
     Left(&'a str),
+    /// The client that was asked owes this many answers, which is the limit.
+    OwesTooMany {
+        /// The client that was asked.
+        name: &'a str,
+        /// The limit.
+        limit: usize,
+    },
     /// The asker has this many open questions, which is the limit.
     TooMany(usize),
 }
@@ -22,6 +29,7 @@ impl fmt::Display for QuestionEnd<'_> {
         match *self {
             QuestionEnd::Nobody(name) => write!(f, "nobody here is called {name}"),
             QuestionEnd::Left(name) => write!(f, "{name} has left"),
+            QuestionEnd::OwesTooMany { name, limit } => write!(f, "{name} owes too many answers (limit {limit})"),
             QuestionEnd::TooMany(limit) => write!(f, "too many open questions (limit {limit})"),
         }
     }
@@ -32,6 +40,12 @@ impl<'a> QuestionEnd<'a> {
         // First, because no valid name ends in `has left`, but one can start with the words of the others.
         if let Some(name) = text.strip_suffix(" has left").filter(|name| check_name(name).is_ok()) {
             return Some(QuestionEnd::Left(name));
+        }
+        if let Some((name, limit)) =
+            text.strip_suffix(')').and_then(|rest| rest.split_once(" owes too many answers (limit "))
+            && check_name(name).is_ok()
+        {
+            return number(limit).map(|limit| QuestionEnd::OwesTooMany { name, limit });
         }
         if let Some(name) = text.strip_prefix("nobody here is called ") {
             return Some(QuestionEnd::Nobody(name));

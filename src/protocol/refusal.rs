@@ -46,6 +46,14 @@ pub enum Refusal<'a> {
         /// The reason.
         why: QuestionEnd<'a>,
     },
+    /// The client serves this many names, which is the limit.
+    TooManyServed(usize),
+    /// Not all of the room's lines after this mark are kept, or it is no mark of this room.
+    NotKept(&'a str),
+    /// The room keeps no lines at all.
+    NoHistory,
+    /// A deaf client has asked for the room's lines.
+    DeafClient,
     /// A command before `auth:`.
     AuthenticateFirst,
     /// `auth:` with another token.
@@ -73,11 +81,13 @@ pub enum Refusal<'a> {
 }
 
 /// The refusals that are always the same text.
-const FIXED: [(Refusal<'static>, &str); 13] = [
+const FIXED: [(Refusal<'static>, &str); 15] = [
     (Refusal::NotUtf8, "line is not valid UTF-8"),
     (Refusal::UnknownCommand, "unknown command; send help for the list"),
     (Refusal::NoName, "say who you are first: iam:<name>"),
     (Refusal::InvalidQuestionId, "invalid question id"),
+    (Refusal::NoHistory, "this room keeps no history"),
+    (Refusal::DeafClient, "deaf clients hear no room lines"),
     (Refusal::AuthenticateFirst, "authenticate first: auth:<token>"),
     (Refusal::WrongToken, "wrong token"),
     (Refusal::Http, "this is not an HTTP server"),
@@ -104,6 +114,8 @@ impl fmt::Display for Refusal<'_> {
             Refusal::QuestionOpen(id) => write!(f, "question id {id} is still open"),
             Refusal::NoOpenQuestion { id, asker } => write!(f, "no open question {id} of {asker}"),
             Refusal::QuestionEnded { id, why } => write!(f, "question {id}: {why}"),
+            Refusal::TooManyServed(limit) => write!(f, "too many served names (limit {limit})"),
+            Refusal::NotKept(mark) => write!(f, "lines since {mark} are not kept"),
             Refusal::AuthenticationTimeout(seconds) => write!(f, "not authenticated within {seconds} seconds"),
             Refusal::ServerFull(clients) => write!(f, "server is full ({clients} clients)"),
             Refusal::Idle(seconds) => write!(f, "idle for {seconds} seconds"),
@@ -135,6 +147,8 @@ impl<'a> Refusal<'a> {
                 let (id, asker) = rest.strip_prefix("open question ")?.split_once(" of ")?;
                 Some(Refusal::NoOpenQuestion { id, asker })
             }
+            "too" => number(between(rest, "many served names (limit ", ")")?).map(Refusal::TooManyServed),
+            "lines" => between(rest, "since ", " are not kept").map(Refusal::NotKept),
             "name" => rest.strip_suffix(" is taken").map(Refusal::NameTaken),
             "nobody" => rest.strip_prefix("here is called ").map(Refusal::Nobody),
             "invalid" => rest.starts_with("name: ").then_some(Refusal::InvalidName),
@@ -207,6 +221,13 @@ mod tests {
             (ended(QuestionEnd::Nobody("bob")), "question q-1: nobody here is called bob"),
             (ended(QuestionEnd::Left("bob")), "question q-1: bob has left"),
             (ended(QuestionEnd::TooMany(256)), "question q-1: too many open questions (limit 256)"),
+            (
+                ended(QuestionEnd::OwesTooMany { name: "bob", limit: 4096 }),
+                "question q-1: bob owes too many answers (limit 4096)",
+            ),
+            (Refusal::TooManyServed(16), "too many served names (limit 16)"),
+            (Refusal::NotKept("1f.7"), "lines since 1f.7 are not kept"),
+            (Refusal::NotKept(""), "lines since  are not kept"),
             (Refusal::AuthenticationTimeout(10.0), "not authenticated within 10 seconds"),
             (Refusal::ServerFull(1), "server is full (1 clients)"),
             (Refusal::Idle(1.5), "idle for 1.5 seconds"),
@@ -272,7 +293,7 @@ mod tests {
             let (name, id, any) = (random.name(), random.question_id(), random.text());
             let (name, id): (&str, &str) = (&name, &id);
             let number = random.below(1 << 30);
-            assert_round_trip(match random.below(10) {
+            assert_round_trip(match random.below(12) {
                 0 => Refusal::LineTooLong(number),
                 1 => Refusal::NameTaken(name),
                 // The name is what the sender wrote, valid or not.
@@ -283,6 +304,8 @@ mod tests {
                 6 => Refusal::QuestionEnded { id, why: QuestionEnd::Left(name) },
                 7 => Refusal::QuestionEnded { id, why: QuestionEnd::TooMany(number) },
                 8 => Refusal::ServerFull(number),
+                9 => Refusal::QuestionEnded { id, why: QuestionEnd::OwesTooMany { name, limit: number } },
+                10 => Refusal::NotKept(&any),
                 _ => Refusal::Idle(number as f64 / 8.0),
             });
             // Whatever else comes, what was read is written as it came, but for numbers and the rule for names.

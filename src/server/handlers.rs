@@ -43,6 +43,9 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         Command::Part { asker, id, text } => {
             answer(speaker, "part", [asker, id, text], |name, id, text| Event::Part { name, id, text });
         }
+        Command::Serve(_) if speaker.hub.room.is_none() => speaker.refuse(Refusal::RoomOnly("serve")),
+        Command::Mark if speaker.hub.room.is_none() => speaker.refuse(Refusal::RoomOnly("mark")),
+        Command::Since(_) if speaker.hub.room.is_none() => speaker.refuse(Refusal::RoomOnly("since")),
         Command::Deaf => return deaf(speaker),
         Command::Who => return who(speaker),
         Command::Ping => speaker.reply(Event::Other("pong")),

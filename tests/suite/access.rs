@@ -24,7 +24,7 @@ fn before_the_token_little_works_and_after_it_everything() {
             ("ping", "pong"),
             (
                 "help",
-                "help: iam:<name>, msg:<text>, to:<name>:<text>, ask:<name>:<id>:<text>, answer:<asker>:<id>:<text>, part:<asker>:<id>:<text>, refuse:<asker>:<id>:<text>, deaf, who, ping, stats, help, auth:<token>, quit",
+                "help: iam:<name>, msg:<text>, to:<name>:<text>, ask:<name>:<id>:<text>, answer:<asker>:<id>:<text>, part:<asker>:<id>:<text>, refuse:<asker>:<id>:<text>, serve:<name>, deaf, mark, since:<mark>, who, who:<name>, ping, stats, help, auth:<token>, quit",
             ),
             ("iam:ada", FIRST),
             ("msg:x", FIRST),

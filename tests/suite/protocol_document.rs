@@ -43,7 +43,7 @@ fn every_documented_error_is_one_that_the_server_sends() {
         kinds.insert(kind.split(['(', '{']).next().unwrap().trim().to_owned());
     }
     // As many as `Refusal` has.
-    assert_eq!(kinds.len(), 24, "{kinds:?}");
+    assert_eq!(kinds.len(), 28, "{kinds:?}");
 }
 
 /// The only block with this mark, for a server on another port.
