@@ -1,4 +1,4 @@
-//! The limits of a server, with their units, defaults and ranges, and the memory that they allow. All sizes are bytes.
+//! The limits of a server, with their units, defaults and ranges. All sizes are bytes.
 
 // Every number of the project is here, with the reason for it. A number that an operator may set is a field of `Limits`;
 // the others are constants of the crate. Knows nothing of sockets or threads; `Limits::check` holds for every server that
@@ -7,8 +7,6 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-
-use crate::protocol::{NAME_MAX, OPEN_QUESTIONS_MAX};
 
 /// How long the look-up of a host name may take when a server starts: as long as resolvers wait for one answer.
 pub(crate) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,9 +55,6 @@ pub(crate) const SHARE: usize = 16 * 1024 * 1024;
 /// From this size on, what waits for a client grows by as much at a time rather than doubling.
 pub(crate) const OUTBOX_STEP: usize = 64 * 1024;
 
-/// What an open question is reckoned to take in the tables.
-const QUESTION_COST: usize = 320;
-
 /// The most characters of a client's name in the log. A name has 64, which become ten times as many if all are
 /// escaped.
 pub(crate) const NAME_LOG_MAX: usize = 256;
@@ -81,9 +76,6 @@ pub(crate) const STACK_SIZE: usize = 256 * 1024;
 pub(crate) const IDLE_THREADS: usize = 16;
 /// See [`IDLE_THREADS`].
 pub(crate) const IDLE_THREAD_TIME: Duration = Duration::from_millis(100);
-
-/// What a session is reckoned to touch of its stack and hold in small things.
-const SESSION_OVERHEAD: usize = 32 * 1024;
 
 /// Beside its clients, a server closes at most as many connections at a time as it may have clients, but
 /// at least so many, since that takes each up to [`LINGER`]. Others are turned away without ceremony.
@@ -107,8 +99,7 @@ pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// use localsocket::{Config, Limits};
 ///
 /// let config = Config { limits: Limits { max_clients: 50, ..Limits::default() }, ..Config::default() };
-/// let in_room_mode = true;
-/// println!("memory at most {}", config.limits.worst_case_memory(in_room_mode));
+/// println!("memory at most {} bytes", config.worst_case_memory());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -208,82 +199,6 @@ impl Limits {
             None => Ok(()),
         }
     }
-
-    /// The most memory that clients can make a server hold at once. `room` says whether it runs in room mode. The
-    /// kernel's socket buffers come on top.
-    pub fn worst_case_memory(&self, room: bool) -> WorstCase {
-        // In 64 bits throughout: the sum can be more than a 32-bit machine can address.
-        let [max_line, clients, max_backlog, batch, queue, history] = [
-            self.max_line,
-            self.max_clients,
-            self.max_backlog,
-            self.batch(room),
-            self.room_queue(),
-            self.room_history(),
-        ]
-        .map(|limit| limit as u64);
-        let longest_name = NAME_MAX as u64 * 4;
-        let longest_line = max_line + 2 * longest_name;
-        let longest_who = clients * (longest_name + 2);
-        // A buffer that doubles as it grows holds up to twice its content.
-        let read = 2 * (READ_BUFFER_MAX as u64).max(max_line + 2);
-        // The longest reply to `who` is gathered by itself, in a buffer of its size.
-        let longest_batch = batch + longest_line;
-        let gathered = (2 * longest_batch).max(longest_who);
-        // In echo mode an outbox holds a copy of what was gathered. In a room, private lines can fill the backlog, or
-        // a long one come on top of half of it; lines for everyone can come on top of that.
-        let waiting = match room {
-            false => longest_batch.max(longest_who),
-            true => {
-                let longest = longest_line.max(longest_who);
-                max_backlog.max(max_backlog / 2 + longest) + queue.max(longest_batch)
-            }
-        };
-        // Outboxes grow in steps, and up to a fifth of one can be what was sent already.
-        let outbox = OUTBOX_STEP as u64 + waiting + waiting / 4;
-        let client = SESSION_OVERHEAD as u64 + outbox + read + gathered;
-        let questions = clients * (OPEN_QUESTIONS_MAX * QUESTION_COST) as u64;
-        // The queue, the chunk that is being delivered and its lines for everyone, each with one long batch.
-        let queues = 3 * 2 * (queue + longest_batch.max(longest_who));
-        WorstCase {
-            clients: client.saturating_mul(clients),
-            // A client holds its place until nearly everything but its last words has been sent.
-            closing: (SESSION_OVERHEAD as u64).saturating_mul(clients.max(CLOSING_MIN as u64)),
-            // What is kept, the piece that is added before the oldest goes, and a copy under way to one reader.
-            room: if room { questions + queues + 2 * history + longest_batch } else { 0 },
-        }
-    }
-}
-
-/// The most memory that clients can make a server hold, in bytes, and for what. `Display` names all of it in MiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorstCase {
-    /// What is read from and waits for connected clients.
-    pub clients: u64,
-    /// What waits for connections that are being closed.
-    pub closing: u64,
-    /// What the room itself keeps: lines on their way, its history, open questions.
-    pub room: u64,
-}
-
-impl WorstCase {
-    /// All of it.
-    pub fn total(&self) -> u64 {
-        self.clients.saturating_add(self.closing).saturating_add(self.room)
-    }
-}
-
-impl fmt::Display for WorstCase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
-        let [total, clients, closing] = [self.total(), self.clients, self.closing].map(mebibytes);
-        write!(f, "{total} MiB ({clients} for clients, {closing} for connections that are closing")?;
-        if self.room > 0 {
-            write!(f, ", {} for the room", mebibytes(self.room))?;
-        }
-        f.write_str(")")
-    }
 }
 
 /// A limit that is out of its range.
@@ -353,16 +268,5 @@ mod tests {
             assert!(limits.write_max(true) > 0);
             assert_eq!((limits.batch(false), limits.write_max(false)), (BATCH, WRITE_MAX));
         }
-    }
-
-    #[test]
-    fn worst_case_memory_grows_with_every_size_and_never_overflows() {
-        let default = Limits::default();
-        let total = |limits: &Limits, room| limits.worst_case_memory(room).total();
-        let least = total(&default, false);
-        assert!(total(&default, true) > least);
-        assert!(total(&Limits { max_clients: 2048, ..default.clone() }, false) > 2 * least);
-        let most = Limits { max_clients: *MAX_CLIENTS.end(), max_backlog: *MAX_BACKLOG.end(), ..default };
-        assert!(total(&most, true) > total(&most, false));
     }
 }

@@ -57,6 +57,7 @@ mod stats;
 mod stop;
 mod throttle;
 mod workers;
+mod worst_case;
 mod yielder;
 
 use std::io;
@@ -236,10 +237,6 @@ fn start_room_writer(hub: &Arc<Hub>) -> io::Result<JoinHandle<()>> {
 fn log_start(hub: &Hub, addresses: &[Address]) {
     let Config { mode, limits, .. } = &hub.config;
     let seconds = |time| Seconds(time).to_string();
-    let mut worst_case = limits.worst_case_memory(*mode == Mode::Room);
-    if hub.config.join.is_some() {
-        worst_case.room += 2 * limits.room_queue() as u64 + 4 * (limits.max_line + engine::ENTRY_MARGIN) as u64;
-    }
     let wait = match mode {
         Mode::Echo => format!("write timeout {} s", seconds(limits.write_timeout)),
         Mode::Room => {
@@ -249,14 +246,14 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
     };
     info!(
         "localsocket {} in {mode} mode: {}, lines of {}, {wait}, idle timeout {}, grace {} s, {}; \
-         memory at most {}",
+         memory at most {} MiB",
         env!("CARGO_PKG_VERSION"),
         Counted(limits.max_clients, "client"),
         Counted(limits.max_line, "byte"),
         limits.idle_timeout.map_or("never".to_owned(), |idle| format!("{} s", Seconds(idle))),
         seconds(limits.grace),
         if hub.wants_token() { "with a token" } else { "no token" },
-        worst_case,
+        hub.config.worst_case_memory().div_ceil(1 << 20),
     );
     for address in addresses {
         match transport::own_address().filter(|_| address.is_unspecified()) {
