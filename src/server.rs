@@ -56,6 +56,7 @@ mod speaker;
 mod stats;
 mod stop;
 mod throttle;
+mod waker;
 mod workers;
 mod worst_case;
 mod yielder;

@@ -4,7 +4,6 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, RawFd};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -70,7 +69,7 @@ pub fn notify(state: &str) -> io::Result<()> {
     let Some(place) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     let place = place.into_vec();
     let address = match place.strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
+        Some(name) => os::abstract_address(name)?,
         None => SocketAddr::from_pathname(Path::new(OsStr::from_bytes(&place)))?,
     };
     let socket = UnixDatagram::unbound()?;

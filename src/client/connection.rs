@@ -57,6 +57,7 @@ impl Connection {
             ledger.ping();
         }
         let write = stream.set_write_timeout(time_left(deadline)).and_then(|()| (&*stream).write_all(&lines));
+        let write = write.and_then(|()| stream.never_wait());
         write.map_err(ClientError::Lost)?;
         wire.begin(ledger);
         if !has_login {

@@ -1,17 +1,23 @@
-//! What is declared in the headers of the C library and of the kernel, grouped by header; nothing else.
+//! What POSIX declares, grouped by header; nothing else.
 //!
-//! Covers every Linux architecture that Rust has a standard library for. Where the C library has a 32-bit and a
-//! 64-bit form of a function, the 64-bit form is declared, so that types are the same everywhere: glibc and uClibc
-//! give it a name that ends in 64, musl has no other form. Numbers that differ between architectures are in
-//! `numbers`, one table per family.
+//! What differs between systems is in two files of tables: `linux`, by architecture, with what only Linux has, and
+//! `bsd` for macOS and the BSDs. Where the C library has a 32-bit and a 64-bit form of a function, the 64-bit form is
+//! declared, so that types are the same everywhere: glibc and uClibc give it a name that ends in 64, the others have
+//! no other form. NetBSD gives functions that have changed another name.
 
-use std::ffi::{c_int, c_short, c_uint, c_ulong, c_void};
+use std::ffi::{c_int, c_short, c_void};
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("localsocket runs on Linux only: src/os/c.rs declares the interface of Linux");
+macro_rules! numbers {
+    ($($type:ty: $($name:ident = $value:expr),*;)*) => {
+        $($(pub(in crate::os) const $name: $type = $value;)*)*
+    };
+}
 
-mod numbers;
-pub(super) use numbers::*;
+#[allow(dead_code)] // the two halves of `os` need different parts
+#[cfg_attr(target_os = "linux", path = "c/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "c/bsd.rs")]
+mod tables;
+pub(super) use tables::*;
 
 // fcntl.h
 pub(super) const F_GETFD: c_int = 1;
@@ -22,20 +28,9 @@ unsafe extern "C" {
     pub(super) fn fcntl(descriptor: c_int, command: c_int, ...) -> c_int;
 }
 
-// malloc.h
-#[cfg(target_env = "gnu")]
-pub(super) const M_ARENA_MAX: c_int = -8;
-
-unsafe extern "C" {
-    #[cfg(target_env = "gnu")]
-    pub(super) fn mallopt(name: c_int, value: c_int) -> c_int;
-}
-
-// netinet/in.h, netinet/tcp.h
+// netinet/in.h
+#[cfg_attr(target_os = "openbsd", allow(dead_code))]
 pub(super) const IPPROTO_TCP: c_int = 6;
-pub(super) const TCP_KEEPIDLE: c_int = 4;
-pub(super) const TCP_KEEPINTVL: c_int = 5;
-pub(super) const TCP_KEEPCNT: c_int = 6;
 
 // poll.h
 pub(super) const POLLIN: c_short = 1;
@@ -51,7 +46,7 @@ pub(super) struct pollfd {
 }
 
 unsafe extern "C" {
-    pub(super) fn poll(waits: *mut pollfd, count: c_ulong, milliseconds: c_int) -> c_int;
+    pub(super) fn poll(waits: *mut pollfd, count: PollCount, milliseconds: c_int) -> c_int;
 }
 
 // signal.h
@@ -68,7 +63,9 @@ pub(super) const SIG_IGN: usize = 1;
 pub(super) struct sigset_t(pub(super) [u64; 16]);
 
 unsafe extern "C" {
+    #[cfg_attr(target_os = "netbsd", link_name = "__sigemptyset14")]
     pub(super) fn sigemptyset(set: *mut sigset_t) -> c_int;
+    #[cfg_attr(target_os = "netbsd", link_name = "__sigaddset14")]
     pub(super) fn sigaddset(set: *mut sigset_t, signal: c_int) -> c_int;
     pub(super) fn pthread_sigmask(how: c_int, set: *const sigset_t, before: *mut sigset_t) -> c_int;
     pub(super) fn kill(process: c_int, signal: c_int) -> c_int;
@@ -93,7 +90,7 @@ pub(super) const MAP_PRIVATE: c_int = 2;
 pub(super) const MAP_FAILED: usize = usize::MAX;
 
 unsafe extern "C" {
-    #[cfg_attr(not(any(target_env = "musl", target_env = "ohos")), link_name = "mmap64")]
+    #[cfg_attr(all(target_os = "linux", not(any(target_env = "musl", target_env = "ohos"))), link_name = "mmap64")]
     pub(super) fn mmap(
         near: *mut c_void,
         bytes: usize,
@@ -108,33 +105,21 @@ unsafe extern "C" {
 // sys/resource.h
 #[repr(C)]
 #[allow(non_camel_case_types)]
-pub(super) struct rlimit64 {
+pub(super) struct rlimit {
     pub(super) soft: u64,
     pub(super) hard: u64,
 }
 
 unsafe extern "C" {
-    #[cfg_attr(any(target_env = "musl", target_env = "ohos"), link_name = "getrlimit")]
-    pub(super) fn getrlimit64(resource: c_int, limit: *mut rlimit64) -> c_int;
-    #[cfg_attr(any(target_env = "musl", target_env = "ohos"), link_name = "setrlimit")]
-    pub(super) fn setrlimit64(resource: c_int, limit: *const rlimit64) -> c_int;
+    #[cfg_attr(all(target_os = "linux", not(any(target_env = "musl", target_env = "ohos"))), link_name = "getrlimit64")]
+    pub(super) fn getrlimit(resource: c_int, limit: *mut rlimit) -> c_int;
+    #[cfg_attr(all(target_os = "linux", not(any(target_env = "musl", target_env = "ohos"))), link_name = "setrlimit64")]
+    pub(super) fn setrlimit(resource: c_int, limit: *const rlimit) -> c_int;
 }
 
 // sys/socket.h
-pub(super) const AF_UNIX: c_int = 1;
-pub(super) const AF_INET: c_int = 2;
-pub(super) const AF_INET6: c_int = 10;
-pub(super) const MSG_DONTWAIT: c_int = 0x40;
-pub(super) const MSG_NOSIGNAL: c_int = 0x4000;
-
-/// What `SO_PEERCRED` tells of the other end of a Unix socket.
-#[repr(C)]
-#[allow(non_camel_case_types)]
-pub(super) struct ucred {
-    pub(super) pid: i32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
+#[allow(dead_code)] // Linux has better means to see the end of the input
+pub(super) const MSG_PEEK: c_int = 2;
 
 unsafe extern "C" {
     pub(super) fn listen(socket: c_int, backlog: c_int) -> c_int;
@@ -146,29 +131,12 @@ unsafe extern "C" {
 
 // sys/stat.h
 unsafe extern "C" {
-    pub(super) fn umask(mask: c_uint) -> c_uint;
-}
-
-// sys/statfs.h
-/// The kind of file system comes first on every architecture, in a field whose width differs. The rest differs in
-/// layout too and is not looked at; it is 120 bytes at most.
-#[repr(C)]
-#[allow(non_camel_case_types)]
-pub(super) struct statfs64 {
-    pub(super) kind: FileSystemKind,
-    rest: [u64; 32],
-}
-
-impl statfs64 {
-    pub(super) const EMPTY: statfs64 = statfs64 { kind: 0, rest: [0; 32] };
-}
-
-unsafe extern "C" {
-    #[cfg_attr(any(target_env = "musl", target_env = "ohos"), link_name = "statfs")]
-    pub(super) fn statfs64(path: *const std::ffi::c_char, found: *mut statfs64) -> c_int;
+    pub(super) fn umask(mask: Mode) -> Mode;
 }
 
 // sys/wait.h
+pub(super) const WNOHANG: c_int = 1;
+
 unsafe extern "C" {
     pub(super) fn waitpid(process: c_int, status: *mut c_int, options: c_int) -> c_int;
 }

@@ -1,4 +1,4 @@
-//! What concerns a process as a whole: signals, zombies, umask, descriptor limit, heap, address space.
+//! What concerns a process as a whole: signals, zombies, umask, descriptor limit, address space.
 //!
 //! Except for asking whether there is address space left, nothing here is called by the library itself: a library
 //! must not change the process that it is part of.
@@ -20,23 +20,12 @@ pub(crate) fn has_address_space(bytes: usize) -> bool {
     }
 }
 
-/// Lets all threads take memory from one heap. Otherwise the C library gives each thread a heap of its own, most of
-/// which stays unused if the thread allocates little, and without address space for that it takes whole pages for a
-/// few bytes. Has an effect with glibc only; other C libraries have one heap.
-pub fn share_one_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: takes numbers only.
-    unsafe {
-        c::mallopt(c::M_ARENA_MAX, 1);
-    }
-}
-
 /// Lets files and sockets that this process makes have no other permissions than these, whatever umask it was started
 /// with.
 pub fn permit_only(mode: u32) {
     // SAFETY: takes a number only.
     unsafe {
-        c::umask(!mode & 0o777);
+        c::umask((!mode & 0o777) as c::Mode);
     }
 }
 
@@ -45,13 +34,13 @@ pub fn permit_only(mode: u32) {
 /// # Errors
 /// What the C library reports; the limit is then unchanged.
 pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
-    let mut limit = c::rlimit64 { soft: 0, hard: 0 };
+    let mut limit = c::rlimit { soft: 0, hard: 0 };
     // SAFETY: the kernel writes one such structure.
-    check(unsafe { c::getrlimit64(c::RLIMIT_NOFILE, &raw mut limit) })?;
+    check(unsafe { c::getrlimit(c::RLIMIT_NOFILE, &raw mut limit) })?;
     if limit.soft < wanted.min(limit.hard) {
         limit.soft = wanted.min(limit.hard);
         // SAFETY: the kernel reads one such structure.
-        check(unsafe { c::setrlimit64(c::RLIMIT_NOFILE, &raw const limit) })?;
+        check(unsafe { c::setrlimit(c::RLIMIT_NOFILE, &raw const limit) })?;
     }
     Ok(limit.soft)
 }
@@ -64,7 +53,7 @@ pub fn forget_children() {
         unsafe {
             c::signal(c::SIGCHLD, c::SIG_IGN);
             // Those that ended before, as under a shell that became this process.
-            while c::waitpid(-1, std::ptr::null_mut(), 1) > 0 {}
+            while c::waitpid(-1, std::ptr::null_mut(), c::WNOHANG) > 0 {}
         }
     }
 }
@@ -115,8 +104,11 @@ impl Signals {
         // that was to ignore.
         unsafe {
             check(c::sigemptyset(&raw mut set))?;
-            check(c::sigaddset(&raw mut set, c::SIGINT))?;
-            check(c::sigaddset(&raw mut set, c::SIGTERM))?;
+            for signal in [c::SIGINT, c::SIGTERM] {
+                // Systems other than Linux drop a signal that is ignored, blocked or not: a shell's `&` ignores SIGINT.
+                c::signal(signal, c::SIG_DFL);
+                check(c::sigaddset(&raw mut set, signal))?;
+            }
             if c::signal(c::SIGHUP, c::SIG_DFL) == c::SIG_IGN {
                 c::signal(c::SIGHUP, c::SIG_IGN);
             } else {

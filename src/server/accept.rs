@@ -56,6 +56,8 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], w
                 match acceptor.accept() {
                     Ok((stream, peer)) => door.let_in(stream, peer),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // The peer has gone meanwhile. Of one, macOS gives an address that std cannot read.
+                    Err(error) if error.kind() == ErrorKind::ConnectionAborted || error.raw_os_error().is_none() => {}
                     Err(error) => {
                         failed = true;
                         failures.note(format!("cannot accept on {}: {error}", acceptor.address()));

@@ -16,6 +16,7 @@ use super::people::People;
 use super::room::Room;
 use super::stats::Stats;
 use super::stop::Stop;
+use super::waker::Waker;
 use super::yielder::Yielder;
 use crate::token::Token;
 use crate::transport::Stream;
@@ -47,6 +48,7 @@ pub(super) struct Hub {
     arrivals: Mutex<Vec<Stream>>,
     /// A byte into it wakes the accept loop.
     waker: UnixStream,
+    pub(super) sessions: Waker,
 }
 
 impl Hub {
@@ -81,6 +83,7 @@ impl Hub {
             started: Instant::now(),
             arrivals: Mutex::default(),
             waker,
+            sessions: Waker::new()?,
             config,
         })
     }
@@ -125,7 +128,9 @@ impl Hub {
     /// Ends the accept loop, and lets every session answer what has arrived and end.
     pub(super) fn stop(&self) {
         self.stop.begin();
-        self.list.stop_reading();
+        if !self.sessions.wake_all() {
+            self.list.stop_reading();
+        }
         if let Some(room) = &self.room {
             room.wake();
         }

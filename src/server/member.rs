@@ -77,6 +77,11 @@ impl Member {
         self.outbox.stream().shutdown(Shutdown::Read);
     }
 
+    /// Whether reading was shut down to wake its thread.
+    pub(super) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::SeqCst)
+    }
+
     /// Ends the connection, both ways.
     pub(super) fn cut(&self) {
         self.outbox.stream().shutdown(Shutdown::Both);
@@ -84,7 +89,7 @@ impl Member {
 
     /// Whether the peer has closed its half, so that no more is under way.
     pub(super) fn has_ended(&self) -> bool {
-        os::has_ended(self.outbox.stream().as_fd()) && !self.woken.load(Ordering::SeqCst)
+        os::has_ended(self.outbox.stream().as_fd()) && !self.is_woken()
     }
 
     /// Whether it hears the room's lines.

@@ -60,6 +60,8 @@ impl Outbox {
             Stream::Unix(_) => (write_max, write_max.min(WRITE_BEHIND_MAX)),
             Stream::Tcp(_) => (usize::MAX, usize::MAX),
         };
+        // It cannot fail for an open socket.
+        let _ = stream.never_wait();
         Outbox { stream, write_max, write_behind, counters, waiting: Mutex::default() }
     }
 
@@ -107,7 +109,8 @@ impl Outbox {
     /// too, so it is not a number of bytes.)
     pub(super) fn progress(&self) -> u64 {
         let waiting = lock(&self.waiting);
-        waiting.taken.bytes.wrapping_sub(os::untaken(self.stream.as_fd()) as u64)
+        // What the socket took says nearly as much, where the system does not tell more.
+        waiting.taken.bytes.wrapping_sub(os::untaken(self.stream.as_fd()).unwrap_or(0) as u64)
     }
 
     /// Waits until everything is sent. `patience` is called again and again: it returns how long the peer may go without

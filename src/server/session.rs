@@ -48,8 +48,10 @@ pub(super) fn run(hub: &Hub, place: &Place) {
         }
     };
     log_end(&speaker, reason);
-    say_last_words(&speaker, place, reason);
-    close(&speaker, reason);
+    if !say_last_words(&speaker, place, reason) {
+        // A socket that is closed with bytes unread resets the connection, and the peer could lose the last words.
+        transport::read_until_closed(place.member.outbox.stream(), hub.stop.patience(LINGER));
+    }
 }
 
 /// The conversation, up to the reason that ends it. A defect in a handler ends this client only.
@@ -91,12 +93,13 @@ fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
     );
 }
 
-/// Sends what still waits and the last words, and closes the server's half of the connection.
-fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) {
+/// Sends what still waits and the last words, and closes the server's half of the connection. Returns whether the
+/// whole of it can be closed at once.
+fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bool {
     let Speaker { hub, member, .. } = speaker;
     let outbox = &member.outbox;
     if reason == EndReason::NetworkError {
-        return;
+        return true;
     }
     if matches!(reason, EndReason::TooSlow | EndReason::NotAuthenticated) {
         outbox.discard();
@@ -122,25 +125,12 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) {
         }
     }
     place.free();
+    let mut taken = false;
     if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown | EndReason::CutOff) {
-        // Reading has been shut down to wake this thread. With both halves closed the kernel answers further input with
-        // a reset, so the last words must have arrived before.
         let patience = if drained { hub.stop.patience(LINGER) } else { Duration::ZERO };
-        transport::wait_until_taken(outbox.stream(), patience);
+        taken = transport::wait_until_taken(outbox.stream(), patience);
     }
     outbox.stream().shutdown(Shutdown::Write);
-}
-
-/// Waits until the peer has closed too, for a bounded time: a socket that is closed with bytes unread resets the
-/// connection, and the peer could lose the last words.
-fn close(speaker: &Speaker<'_>, reason: EndReason) {
-    match reason {
-        // The end of the peer's input was seen, or cannot be seen because reading was shut down.
-        EndReason::PeerClosed
-        | EndReason::NetworkError
-        | EndReason::TooSlow
-        | EndReason::ShuttingDown
-        | EndReason::CutOff => {}
-        _ => transport::read_until_closed(speaker.member.outbox.stream(), LINGER),
-    }
+    // The end of the peer's input was seen, or cannot be seen because reading was shut down.
+    taken || reason == EndReason::PeerClosed || member.is_woken()
 }

@@ -6,7 +6,6 @@
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
 
 use super::address::Address;
 use super::error::{BindError, Cause};
@@ -62,7 +61,7 @@ impl Acceptor {
     fn new(file: Option<SocketFile>, listener: Listener) -> io::Result<Acceptor> {
         let address = match &listener {
             Listener::Tcp(socket) => {
-                // Connections inherit these from their listener, which saves a system call for each. In std, only a
+                // On Linux, connections inherit these from their listener, which saves system calls for each. In std, only a
                 // stream has the first.
                 TcpStream::from(OwnedFd::from(socket.try_clone()?)).set_nodelay(true)?;
                 os::set_keepalive(socket.as_fd())?;
@@ -73,7 +72,7 @@ impl Acceptor {
             Listener::Unix(socket) => {
                 socket.set_nonblocking(true)?;
                 let address = socket.local_addr()?;
-                match (address.as_pathname(), address.as_abstract_name()) {
+                match (address.as_pathname(), os::abstract_name(&address)) {
                     (Some(path), _) => path.into(),
                     (None, name) => Address::Abstract(name.unwrap_or_default().to_vec()),
                 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{self as unix, UnixStream};
 use std::path::Path;
@@ -29,7 +28,8 @@ pub(super) fn to_host(host: &str, port: u16, timeout: Duration) -> io::Result<Tc
         let share = left() / (addresses.len() - index) as u32;
         match TcpStream::connect_timeout(address, share.max(SHORTEST)).and_then(refuse_own_end) {
             Ok(stream) => {
-                stream.set_nodelay(true)?;
+                // It fails on macOS if the server has ended the connection already, which the first read will tell.
+                let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
             Err(error) => failures.push((*address, error)),
@@ -42,11 +42,14 @@ pub(super) fn to_host(host: &str, port: u16, timeout: Duration) -> io::Result<Tc
 /// connects the socket to itself. That is not a connection, and it keeps the server from its port: so it is reset,
 /// which frees the port at once.
 fn refuse_own_end(stream: TcpStream) -> io::Result<TcpStream> {
-    if stream.local_addr()? != stream.peer_addr()? {
-        return Ok(stream);
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(own), Ok(peer)) if own == peer => {
+            os::reset_on_close(stream.as_fd())?;
+            Err(ErrorKind::ConnectionRefused.into())
+        }
+        // Some systems do not tell the peer of a connection that has ended already.
+        _ => Ok(stream),
     }
-    os::reset_on_close(stream.as_fd())?;
-    Err(ErrorKind::ConnectionRefused.into())
 }
 
 /// One error for all addresses: what they have in common, else each with its address.
@@ -83,12 +86,13 @@ pub(super) fn to_file(path: &Path, timeout: Duration) -> io::Result<UnixStream> 
 }
 
 pub(super) fn to_abstract_name(name: &[u8], timeout: Duration) -> io::Result<UnixStream> {
-    to_address(unix::SocketAddr::from_abstract_name(name)?, timeout)
+    to_address(os::abstract_address(name)?, timeout)
 }
 
 /// std would wait for ever for a server that accepts nothing and whose backlog is full.
 pub(super) fn to_address(address: unix::SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
-    in_time(timeout.max(SHORTEST), move || UnixStream::connect_addr(&address))
+    let timeout = timeout.max(SHORTEST);
+    in_time(timeout, move || os::connect_unix(&address, timeout))
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@
 
 use std::fs::{self, File, FileType, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use super::connect;
 use super::error::Cause;
 use super::file_system::FileSystem;
 use super::socket_path::socket_address;
+use crate::os;
 
 /// How often and how long the lock is tried for. Other servers hold it for microseconds.
 const LOCK_TRIES: u32 = 200;
@@ -80,7 +80,7 @@ pub(super) fn listen_abstract(name: &[u8]) -> Result<UnixListener, Cause> {
     if name.is_empty() {
         return Err(Cause::new("the name is empty"));
     }
-    let address = SocketAddr::from_abstract_name(name)?;
+    let address = os::abstract_address(name)?;
     UnixListener::bind_addr(&address).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => Cause::instead_of(error, "in use: another program has this name"),
         _ => error.into(),

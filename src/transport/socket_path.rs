@@ -5,8 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
-/// The longest path that a socket can have: the kernel's 108 bytes, less the NUL at the end.
-const LONGEST: usize = 107;
+use crate::os::LONGEST_PATH;
 
 /// # Errors
 /// `InvalidInput`, with the rule that the path breaks.
@@ -14,8 +13,8 @@ pub(super) fn socket_address(path: &Path) -> io::Result<SocketAddr> {
     let bytes = path.as_os_str().as_bytes();
     let rule = match bytes.len() {
         0 => "the path is empty".to_owned(),
-        length if length > LONGEST => {
-            format!("the path is too long: {length} bytes, and a socket's path may have {LONGEST}")
+        length if length > LONGEST_PATH => {
+            format!("the path is too long: {length} bytes, and a socket's path may have {LONGEST_PATH}")
         }
         _ if bytes.contains(&0) => "the path has a NUL in it".to_owned(),
         _ => return SocketAddr::from_pathname(path),
@@ -30,9 +29,11 @@ mod tests {
     #[test]
     fn a_path_that_cannot_be_an_address_is_explained() {
         let text = |path: &str| socket_address(Path::new(path)).map_err(|error| error.to_string());
-        assert_eq!(text(&"x".repeat(107)).unwrap().as_pathname(), Some(Path::new(&"x".repeat(107))));
-        let wanted = "the path is too long: 108 bytes, and a socket's path may have 107";
-        assert_eq!(text(&"x".repeat(108)).unwrap_err(), wanted);
+        let longest = "x".repeat(LONGEST_PATH);
+        assert_eq!(text(&longest).unwrap().as_pathname(), Some(Path::new(&longest)));
+        let length = LONGEST_PATH + 1;
+        let wanted = format!("the path is too long: {length} bytes, and a socket's path may have {LONGEST_PATH}");
+        assert_eq!(text(&"x".repeat(length)).unwrap_err(), wanted);
         assert_eq!(text("").unwrap_err(), "the path is empty");
         assert_eq!(text("a\0b").unwrap_err(), "the path has a NUL in it");
     }

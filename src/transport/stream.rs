@@ -44,6 +44,18 @@ impl Stream {
         UnixStream::pair().map(|(one, other)| (Stream::Unix(one), Stream::Unix(other)))
     }
 
+    /// Prepares the stream for sends and reads that never wait, where their flags are not enough for that: writes and
+    /// reads that do wait cannot be used then.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(crate) fn never_wait(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => os::prepare_tcp(stream),
+            Stream::Unix(stream) => os::prepare_unix(stream),
+        }
+    }
+
     /// Limits how long a read may wait; `None` is for ever. A time of 0 counts as the shortest there is.
     ///
     /// # Errors
@@ -120,15 +132,15 @@ impl Write for &Stream {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixListener};
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
+    #[cfg(all(target_os = "linux", not(localsocket_portable)))] // elsewhere, a full backlog refuses
     #[test]
     fn connecting_to_a_server_that_does_not_accept_ends_in_time() {
         let name = format!("localsocket-full-{}", std::process::id());
-        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let listener = UnixListener::bind_addr(&os::abstract_address(name.as_bytes()).unwrap()).unwrap();
         os::set_backlog(listener.as_fd(), 0).unwrap();
         let address = Address::Abstract(name.into_bytes());
         let connect = || Stream::connect(&address, Duration::from_millis(50));
@@ -156,14 +168,14 @@ mod tests {
         let stale = directory.join("stale");
         drop(UnixListener::bind(&stale).unwrap());
         let connect = |address: &Address| Stream::connect(address, Duration::from_secs(10)).unwrap_err().to_string();
+        let (longest, length) = (os::LONGEST_PATH, os::LONGEST_PATH + 1);
+        let too_long = format!("the path is too long: {length} bytes, and a socket's path may have {longest}");
         for (address, why) in [
             (Address::Unix(file), "that file is not a socket"),
             (Address::Unix(stale), "the socket file is stale, its server is gone; start the server again"),
             (Address::Unix(directory.join("none")), "there is no such file; is the server running?"),
-            (
-                Address::Unix("x".repeat(108).into()),
-                "the path is too long: 108 bytes, and a socket's path may have 107",
-            ),
+            (Address::Unix("x".repeat(os::LONGEST_PATH + 1).into()), &too_long),
+            #[cfg(all(target_os = "linux", not(localsocket_portable)))] // only there are such names
             (Address::Abstract(b"localsocket-nobody".to_vec()), "nothing listens there; is the server running?"),
         ] {
             assert_eq!(connect(&address), format!("cannot connect to {address}: {why}"));

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
+use crate::os;
 use crate::server::ending::EndReason;
 use crate::server::speaker::Speaker;
 use crate::transport::Stream;
@@ -27,11 +28,12 @@ impl Input {
         loop {
             let timeout = [idle_left, speaker.time_to_authenticate()].into_iter().flatten().min();
             let stream = speaker.member.outbox.stream();
-            if timeout != self.timeout {
+            if os::STREAMS_BLOCK && timeout != self.timeout {
                 stream.set_read_timeout(timeout).map_err(|_| EndReason::NetworkError)?;
                 self.timeout = timeout;
             }
-            let result = read(stream);
+            let stopped = !os::STREAMS_BLOCK && speaker.hub.sessions.wait(stream, timeout);
+            let result = if stopped { Ok(0) } else { read(stream) };
             if let Some(reason) = speaker.member.end_reason() {
                 return Err(reason);
             }
@@ -46,7 +48,8 @@ impl Input {
                 // The kernel counts such times in ticks, which a virtual machine may get late and several at once. So
                 // the wait can end some milliseconds before the time is over.
                 Err(error)
-                    if timeout.is_some() && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                    if (timeout.is_some() || !os::STREAMS_BLOCK)
+                        && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
                     let waited = idle_from.map_or(Duration::ZERO, |from| from.elapsed());
                     idle_left = idle_timeout.map(|timeout| timeout.saturating_sub(waited));

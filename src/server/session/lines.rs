@@ -96,8 +96,6 @@ impl Lines<'_, '_> {
     fn answer_what_has_arrived(&mut self) -> EndReason {
         let member = Arc::clone(&self.speaker.member);
         let stream = member.outbox.stream();
-        // Asked first: bytes that come later have not arrived in time.
-        let ended = member.has_ended();
         let mut left = os::unread(stream.as_fd()) as u64;
         loop {
             if let Err(reason) = self.run() {
@@ -111,7 +109,8 @@ impl Lines<'_, '_> {
                 _ => break,
             }
         }
-        // Unless the peer has closed its half, more of a piece of a line may be under way.
+        // Unless the end came right behind what was read, more of a piece of a line may be under way.
+        let ended = member.has_ended() && os::unread(stream.as_fd()) == 0;
         let last = if ended { self.run_last() } else { Ok(()) };
         last.err().unwrap_or(EndReason::ShuttingDown)
     }

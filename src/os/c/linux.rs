@@ -1,13 +1,18 @@
-//! Numbers and types that differ between architectures: the generic ABI (`include/uapi/asm-generic` in the kernel's source),
-//! then each family that has numbers of its own (`arch/*/include/uapi/asm`). Every table has the same names.
+//! Linux: what only it has, and the numbers and types that differ between its architectures: the generic ABI
+//! (`include/uapi/asm-generic` in the kernel's source), then each family that has numbers of its own
+//! (`arch/*/include/uapi/asm`). Every table has the same names.
 
-use std::ffi::{c_int, c_short};
+use std::ffi::{c_char, c_int, c_short, c_ulong};
+
+/// The types of a number of waits and of permissions.
+pub(in crate::os) type PollCount = c_ulong;
+pub(in crate::os) type Mode = u32;
 
 /// The type of a request's number.
 #[cfg(any(target_env = "musl", target_env = "ohos"))]
 pub(in crate::os) type IoctlRequest = c_int;
 #[cfg(not(any(target_env = "musl", target_env = "ohos")))]
-pub(in crate::os) type IoctlRequest = std::ffi::c_ulong;
+pub(in crate::os) type IoctlRequest = c_ulong;
 
 /// The type of the first field of `struct statfs`: a word, but for s390 (and x32, whose words are those of x86-64).
 #[cfg(target_arch = "s390x")]
@@ -15,12 +20,53 @@ pub(in crate::os) type FileSystemKind = std::ffi::c_uint;
 #[cfg(target_arch = "x86_64")]
 pub(in crate::os) type FileSystemKind = u64;
 #[cfg(not(any(target_arch = "s390x", target_arch = "x86_64")))]
-pub(in crate::os) type FileSystemKind = std::ffi::c_ulong;
+pub(in crate::os) type FileSystemKind = c_ulong;
 
-macro_rules! numbers {
-    ($($type:ty: $($name:ident = $value:expr),*;)*) => {
-        $($(pub(in crate::os) const $name: $type = $value;)*)*
-    };
+numbers! {
+    c_int: MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000, TCP_KEEPIDLE = 4, TCP_KEEPINTVL = 5, TCP_KEEPCNT = 6;
+}
+
+#[cfg(localsocket_portable)] // of the generic ABI
+numbers! {
+    c_int: SO_SNDBUF = 7, SO_RCVBUF = 8;
+}
+
+// malloc.h
+#[cfg(target_env = "gnu")]
+pub(in crate::os) const M_ARENA_MAX: c_int = -8;
+
+unsafe extern "C" {
+    #[cfg(target_env = "gnu")]
+    pub(in crate::os) fn mallopt(name: c_int, value: c_int) -> c_int;
+}
+
+// sys/socket.h
+/// What `SO_PEERCRED` tells of the other end of a Unix socket.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub(in crate::os) struct ucred {
+    pub(in crate::os) pid: i32,
+    pub(in crate::os) uid: u32,
+    pub(in crate::os) gid: u32,
+}
+
+// sys/statfs.h
+/// The kind of file system comes first on every architecture, in a field whose width differs. The rest differs in
+/// layout too and is not looked at; it is 120 bytes at most.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub(in crate::os) struct statfs64 {
+    pub(in crate::os) kind: FileSystemKind,
+    rest: [u64; 32],
+}
+
+impl statfs64 {
+    pub(in crate::os) const EMPTY: statfs64 = statfs64 { kind: 0, rest: [0; 32] };
+}
+
+unsafe extern "C" {
+    #[cfg_attr(any(target_env = "musl", target_env = "ohos"), link_name = "statfs")]
+    pub(in crate::os) fn statfs64(path: *const c_char, found: *mut statfs64) -> c_int;
 }
 
 #[cfg(any(
@@ -39,7 +85,7 @@ macro_rules! numbers {
 ))]
 numbers! {
     c_int: SOCK_STREAM = 1, SOL_SOCKET = 1;
-    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 17, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
+    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 17, SO_ACCEPTCONN = 30;
     IoctlRequest: FIONREAD = 0x541B, SIOCOUTQ = 0x5411;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
@@ -49,7 +95,7 @@ numbers! {
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
 numbers! {
     c_int: SOCK_STREAM = 1, SOL_SOCKET = 1;
-    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 21, SO_ACCEPTCONN = 30, SO_DOMAIN = 39;
+    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 21, SO_ACCEPTCONN = 30;
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
@@ -60,7 +106,6 @@ numbers! {
 numbers! {
     c_int: SOCK_STREAM = 2, SOL_SOCKET = 0xFFFF;
     c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 18, SO_ACCEPTCONN = 0x1009;
-    c_int: SO_DOMAIN = 0x1029;
     IoctlRequest: FIONREAD = 0x467F, SIOCOUTQ = 0x7472;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x800, RLIMIT_NOFILE = 5, SIGCHLD = 18, SIG_BLOCK = 1, EAFNOSUPPORT = 124;
@@ -71,7 +116,6 @@ numbers! {
 numbers! {
     c_int: SOCK_STREAM = 1, SOL_SOCKET = 0xFFFF;
     c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 0x40, SO_ACCEPTCONN = 0x8000;
-    c_int: SO_DOMAIN = 0x1029;
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x800;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 6, SIGCHLD = 20, SIG_BLOCK = 1, EAFNOSUPPORT = 47;
@@ -100,4 +144,4 @@ numbers! {
     target_arch = "sparc",
     target_arch = "sparc64",
 )))]
-compile_error!("src/os/c/numbers.rs has no table for this architecture: add one from the kernel's headers");
+compile_error!("src/os/c/linux.rs has no table for this architecture: add one from the kernel's headers");

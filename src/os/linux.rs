@@ -1,0 +1,130 @@
+//! What Linux has beyond the common ground. `portable` has what stands in for it on other systems, under the same names.
+
+use std::ffi::CString;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use super::socket::{queue_length, read_option};
+use super::{c, result::check};
+
+/// Whether a stream can stay in blocking mode: [`send_now`](super::send_now) does not wait all the same, and shutting
+/// down reading wakes the thread that reads, behind what has arrived.
+pub(crate) const STREAMS_BLOCK: bool = true;
+
+/// The longest path that a socket can have: the kernel's 108 bytes, less the NUL at the end.
+pub(crate) const LONGEST_PATH: usize = 107;
+
+/// Prepares a TCP stream for [`send_now`](super::send_now), and gives it the options that an accepted one may lack.
+///
+/// # Errors
+/// What the system reports.
+pub(crate) fn prepare_tcp(_stream: &TcpStream) -> io::Result<()> {
+    Ok(())
+}
+
+/// The same for a Unix stream, which also gets larger buffers where they are small.
+///
+/// # Errors
+/// What the system reports.
+pub(crate) fn prepare_unix(_stream: &UnixStream) -> io::Result<()> {
+    Ok(())
+}
+
+/// Connects to a Unix socket. Waits while the server accepts nothing and its backlog is full; where a full backlog
+/// refuses instead, tries again for `patience`.
+///
+/// # Errors
+/// What `connect(2)` reports.
+pub(crate) fn connect_unix(address: &SocketAddr, _patience: Duration) -> io::Result<UnixStream> {
+    UnixStream::connect_addr(address)
+}
+
+/// Whether the end of the input has arrived, even after bytes that wait to be read.
+pub(crate) fn has_ended(socket: BorrowedFd<'_>) -> bool {
+    let mut wait = c::pollfd { fd: socket.as_raw_fd(), events: c::POLLRDHUP, revents: 0 };
+    // SAFETY: one such structure, which is live.
+    unsafe { c::poll(&raw mut wait, 1, 0) };
+    wait.revents & c::POLLRDHUP != 0
+}
+
+/// The number of bytes that were sent and not yet taken: by the other machine's kernel (TCP) or by the peer (Unix,
+/// where the kernel's own overhead counts too). `None` if the system does not tell.
+pub(crate) fn untaken(socket: BorrowedFd<'_>) -> Option<usize> {
+    Some(queue_length(socket, c::SIOCOUTQ))
+}
+
+/// The process at the other end of a Unix socket: its number (0 if this process cannot see it) and its user.
+pub(crate) fn peer_process(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
+    let peer = read_option(socket, c::SOL_SOCKET, c::SO_PEERCRED, c::ucred { pid: 0, uid: 0, gid: 0 })?;
+    Ok((u32::try_from(peer.pid).unwrap_or(0), peer.uid))
+}
+
+/// The address that stands for an abstract name.
+///
+/// # Errors
+/// It is too long, or the system has no such names.
+pub(crate) fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
+    SocketAddr::from_abstract_name(name)
+}
+
+pub(crate) fn abstract_name(address: &SocketAddr) -> Option<&[u8]> {
+    address.as_abstract_name()
+}
+
+/// The number of the file system that `path` is on, as `linux/magic.h` lists them; 0 if the system has no such numbers.
+///
+/// # Errors
+/// What `statfs(2)` reports.
+pub(crate) fn file_system(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut found = c::statfs64::EMPTY;
+    // SAFETY: the path is live and ends in a NUL; the kernel's structure is smaller than ours.
+    check(unsafe { c::statfs64(path.as_ptr(), &raw mut found) })?;
+    // The kernel's numbers have 32 bits. A word with a sign may repeat the topmost of them.
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // the type differs by architecture
+    Ok(found.kind as u64 & 0xFFFF_FFFF)
+}
+
+/// Lets all threads take memory from one heap. Otherwise the C library gives each thread a heap of its own, most of
+/// which stays unused if the thread allocates little, and without address space for that it takes whole pages for a
+/// few bytes. Has an effect with glibc only; other C libraries have one heap.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes numbers only.
+    unsafe {
+        c::mallopt(c::M_ARENA_MAX, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::Shutdown;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn the_end_is_seen_behind_unread_bytes() {
+        let (mut one, other) = UnixStream::pair().unwrap();
+        one.write_all(b"unread").unwrap();
+        assert!(!has_ended(other.as_fd()));
+        one.shutdown(Shutdown::Write).unwrap();
+        assert!(has_ended(other.as_fd()));
+    }
+
+    #[test]
+    fn a_peer_is_known_by_process_and_user() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let (process, user) = peer_process(one.as_fd()).unwrap();
+        assert_eq!(process, std::process::id());
+        let own = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
+        assert_eq!(user, own);
+    }
+}
