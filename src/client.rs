@@ -136,7 +136,7 @@ impl Client {
 
     fn new(address: Option<Address>, options: ClientOptions) -> Result<Client, ClientError> {
         login::Login::new(&options, options.name.as_deref())?;
-        let wire = Arc::new(Wire::new(options.reconnect));
+        let wire = Arc::new(Wire::new(options.reconnect, options.parts));
         let (queue, pauses) = (VecDeque::new(), Pauses::new());
         let (connection, next_try, last_words, ended) = (None, None, None, None);
         Ok(Client { address, options, wire, connection, queue, pauses, next_try, last_words, ended })
@@ -344,7 +344,7 @@ impl Client {
     pub fn ask(&mut self, name: &str, text: &str, timeout: Duration) -> Result<String, AskError> {
         let deadline = Instant::now().checked_add(timeout);
         let wire = Arc::clone(&self.wire);
-        let asked = sender::put_question(&wire, name, text, |need| self.wait(&need, deadline))?;
+        let asked = sender::put_question(&wire, name, text, false, |need| self.wait(&need, deadline))?;
         let found = self.find(deadline, |incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked));
         match found {
             Ok(Incoming::Answer(_, answer)) => answer,

@@ -125,6 +125,10 @@ impl Connection {
             match wire.questions().take(&line) {
                 Taken::No => {}
                 Taken::Yes => continue,
+                Taken::Part(number, part) => {
+                    out.push_back(Incoming::Part(number, part));
+                    continue;
+                }
                 Taken::Ended(number, end) => {
                     out.push_back(Incoming::Answer(number, end));
                     continue;

@@ -46,6 +46,9 @@ pub struct ClientOptions {
     pub since: Option<String>,
     /// Room mode: give the mark of every message and notice; see [`Incoming::Line`].
     pub marks: bool,
+    /// Give each line of an answer as it comes, as [`Incoming::Part`], and only the last one as [`Incoming::Answer`]. Holds
+    /// for [`Sender::put_question`](super::Sender::put_question), not for [`Client::ask`](super::Client::ask).
+    pub parts: bool,
     /// Connect again when the connection is lost, after pauses that grow from 0.1 s to 10 s. A name that another
     /// client has is then asked for again, at the first login too. In a room, what was said meanwhile comes first, or
     /// [`Incoming::Missed`] if the server has not kept it.
@@ -67,6 +70,7 @@ impl Default for ClientOptions {
             serve: Vec::new(),
             since: None,
             marks: false,
+            parts: false,
             reconnect: false,
             heartbeat: None,
         }
@@ -89,6 +93,8 @@ pub enum Incoming {
     /// Lines of the room may be missing here, for this reason: the server has not kept what was said while there was no
     /// connection.
     Missed(String),
+    /// A line of an answer, more of which follows, with the number of the question; see [`ClientOptions::parts`].
+    Part(u64, String),
     /// The end of a question that was put with [`Sender::put_question`](super::Sender::put_question): its number, and
     /// the answer. The lines of a longer answer have an LF in between.
     Answer(u64, Result<String, AskError>),

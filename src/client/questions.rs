@@ -21,6 +21,8 @@ pub(super) enum Taken {
     No,
     /// It is a part of an answer, or comes too late.
     Yes,
+    /// It is a part of an answer, which the caller wants at once.
+    Part(u64, String),
     /// It ends a question.
     Ended(u64, Result<String, AskError>),
 }
@@ -39,6 +41,8 @@ struct Open {
     length: usize,
     /// The lines of a longer answer, so far, each with an LF.
     answer: String,
+    /// They are given out as they come instead.
+    gives_parts: bool,
 }
 
 impl Default for Questions {
@@ -51,7 +55,7 @@ impl Default for Questions {
 
 impl Questions {
     /// Opens a question. Returns its number, counted from 1, and its line, which is to be sent now.
-    pub(super) fn put(&mut self, name: &str, text: &str) -> Result<(u64, Vec<u8>), AskError> {
+    pub(super) fn put(&mut self, name: &str, text: &str, gives_parts: bool) -> Result<(u64, Vec<u8>), AskError> {
         if name.contains(':') {
             // It would make another question of it.
             return Err(AskError::Failed(format!("nobody here is called {name}")));
@@ -59,7 +63,7 @@ impl Questions {
         let id = format!("{}{}", self.prefix, self.last + 1);
         let line = one_line(Command::Ask { name, id: &id, text })?;
         self.last += 1;
-        self.open.insert(self.last, Open { length: line.len() - 2, ..Open::default() });
+        self.open.insert(self.last, Open { length: line.len() - 2, gives_parts, ..Open::default() });
         Ok((self.last, line))
     }
 
@@ -118,6 +122,9 @@ impl Questions {
 
     fn add(&mut self, number: u64, text: &str) -> Taken {
         let Some(open) = self.open.get_mut(&number) else { return Taken::Yes };
+        if open.gives_parts {
+            return Taken::Part(number, text.to_owned());
+        }
         if open.answer.len() + text.len() >= ANSWER_MAX {
             return self
                 .end(Some(number), |_| Err(AskError::Failed(format!("the answer is longer than {ANSWER_MAX} bytes"))));
@@ -143,7 +150,7 @@ mod tests {
 
     /// Puts a question, and gives its id.
     fn put(questions: &mut Questions, text: &str) -> String {
-        let (number, line) = questions.put("bob", text).unwrap();
+        let (number, line) = questions.put("bob", text, false).unwrap();
         let id = format!("{}{number}", questions.prefix);
         assert_eq!(line, format!("ask:bob:{id}:{text}\r\n").as_bytes());
         id
@@ -180,6 +187,16 @@ mod tests {
             }
             assert_eq!(ends, [(1, wanted.to_owned())]);
         }
+    }
+
+    #[test]
+    fn parts_are_given_as_they_come_if_that_is_wanted() {
+        let mut questions = Questions::default();
+        questions.put("bob", "12", true).unwrap();
+        let id = format!("{}1", questions.prefix);
+        assert!(matches!(questions.take(&format!("bob +> {id}: a")), Taken::Part(1, part) if part == "a"));
+        assert!(matches!(questions.take(&format!("bob => {id}: b")), Taken::Ended(1, Ok(last)) if last == "b"));
+        assert!(matches!(questions.take(&format!("bob +> {id}: late")), Taken::Yes));
     }
 
     #[test]
@@ -229,7 +246,7 @@ mod tests {
     #[test]
     fn a_name_or_text_cannot_make_another_question_of_it() {
         let mut questions = Questions::default();
-        let mut put = |name, text| questions.put(name, text).map(|(_, line)| line);
+        let mut put = |name, text| questions.put(name, text, false).map(|(_, line)| line);
         assert!(matches!(put("bob:x", "12"), Err(AskError::Failed(_))));
         for (name, text) in [("bob", "12\nquit"), ("bob\nquit", "12")] {
             assert!(matches!(put(name, text), Err(AskError::Client(ClientError::NotOneLine))));

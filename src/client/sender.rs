@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::connection::time_left;
 use super::error::{AskError, ClientError};
 use super::outgoing::one_line;
 use super::wire::{Kind, Need, Wire};
@@ -47,7 +49,23 @@ impl Sender {
     /// # Errors
     /// [`AskError::Failed`] for a name that cannot be one, [`AskError::Client`] with the errors of [`Sender::send`].
     pub fn put_question(&self, name: &str, text: &str) -> Result<u64, AskError> {
-        put_question(&self.wire, name, text, |need| self.wait(&need))
+        put_question(&self.wire, name, text, self.wire.gives_parts, |need| self.wait(&need, None))
+    }
+
+    /// The same within a time. A server that takes only a part of the line in time loses the connection.
+    ///
+    /// # Errors
+    /// [`AskError::TimedOut`], and those of [`Sender::put_question`].
+    pub fn put_question_within(&self, name: &str, text: &str, timeout: Duration) -> Result<u64, AskError> {
+        let deadline = Instant::now().checked_add(timeout);
+        put_question(&self.wire, name, text, self.wire.gives_parts, |need| self.wait(&need, deadline))
+    }
+
+    /// Sends a `ping` whose answer is not given to the caller, unless something is being sent. For a client that does not
+    /// receive for longer than its heartbeat: a server may disconnect a client that sends nothing.
+    pub fn keep_alive(&self) {
+        // The client notices a broken connection when it receives.
+        let _ = self.wire.beat();
     }
 
     /// Closes the sending half: the server answers what it has, and ends the connection.
@@ -62,14 +80,16 @@ impl Sender {
     }
 
     pub(super) fn send_over(&self, lines: &[u8], kind: Kind, over: Option<u64>) -> Result<(), ClientError> {
-        self.wire.send(lines, kind, over, |need| self.wait(&need))
+        self.wire.send(lines, kind, over, |need| self.wait(&need, None))
     }
 
-    fn wait(&self, need: &Need<'_>) -> Result<(), ClientError> {
+    fn wait(&self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
+        let left = time_left(deadline);
         match need {
-            Need::Connection => self.wire.wait(None),
+            _ if left == Some(Duration::ZERO) => return Err(ClientError::TimedOut),
+            Need::Connection => self.wire.wait(deadline),
             // The client breaks the stream if the server is gone.
-            Need::Space(stream) => os::poll(&mut [Wait::writable(stream.as_fd())], None),
+            Need::Space(stream) => os::poll(&mut [Wait::writable(stream.as_fd())], left),
         }
         Ok(())
     }
@@ -80,6 +100,7 @@ pub(super) fn put_question(
     wire: &Wire,
     name: &str,
     text: &str,
+    gives_parts: bool,
     mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
 ) -> Result<u64, AskError> {
     let connection = loop {
@@ -88,7 +109,7 @@ pub(super) fn put_question(
             None => wait(Need::Connection)?,
         }
     };
-    let (number, line) = wire.questions().put(name, text)?;
+    let (number, line) = wire.questions().put(name, text, gives_parts)?;
     match wire.send(&line, Kind::Uncounted, Some(connection), wait) {
         Err(error) if wire.questions().forget(number) => Err(error.into()),
         // If it could not be sent, its end has come along with that of its connection.

@@ -21,6 +21,8 @@ use crate::transport::Stream;
 pub(super) struct Wire {
     /// Whether another connection follows one that ends.
     reconnect: bool,
+    /// See [`ClientOptions::parts`](super::ClientOptions::parts).
+    pub(super) gives_parts: bool,
     writing: Mutex<()>,
     state: Mutex<State>,
     /// Notified when the phase changes, and when nothing more is to be sent.
@@ -68,10 +70,11 @@ pub(super) enum Need<'a> {
 }
 
 impl Wire {
-    pub(super) fn new(reconnect: bool) -> Wire {
+    pub(super) fn new(reconnect: bool, gives_parts: bool) -> Wire {
         let (phase, ledger, last_sent) = (Phase::Waiting, Ledger::default(), Instant::now());
         let state = Mutex::new(State { phase, connection: 0, ledger, last_sent, finished: false });
-        Wire { reconnect, writing: Mutex::default(), state, changed: Condvar::new(), questions: Mutex::default() }
+        let (writing, changed, questions) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Wire { reconnect, gives_parts, writing, state, changed, questions }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
