@@ -1,7 +1,8 @@
 //! Command lines of the programs. One table of options is the parser and the help text; what the manual pages and the
 //! guide say of options is compared with it by tests.
 //!
-//! Options are `--long VALUE`, `--long=VALUE`, `-s VALUE`, `-sVALUE`; `--` ends them. Every mistake is one line
+//! Options are `--long VALUE`, `--long=VALUE`, `-s VALUE`, `-sVALUE`, and letters without a value in front of another
+//! one, `-qs VALUE`; `--` ends them. Every mistake is one line
 //! that says what is wrong and what is allowed, and exit code 2. Knows none of the options' meanings.
 //!
 //! - `table.rs`: options, programs, the help text.
@@ -60,37 +61,53 @@ impl Program {
             .into_iter()
             .map(|word| word.into_string().map_err(|word| UsageError(format!("{word:?} is not valid UTF-8"))));
         let mut arguments = Arguments::default();
+        let dashes = match self.operands {
+            "" => "",
+            _ => "; text that begins with a dash goes after --",
+        };
+        let find = |name: String, fits: &dyn Fn(&Opt) -> bool| {
+            let unknown =
+                || UsageError(format!("unknown option {}; --help lists all options{dashes}", name.escape_debug()));
+            self.options().find(|option| fits(option)).ok_or_else(unknown).map(|option| (option, name))
+        };
         while let Some(word) = words.next() {
             let word = word?;
-            let (option, name, joined) = if word == "--" {
+            // Each option in the word with its name as it was written, and the value that is joined to the last one.
+            let (options, joined) = if word == "--" {
                 for operand in words {
                     arguments.operands.push(operand?);
                 }
                 break;
             } else if let Some(rest) = word.strip_prefix("--") {
                 let (long, value) = rest.split_once('=').map_or((rest, None), |(long, value)| (long, Some(value)));
-                (self.find(|option| option.long == long), format!("--{long}"), value)
+                (vec![find(format!("--{long}"), &|option| option.long == long)?], value)
             } else if let Some(rest) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) {
-                let short = rest.chars().next().unwrap_or_default();
-                let value = &rest[short.len_utf8()..];
-                let option = self.find(|option| option.short == Some(short));
-                (option, format!("-{short}"), Some(value).filter(|value| !value.is_empty()))
+                // Letters without a value can be grouped.
+                let (mut options, mut rest) = (Vec::new(), rest.chars());
+                for letter in rest.by_ref() {
+                    options.push(find(format!("-{letter}"), &|option| option.short == Some(letter))?);
+                    if options.last().is_some_and(|(option, _)| option.value.is_some()) {
+                        break;
+                    }
+                }
+                (options, Some(rest.as_str()).filter(|value| !value.is_empty()))
             } else {
                 arguments.operands.push(word);
                 continue;
             };
-            let name = name.escape_debug();
-            let option =
-                option.ok_or_else(|| UsageError(format!("unknown option {name}; --help lists all options")))?;
-            let value = match (option.value, joined) {
-                (Some(_), Some(value)) => value.to_owned(),
-                (Some(value), None) => {
-                    words.next().ok_or_else(|| UsageError(format!("{name} needs a value: {name} {value}")))??
-                }
-                (None, None) => String::new(),
-                (None, Some(_)) => return Err(UsageError(format!("{name} takes no value"))),
-            };
-            arguments.add(option.long, format!("--{}", option.long), value);
+            for (option, name) in options {
+                let value = match (option.value, joined) {
+                    (Some(_), Some(value)) => value.to_owned(),
+                    (Some(value), None) => {
+                        words.next().ok_or_else(|| UsageError(format!("{name} needs a value: {name} {value}")))??
+                    }
+                    (None, Some(_)) if name.starts_with("--") => {
+                        return Err(UsageError(format!("{name} takes no value")));
+                    }
+                    (None, _) => String::new(),
+                };
+                arguments.add(option.long, format!("--{}", option.long), value);
+            }
         }
         for option in self.options {
             let variable = option.variable.filter(|_| !arguments.has(option.long));
@@ -121,7 +138,15 @@ mod tests {
 
     #[test]
     fn values_stand_behind_or_joined() {
-        for words in [["--number", "7"].as_slice(), &["--number=7"], &["-n", "7"], &["-n7"], &["-n1", "-n", "7"]] {
+        for words in [
+            ["--number", "7"].as_slice(),
+            &["--number=7"],
+            &["-n", "7"],
+            &["-n7"],
+            &["-n1", "-n", "7"],
+            &["-qn", "7"],
+            &["-qqn7"],
+        ] {
             assert_eq!(parse(words).unwrap().number("number", &(1..=9)), Ok(Some(7)), "{words:?}");
         }
     }
@@ -135,12 +160,14 @@ mod tests {
 
     #[test]
     fn mistakes_say_what_is_allowed() {
+        let rest = "--help lists all options; text that begins with a dash goes after --";
         for (words, wanted) in [
-            (["--nunber=1"].as_slice(), "unknown option --nunber; --help lists all options"),
-            (&["-x"], "unknown option -x; --help lists all options"),
+            (["--nunber=1"].as_slice(), &*format!("unknown option --nunber; {rest}")),
+            (&["-x"], &format!("unknown option -x; {rest}")),
+            (&["-q5"], &format!("unknown option -5; {rest}")),
+            (&["-qn"], "-n needs a value: -n N"),
             (&["--number"], "--number needs a value: --number N"),
             (&["--quiet=1"], "--quiet takes no value"),
-            (&["-qq"], "-q takes no value"),
         ] {
             assert_eq!(parse(words).unwrap_err().to_string(), wanted, "{words:?}");
         }

@@ -104,10 +104,6 @@ impl Program {
         self.options.iter().chain(&COMMON)
     }
 
-    pub(super) fn find(&self, fits: impl Fn(&Opt) -> bool) -> Option<&Opt> {
-        self.options().find(|option| fits(option))
-    }
-
     /// The text for `--help`.
     pub fn help(&self) -> String {
         let mut text = format!("Usage: {} [OPTIONS] {}", self.name, self.operands).trim_end().to_owned();
