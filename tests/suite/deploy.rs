@@ -61,21 +61,52 @@ fn generated_options_of_the_manual_pages_are_those_of_the_tables() {
 }
 
 #[test]
-fn bash_completes_what_the_help_text_lists() {
-    let script = source("src/deploy/completions/localsocket.bash");
-    let server = env!("CARGO_BIN_EXE_localsocket-server");
+fn shells_complete_what_the_help_text_lists() {
+    let directory = TempDir::new();
+    let fish = directory.join("localsocket-server.fish");
+    std::fs::copy(source("src/deploy/completions/localsocket.fish"), &fish).unwrap();
+    let [bash, zsh] = ["bash", "zsh"].map(|shell| source(&format!("src/deploy/completions/localsocket.{shell}")));
+    let programs = Path::new(env!("CARGO_BIN_EXE_localsocket-server")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     for (word, wanted) in [
         ("--max-b", "--max-backlog"),
         ("--he", "--help"),
-        ("x", ""),
         ("--m", "--max-backlog --max-clients --max-line --mode"),
+        ("--no-such", ""),
     ] {
-        let call = format!(
-            ". {}; COMP_WORDS=(x {word}); COMP_CWORD=1; _localsocket {server} {word}; echo \"${{COMPREPLY[*]}}\"",
-            script.display()
-        );
-        let Some(found) = output(Command::new("bash").args(["--norc", "-c", &call])) else { return };
-        assert_eq!(text(&found).trim_end(), wanted, "{word}");
+        let program = "localsocket-server";
+        // What the shell itself adds is replaced: the choice among the words that fit, and in zsh the line.
+        for (shell, arguments) in [
+            (
+                "bash",
+                [
+                    "--norc",
+                    "-c",
+                    &format!(
+                        ". {}; _localsocket {program} {word}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+                        bash.display()
+                    ),
+                ],
+            ),
+            (
+                "zsh",
+                [
+                    "-f",
+                    "-c",
+                    &format!(
+                        "compadd() {{ print -l -- ${{(M)@[2,-1]:#$PREFIX*}} }}; words=({program}) PREFIX={word}; . {}",
+                        zsh.display()
+                    ),
+                ],
+            ),
+            ("fish", ["--no-config", "-c", &format!("source {}; complete -C '{program} {word}'", fish.display())]),
+        ] {
+            let Some(found) = output(Command::new(shell).env("PATH", &path).args(arguments)) else { continue };
+            let found = text(&found);
+            let mut found: Vec<&str> = found.split_whitespace().collect();
+            found.sort_unstable();
+            assert_eq!(found.join(" "), wanted, "{shell}: {word}");
+        }
     }
 }
 
@@ -187,7 +218,12 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
         assert!(installed.status.success(), "{installed:?}");
     }
     let files = files_below(&root);
-    assert_eq!(files.len(), 3 * 5 + 4, "{files:#?}");
+    assert_eq!(files.len(), 3 * 5 + 4 + 2, "{files:#?}");
+    for file in files.iter().filter(|file| file.ends_with(".service") || file.ends_with(".conf")) {
+        let unit = std::fs::read_to_string(file).unwrap();
+        let mut starts = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).filter(|run| !run.is_empty());
+        assert!(starts.all(|run| run.starts_with("/usr/local/bin/localsocket-server ")), "{file}: {unit}");
+    }
     for file in ["usr/local/share/man/man1/localsocket-client.1", "etc/systemd/system/localsocket@.socket"] {
         assert!(files.contains(&root.join(file).display().to_string()), "no {file} in {files:#?}");
     }
@@ -195,6 +231,22 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
         assert!(make(&directory, target).unwrap().status.success());
     }
     assert_eq!(files_below(&root), Vec::<String>::new());
+}
+
+#[test]
+fn the_debian_package_finds_its_files() {
+    let manifest = std::fs::read_to_string(source("Cargo.toml")).unwrap();
+    let assets: Vec<&str> =
+        manifest.lines().filter_map(|line| line.strip_prefix("  [\"src/")?.split('"').next()).collect();
+    assert!(assets.len() > 9, "{assets:?}");
+    for asset in assets {
+        let (folder, name) = asset.rsplit_once('/').unwrap();
+        let (start, end) = name.split_once('*').unwrap_or((name, ""));
+        let files = files_below(&source("src").join(folder));
+        let fits =
+            |file: &String| file.rsplit('/').next().is_some_and(|file| file.starts_with(start) && file.ends_with(end));
+        assert!(files.iter().any(fits), "no src/{asset}");
+    }
 }
 
 #[test]

@@ -1,3 +1,7 @@
 #compdef localsocket-server localsocket-client localsocket-bench
 # zsh: options are those of --help, everything else is a file.
-_arguments '*:file:_files' --
+if [[ $PREFIX == -* ]]; then
+    compadd -- $(command $words[1] --help | sed -n 's/^  ....\(--[a-z-]*\).*/\1/p')
+else
+    _files
+fi
