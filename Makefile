@@ -17,6 +17,8 @@ ZSHDIR = $(PREFIX)/share/zsh/site-functions
 FISHDIR = $(PREFIX)/share/fish/vendor_completions.d
 UNITDIR ?= /etc/systemd/system
 UNITS = localsocket@.service localsocket@.socket localsocket.service localsocket.socket
+DROPINDIR = $(PREFIX)/share/localsocket
+DROPINS = join.conf token.conf
 
 .PHONY: help run-server run-client build test check lint cross bench fmt doc manuals chart package static \
   install install-systemd uninstall uninstall-systemd clean
@@ -103,11 +105,11 @@ install: ## install what `make build` built, manual pages and completions below 
 	  install -m 644 $(DEPLOY)/completions/localsocket.fish $(DESTDIR)$(FISHDIR)/$$program.fish || exit 1; \
 	  echo "installed $(DESTDIR)$(BINDIR)/$$program, its manual page and its completions"; done
 
-install-systemd: ## install the systemd units, which run the programs in PREFIX, into UNITDIR (and DESTDIR)
-	install -d $(DESTDIR)$(UNITDIR)
-	@for unit in $(UNITS); do \
-	  sed 's|^ExecStart=localsocket|ExecStart=$(BINDIR)/localsocket|' $(DEPLOY)/systemd/$$unit \
-	    >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+install-systemd: ## install the systemd units, which run the programs in PREFIX, into UNITDIR, drop-ins below PREFIX
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DROPINDIR)
+	@for file in $(UNITS:%=$(UNITDIR)/%) $(DROPINS:%=$(DROPINDIR)/%); do \
+	  sed 's|^ExecStart=localsocket|ExecStart=$(BINDIR)/localsocket|' $(DEPLOY)/systemd/$${file##*/} \
+	    >$(DESTDIR)$$file || exit 1; done
 	@echo 'now: systemctl daemon-reload && systemctl enable --now localsocket@kitchen.socket'
 
 uninstall: ## remove what `make install` installed
@@ -116,7 +118,7 @@ uninstall: ## remove what `make install` installed
 	    $(DESTDIR)$(ZSHDIR)/_$$program $(DESTDIR)$(FISHDIR)/$$program.fish; done
 
 uninstall-systemd: ## remove the units (first: systemctl disable --now their names)
-	@for unit in $(UNITS); do rm -f $(DESTDIR)$(UNITDIR)/$$unit; done
+	@for file in $(UNITS:%=$(UNITDIR)/%) $(DROPINS:%=$(DROPINDIR)/%); do rm -f $(DESTDIR)$$file; done
 
 clean: ## remove what was built
 	$(CARGO) clean

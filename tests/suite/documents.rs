@@ -105,6 +105,16 @@ fn documents() -> Vec<(PathBuf, String)> {
     all.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
+/// Text from elsewhere may begin with a dash.
+#[test]
+fn recipes_keep_text_apart_from_options() {
+    for (path, text) in documents() {
+        let mut lines = text.lines().filter(|line| line.contains("localsocket-client "));
+        let bare = lines.find(|line| ["--text '", "--text \""].iter().any(|bare| line.contains(bare)));
+        assert_eq!(bare, None, "{}", path.display());
+    }
+}
+
 #[test]
 fn links_lead_to_files_that_are_there() {
     let mut found = 0;

@@ -62,7 +62,7 @@ pub(crate) const PROGRAM: Program = Program {
             "Examples",
             &[
                 (
-                    "localsocket-client --recv-only --timestamps >room.log",
+                    "localsocket-client --recv-only --timestamps >>room.log",
                     "writes everything that the room receives to a file",
                 ),
                 (
