@@ -8,9 +8,9 @@ use localsocket::programs::{Line, LineReader};
 use localsocket::protocol::Event;
 use localsocket::transport::Stream;
 
-use crate::plan::{Plan, Work};
+use crate::plan::Plan;
 
-/// What a line can contain besides a text: names, an id, or an error of the server.
+/// What a line can contain besides a text: a name, or an error of the server.
 const LINE_OVERHEAD: usize = 1024;
 /// How much of a wrong line is shown.
 const SHOWN: usize = 100;
@@ -47,10 +47,6 @@ impl Connection {
         let mut connection = Connection { stream, reader, timeout: plan.timeout };
         if let Some(token) = &plan.token {
             connection.ask(&format!("auth:{token}"), "authenticated")?;
-        }
-        if plan.work == Work::Ask {
-            // Before the login, so that the clients do not hear of each other.
-            connection.ask("deaf", "deaf")?;
         }
         let name = format!("{}{client}", plan.family());
         connection.ask(&format!("iam:{name}"), &format!("{name} has joined"))?;

@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn the_defaults_that_the_help_text_names_are_the_defaults() {
         let plan = |words: &[&str]| Plan::new(&PROGRAM.parse(words.iter().map(Into::into), |_| None).unwrap()).unwrap();
-        for work in ["echo", "room", "ask"] {
+        for work in ["echo", "room"] {
             let plain = plan(&["--work", work]);
             for option in PROGRAM.options.iter().filter(|option| !["", "none"].contains(&option.default)) {
                 // The one depends on the work, the other is the work.
@@ -60,6 +60,6 @@ mod tests {
             }
         }
         assert_eq!(plan(&[]).work, plan::Work::Echo);
-        assert_eq!((plan(&["--work", "room"]).senders, plan(&["--work", "ask"]).senders), (1, 8));
+        assert_eq!(plan(&["--work", "room"]).senders, 1);
     }
 }

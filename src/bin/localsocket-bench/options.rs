@@ -9,23 +9,22 @@ pub(crate) const PROGRAM: Program = Program {
     about: "Measures how fast a running localsocket-server is, and checks that every reply comes and is right.",
     options: &[
         Opt::with_value("connect", "ADDRESS", "the address of the server", "127.0.0.1:12345").or_letter('c'),
-        Opt::with_value("work", "echo|room|ask", "what to measure; room and ask need --mode room", "echo"),
+        Opt::with_value("work", "echo|room", "what to measure; room needs --mode room", "echo"),
         Opt::with_value("clients", "N", "number of connections, each with its own thread", "16"),
-        Opt::with_value("senders", "N", "how many of the clients send (room) or ask (ask)", "room: 1, ask: half"),
-        Opt::with_value("messages", "N", "messages or questions in total", "100000"),
-        Opt::with_value("size", "BYTES", "length of the text of a message or question", "32"),
-        Opt::with_value("depth", "N", "messages or questions under way on one connection", "1"),
+        Opt::with_value("senders", "N", "room work: how many of the clients send", "1"),
+        Opt::with_value("messages", "N", "messages in total", "100000"),
+        Opt::with_value("size", "BYTES", "length of the text of a message", "32"),
+        Opt::with_value("depth", "N", "messages under way on one connection", "1"),
         Opt::with_value("timeout", "SECONDS", "fail if the server does not respond for SECONDS", "10"),
         Opt::with_value("token-file", "PATH", "authenticate with the first line of this file", "none"),
     ],
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME. In echo work every client sends messages\n\
-            and gets them back. In room work all clients receive what the senders send. In ask work the senders\n\
-            ask the other clients, which answer with the text of the question.\n\
+            and gets them back. In room work all clients receive what the senders send.\n\
             \n\
             The result is one line of key=value pairs. Latency (p50 to max, in microseconds) is the time from\n\
-            writing a message, or the batch that contains it, to its arrival: back at its sender, at each client of\n\
-            a room, or as an answer. A client writes again when half of its depth is free, so a greater depth\n\
-            increases both throughput and latency. At most 64 KiB and 256 questions are under way on a connection.\n\
+            writing a message, or the batch that contains it, to its arrival: back at its sender, or at each client\n\
+            of a room. A client writes again when half of its depth is free, so a greater depth increases both\n\
+            throughput and latency. At most 64 KiB are under way on a connection.\n\
             Clients and server share the machine: compare only runs of the same kind.",
     sections: &[
         Section::terms(
@@ -46,10 +45,6 @@ pub(crate) const PROGRAM: Program = Program {
                 (
                     "localsocket-bench --work room --clients 11 --senders 1 -c unix:/run/hub.sock",
                     "a room in which one client sends and 11 receive",
-                ),
-                (
-                    "localsocket-bench --work ask --clients 16 --depth 128 --messages 1000000",
-                    "a million questions from 8 clients to 8 others",
                 ),
             ],
         ),

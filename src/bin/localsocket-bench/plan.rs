@@ -4,7 +4,6 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use localsocket::programs::cli::{Arguments, UsageError};
-use localsocket::protocol::OPEN_QUESTIONS_MAX;
 use localsocket::{Address, limits};
 
 use crate::text;
@@ -13,8 +12,8 @@ use crate::text;
 /// Unix. So a client's write never waits for the server, and the two cannot wait for each other.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// What a question needs besides its text: the command, a name, an id and LF. A message needs less.
-const EXTRA: usize = 59;
+/// What a message needs besides its text: the command, or the name of its sender, and the line end.
+const EXTRA: usize = 32;
 
 /// What the clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +22,6 @@ pub(crate) enum Work {
     Echo,
     /// Some clients send messages, which all receive.
     Room,
-    /// Some clients ask questions, which the others answer.
-    Ask,
 }
 
 #[derive(Debug, Clone)]
@@ -32,7 +29,7 @@ pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) work: Work,
     pub(crate) clients: usize,
-    /// How many of the clients send or ask: the first ones. In echo work all send.
+    /// How many of the clients send: the first ones. In echo work all send.
     pub(crate) senders: usize,
     /// Messages sent in all.
     pub(crate) messages: usize,
@@ -46,22 +43,17 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(arguments: &Arguments) -> Result<Plan, UsageError> {
-        let works = [("echo", Work::Echo), ("room", Work::Room), ("ask", Work::Ask)];
-        let work = arguments.choice("work", &works)?.unwrap_or(Work::Echo);
-        // A question takes two.
-        let others = usize::from(work == Work::Ask);
-        let clients = arguments.number("clients", &(1 + others..=100_000))?.unwrap_or(16);
-        let senders = match (work, arguments.number("senders", &(1..=clients - others))?) {
+        let work = arguments.choice("work", &[("echo", Work::Echo), ("room", Work::Room)])?.unwrap_or(Work::Echo);
+        let clients = arguments.number("clients", &(1..=100_000))?.unwrap_or(16);
+        let senders = match (work, arguments.number("senders", &(1..=clients))?) {
             (Work::Room, senders) => senders.unwrap_or(1),
-            (Work::Ask, senders) => senders.unwrap_or(clients / 2),
             (Work::Echo, None) => clients,
             (Work::Echo, Some(_)) => {
-                return Err(UsageError("--senders needs --work room or ask; in echo work all clients send".to_owned()));
+                return Err(UsageError("--senders needs --work room; in echo work all clients send".to_owned()));
             }
         };
         let size = arguments.number("size", &(text::SHORTEST..=WINDOW_BYTES - EXTRA))?.unwrap_or(32);
-        let most = if work == Work::Ask { OPEN_QUESTIONS_MAX } else { usize::MAX };
-        let deepest = (WINDOW_BYTES / (size + EXTRA)).min(most);
+        let deepest = WINDOW_BYTES / (size + EXTRA);
         Ok(Plan {
             address: arguments.parsed("connect")?.unwrap_or_default(),
             work,

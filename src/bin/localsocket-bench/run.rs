@@ -119,7 +119,6 @@ impl Figures {
         let (work, deliveries) = match plan.work {
             Work::Echo => ("echo", *messages),
             Work::Room => ("room", messages * clients),
-            Work::Ask => ("ask", *messages),
         };
         // The clock may not advance during a single message.
         let seconds = self.elapsed.as_secs_f64().max(1e-9);

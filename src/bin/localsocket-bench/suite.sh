@@ -1,6 +1,5 @@
 #!/bin/sh
-# Starts servers, runs localsocket-bench with a fixed set of work, and prints a table. In ask work a message is a
-# question, and a delivery is its answer.
+# Starts servers, runs localsocket-bench with a fixed set of work, and prints a table.
 # Usage: suite.sh DIRECTORY, which contains the programs.
 set -eu
 programs=$1
@@ -18,18 +17,18 @@ start() {
     tcp=$(sed -n '1s/listening on //p' "$directory/$1")
 }
 
-# field NAME: prints that field of the JSON object in $result.
+# field NAME: prints that value of the line in $result.
 field() {
-    printf '%s' "$result" | sed "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/"
+    echo " $result" | sed "s|.* $1=\([^ ]*\).*|\1|"
 }
 
 # row ADDRESS OPTION...
 row() {
-    result=$("$programs/localsocket-bench" --json --connect "$@")
+    result=$("$programs/localsocket-bench" --connect "$@")
     printf '%-4s  %-4s  %7d  %7d  %5d  %10.0f  %12.0f  %8.0f  %8.0f  %8.0f\n' \
         "$(field work)" "$(field address | sed 's/^unix:.*/unix/; s/.*:.*/tcp/')" \
         "$(field clients)" "$(field senders)" "$(field depth)" \
-        "$(field messages_per_second)" "$(field deliveries_per_second)" \
+        "$(field messages/s)" "$(field deliveries/s)" \
         "$(field p50)" "$(field p99)" "$(field p99.9)"
 }
 
@@ -49,9 +48,4 @@ for address in "$tcp" "$unix"; do
     row "$address" --work room --clients 2 --messages 50000
     row "$address" --work room --clients 100 --messages 200000 --depth 256
     row "$address" --work room --clients 50 --senders 4 --messages 300000 --depth 256
-done
-for address in "$tcp" "$unix"; do
-    row "$address" --work ask --clients 2 --messages 50000
-    row "$address" --work ask --clients 2 --messages 1000000 --depth 128
-    row "$address" --work ask --clients 16 --messages 2000000 --depth 128
 done
