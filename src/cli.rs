@@ -17,7 +17,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub use arguments::{Arguments, UsageError, read_first_line};
+pub use crate::token::read_first_line;
+pub use arguments::{Arguments, UsageError};
 pub use streams::Patient;
 pub use table::{Opt, Program, Section};
 

@@ -1,10 +1,16 @@
-//! The token that a server requires and a client sends.
+//! The token that a server requires and a client sends, and the files that secrets are kept in.
 //!
-//! Shared by [`Config`](crate::Config) and [`ClientOptions`](crate::ClientOptions). Its text leaves this type in
-//! one way only, as an `auth:` line: `Debug` does not show it, and comparing takes constant time.
+//! A token is shared by [`Config`](crate::Config) and [`ClientOptions`](crate::ClientOptions). Its text leaves this type
+//! in one way only, as an `auth:` line: `Debug` does not show it, and comparing takes constant time.
 
 use std::fmt;
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The most of a file that is read; a device instead of a file must not fill the memory.
+const FILE_MAX: u64 = 64 * 1024;
 
 /// A shared secret. A server with a token requires it from every client, as `auth:<token>`.
 ///
@@ -52,6 +58,22 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Reads the first line of a file, without a byte order mark: a secret.
+///
+/// # Errors
+/// The file cannot be read, or its first line is empty.
+pub fn read_first_line(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
+    let first = match read {
+        Ok(_) => text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next().filter(|line| !line.is_empty()),
+        Err(error) => return Err(format!("{}: {error}", path.display().to_string().escape_debug())),
+    };
+    first
+        .map(str::to_owned)
+        .ok_or_else(|| format!("{}: the first line is empty", path.display().to_string().escape_debug()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +88,26 @@ mod tests {
         assert!(!Token::from("").matches("x"));
         assert_eq!(format!("{token:?}"), "Token(..)");
         assert_eq!(token.auth_line(), "auth:s3cret");
+    }
+
+    #[test]
+    fn a_token_is_the_first_line_without_a_byte_order_mark() {
+        let path = std::env::temp_dir().join(format!("localsocket-token-{}", std::process::id()));
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            read_first_line(&path)
+        };
+        for content in ["secret", "secret\n", "secret\r\nmore\n", "\u{feff}secret\n"] {
+            assert_eq!(read(content.as_bytes()), Ok("secret".to_owned()), "{content:?}");
+        }
+        for content in ["", "\n", "\r\nsecret", "\u{feff}", "\u{feff}\nsecret"] {
+            let error = read(content.as_bytes()).unwrap_err();
+            assert!(error.ends_with(": the first line is empty"), "{error}");
+        }
+        assert!(read(b"\xff").is_err());
+        std::fs::remove_file(&path).unwrap();
+        assert!(read_first_line(&path).unwrap_err().contains("No such file"));
+        // A device without an end.
+        assert!(read_first_line(Path::new("/dev/zero")).is_ok());
     }
 }

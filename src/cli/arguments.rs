@@ -2,16 +2,13 @@
 //! what is allowed.
 
 use std::fmt::{self, Display};
-use std::fs::File;
-use std::io::Read;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::limits::Seconds;
-
-/// The most of a file that is read; a device instead of a file must not fill the memory.
-const FILE_MAX: u64 = 64 * 1024;
+use crate::token::read_first_line;
 
 /// A mistake on the command line; one line that says what is wrong and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +106,7 @@ impl Arguments {
     /// It cannot be read, or is empty.
     pub fn first_line(&self, long: &str) -> Result<Option<String>, UsageError> {
         let fail = |why| UsageError(format!("{}: {why}", self.giver(long)));
-        self.value(long).map(|path| read_first_line(path).map_err(fail)).transpose()
+        self.value(long).map(|path| read_first_line(Path::new(path)).map_err(fail)).transpose()
     }
 
     /// One of a few words.
@@ -149,20 +146,6 @@ fn invalid(long: &str, text: &str, allowed: &str) -> UsageError {
     UsageError(format!("--{long}: invalid value '{}'; allowed: {allowed}", text.escape_debug()))
 }
 
-/// Reads the first line of a file, without a byte order mark: a secret.
-///
-/// # Errors
-/// The file cannot be read, or its first line is empty.
-pub fn read_first_line(path: &str) -> Result<String, String> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
-    let first = match read {
-        Ok(_) => text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next().filter(|line| !line.is_empty()),
-        Err(error) => return Err(format!("{}: {error}", path.escape_debug())),
-    };
-    first.map(str::to_owned).ok_or_else(|| format!("{}: the first line is empty", path.escape_debug()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::parse;
@@ -183,26 +166,5 @@ mod tests {
         }
         let arguments = parse(&["-n", "0.5"]).unwrap();
         assert_eq!(arguments.seconds("number", &range), Ok(Some(Duration::from_millis(500))));
-    }
-
-    #[test]
-    fn a_token_is_the_first_line_without_a_byte_order_mark() {
-        let path = std::env::temp_dir().join(format!("localsocket-token-{}", std::process::id()));
-        let read = |content: &[u8]| {
-            std::fs::write(&path, content).unwrap();
-            read_first_line(path.to_str().unwrap())
-        };
-        for content in ["secret", "secret\n", "secret\r\nmore\n", "\u{feff}secret\n"] {
-            assert_eq!(read(content.as_bytes()), Ok("secret".to_owned()), "{content:?}");
-        }
-        for content in ["", "\n", "\r\nsecret", "\u{feff}", "\u{feff}\nsecret"] {
-            let error = read(content.as_bytes()).unwrap_err();
-            assert!(error.ends_with(": the first line is empty"), "{error}");
-        }
-        assert!(read(b"\xff").is_err());
-        std::fs::remove_file(&path).unwrap();
-        assert!(read_first_line(path.to_str().unwrap()).unwrap_err().contains("No such file"));
-        // A device without an end.
-        assert!(read_first_line("/dev/zero").is_ok());
     }
 }

@@ -1,42 +1,46 @@
 //! The engine between the servers of a joined room: Redis or Valkey, and one connection to it, ready to run the room's
 //! script.
 //!
-//! Every call has a deadline; after an error the connection is dropped by its owner. Knows what the script takes and
+//! A call ends when the engine is silent for too long, however long its transfer takes; after an error the connection is
+//! dropped by its owner. Knows what the script takes and
 //! returns, and nothing of clients or of what the entries mean. Another thread may end a call that waits: with
 //! [`Engine::stream`] it can shut the connection down.
 //!
 //! - `resp`: the engine's protocol
+//! - `entry`: what the log holds
 //! - `failure`: what can go wrong with the engine, in words that say what to do
 //! - `url`: which room to join, and where
 //! - `room.lua`: the script, which answers all calls but those that read
 
+mod entry;
 mod failure;
 mod resp;
 mod url;
 
-use std::fmt;
 use std::io::{self, ErrorKind, Read, Write as _};
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use entry::text;
+pub(super) use entry::{Entry, Position};
 pub use failure::JoinError;
 use resp::{Reader, Value, write_command};
 pub use url::{Join, JoinPassword, JoinUrl, JoinUrlError};
 
+use crate::token::read_first_line;
 use crate::transport::Stream;
 
 const SCRIPT: &str = include_str!("engine/room.lua");
 /// Version of the script and of the log's entries. Servers of different versions do not mix in one room.
 const VERSION: &str = "2";
-/// What an entry costs besides its data; `room.lua` has the same number.
-const ENTRY_COST: u64 = 128;
 /// How much longer than `--max-line` an entry may be. It holds a gathered batch, or one item with the longest line and
 /// its names and lengths.
 pub(super) const ENTRY_MARGIN: usize = 64 * 1024;
-/// How long connecting, sending a command or an answer may take. Less than half a lease, so that one lost answer does not
-/// cost the membership.
-const ANSWER: Duration = Duration::from_secs(2);
+/// How long connecting may take, and for how long the engine may take or send no byte. Less than half a lease, so that
+/// one lost answer does not cost the membership.
+const SILENCE: Duration = Duration::from_secs(2);
+/// The slowest link that is waited for, in bytes a second: what was written may still be under way.
+const PACE: u32 = 16 * 1024;
 /// How long the engine holds back the answer of a read while there is nothing to read.
 const BLOCK: Duration = Duration::from_secs(1);
 /// How long a server may be unheard before it is taken for dead. The first server of a room decides.
@@ -44,42 +48,12 @@ const LEASE: Duration = Duration::from_secs(5);
 /// The most bytes in the log that some server has not read yet. The first server of a room decides. 1 MiB brings 0.84 of
 /// this throughput, 16 MiB 1.03.
 const WINDOW: u64 = 4 << 20;
-/// Entries in one read of the log. Each read has to fit into the engine's memory beside the log.
-const READ_COUNT: &str = "32";
+/// The most entries in one read of the log. Each read has to fit into the engine's memory beside the log.
+pub(super) const PORTION: usize = 32;
 /// The most that is read of a room's names when a server joins. It protects against a broken engine.
 const NAMES_MAX: usize = 1 << 30;
 /// The longest answer of the script apart from the names, and more than any other answer that is read.
 const ANSWER_MAX: usize = 64 * 1024;
-
-/// A place in the log. `end` counts all bytes up to and with this entry, so a gap between two entries shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Position {
-    milliseconds: u64,
-    pub(super) end: u64,
-}
-
-impl Position {
-    /// Whether an entry with this much data directly follows `before`.
-    fn follows(self, before: Position, data: usize) -> bool {
-        before.end.checked_add(data as u64 + ENTRY_COST) == Some(self.end) && self.milliseconds >= before.milliseconds
-    }
-}
-
-impl FromStr for Position {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Position, ()> {
-        let (milliseconds, end) = text.split_once('-').ok_or(())?;
-        let number = |text: &str| text.parse().map_err(|_| ());
-        Ok(Position { milliseconds: number(milliseconds)?, end: number(end)? })
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.milliseconds, self.end)
-    }
-}
 
 /// The server that calls, the number of its connection, and how far it has read the log.
 #[derive(Debug, Clone, Copy)]
@@ -114,15 +88,6 @@ pub(super) enum Answer {
     Old,
 }
 
-/// An entry of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry<'a> {
-    /// A server says a piece.
-    Said { server: u64, number: u64, data: &'a [u8] },
-    /// A server is gone, with all its clients.
-    Gone { server: u64 },
-}
-
 #[derive(Debug)]
 pub(super) struct Engine {
     stream: Arc<Stream>,
@@ -144,21 +109,26 @@ impl Read for Half {
 
 impl Engine {
     pub(super) fn connect(join: &Join) -> Result<Engine, JoinError> {
-        let stream = Stream::connect(&join.url.address, ANSWER).map_err(JoinError::Unreachable)?;
-        stream.set_write_timeout(Some(ANSWER))?;
-        stream.set_read_timeout(Some(ANSWER + BLOCK))?;
+        let stream = Stream::connect(&join.url.address, SILENCE).map_err(JoinError::Unreachable)?;
+        stream.set_write_timeout(Some(SILENCE))?;
         let stream = Arc::new(stream);
         let key = |end: &str| format!("localsocket:{{{}}}:{end}", join.url.room).into_bytes();
         let reader = Reader::new(Half(Arc::clone(&stream)));
         let mut engine =
             Engine { reader, stream, out: Vec::new(), script: Vec::new(), log: key("log"), state: key("state") };
-        let user = join.url.user.as_deref().map(str::as_bytes);
-        let password = join.password.as_ref().map(|password| password.0.as_bytes());
-        match (user, password) {
-            (Some(user), _) => engine.call(&[b"AUTH", user, password.unwrap_or_default()])?,
-            (None, Some(password)) => engine.call(&[b"AUTH", password])?,
-            (None, None) => Value::Nil,
+        let user = join.url.user();
+        let password = match &join.password {
+            Some(JoinPassword::File(path)) => Some(read_first_line(path).map_err(JoinError::Refused)?),
+            Some(JoinPassword::Value(password)) => Some(password.clone()),
+            None => None,
         };
+        if user.is_some() || password.is_some() {
+            let words: Vec<&[u8]> = match &user {
+                Some(user) => vec![b"AUTH", user.as_bytes(), password.as_deref().unwrap_or_default().as_bytes()],
+                None => vec![b"AUTH", password.as_deref().unwrap_or_default().as_bytes()],
+            };
+            engine.call(&words)?;
+        }
         if join.url.database != 0 {
             engine.call(&[b"SELECT", join.url.database.to_string().as_bytes()])?;
         }
@@ -181,7 +151,7 @@ impl Engine {
                 let info = String::from_utf8_lossy(&info);
                 Ok(info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::to_owned))
             }
-            Err(error @ (JoinError::Lost(_) | JoinError::NotAnEngine(_))) => Err(error),
+            Err(error @ JoinError::Lost(_)) => Err(error),
             _ => Ok(None),
         }
     }
@@ -192,29 +162,35 @@ impl Engine {
         let numbers = [LEASE.as_millis() as u64, WINDOW, longest as u64, before].map(|number| number.to_string());
         let more: Vec<&[u8]> =
             std::iter::once(VERSION).chain(numbers.iter().map(|n| &**n)).map(str::as_bytes).collect();
-        match self.run("join", caller, &more, NAMES_MAX) {
-            Ok(Value::Array(values)) => welcome(values).ok_or_else(unexpected),
-            Ok(Value::Bytes(answer)) => Err(self.not_welcome(&String::from_utf8_lossy(&answer))),
-            Ok(_) => Err(unexpected()),
-            Err(JoinError::ForeignKey(_)) => Err(self.foreign()),
-            Err(error) => Err(error),
+        match self.run("join", caller, &more, NAMES_MAX)? {
+            Value::Array(values) => welcome(values).ok_or_else(unexpected),
+            Value::Error(words) if words.contains("WRONGTYPE") => Err(self.not_welcome("FOREIGN")),
+            Value::Error(words) => Err(JoinError::from_reply(&words)),
+            Value::Bytes(answer) => Err(self.not_welcome(&String::from_utf8_lossy(&answer))),
+            _ => Err(unexpected()),
         }
     }
 
     fn not_welcome(&self, answer: &str) -> JoinError {
-        match answer.split_once(' ') {
-            Some(("VERSION", version)) => JoinError::OtherVersion(version.escape_debug().to_string()),
-            Some(("LONGEST", longest)) => JoinError::ShorterLines(longest.parse().unwrap_or_default()),
-            None if answer == "FOREIGN" => self.foreign(),
+        let (log, state) = (String::from_utf8_lossy(&self.log), String::from_utf8_lossy(&self.state));
+        JoinError::Refused(match answer.split_once(' ') {
+            Some(("VERSION", version)) => format!(
+                "the servers in the room use version {} of it, which this one does not know; run the same release \
+                 everywhere, or choose another room name",
+                version.escape_debug()
+            ),
+            Some(("LONGEST", longest)) => format!(
+                "the servers in the room allow shorter lines (an entry has {longest} bytes at most); give all of them \
+                 the same --max-line"
+            ),
+            None if answer == "FOREIGN" => format!(
+                "the engine's key {log} or {state} holds something that is not a room; choose another room name, or \
+                 remove the key if nobody needs it"
+            ),
             // This membership has spoken over a later connection; that one is lost too, or it would not be tried.
-            None if answer == "OLD" => JoinError::Lost("an earlier attempt was overtaken".to_owned()),
-            _ => unexpected(),
-        }
-    }
-
-    fn foreign(&self) -> JoinError {
-        let key = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
-        JoinError::ForeignKey(format!("{} or {}", key(&self.log), key(&self.state)))
+            None if answer == "OLD" => return JoinError::Lost("an earlier attempt was overtaken".to_owned()),
+            _ => return unexpected(),
+        })
     }
 
     /// Says a piece. `names` are those that its clients take: kind, client and name of each.
@@ -238,7 +214,11 @@ impl Engine {
     }
 
     fn operate(&mut self, operation: &str, caller: Caller, more: &[&[u8]]) -> Result<Answer, JoinError> {
-        let Value::Bytes(answer) = self.run(operation, caller, more, ANSWER_MAX)? else { return Err(unexpected()) };
+        let answer = match self.run(operation, caller, more, ANSWER_MAX)? {
+            Value::Bytes(answer) => answer,
+            Value::Error(words) => return Err(JoinError::from_reply(&words)),
+            _ => return Err(unexpected()),
+        };
         match str::from_utf8(&answer).map_err(|_| unexpected())? {
             "FULL" => Ok(Answer::Full),
             // A piece that does not follow those that the engine knows: it has lost some that were confirmed.
@@ -273,53 +253,48 @@ impl Engine {
 
     fn call(&mut self, arguments: &[&[u8]]) -> Result<Value, JoinError> {
         write_command(&mut self.out, arguments);
-        self.exchange(ANSWER_MAX)
-    }
-
-    /// Sends what is in `out`, and reads one reply.
-    fn exchange(&mut self, budget: usize) -> Result<Value, JoinError> {
-        let deadline = Instant::now() + ANSWER;
-        self.send(deadline)?;
-        self.reader.set_deadline(deadline);
-        match self.reader.value(budget)? {
+        match self.exchange(ANSWER_MAX)? {
             Value::Error(words) => Err(JoinError::from_reply(&words)),
             value => Ok(value),
         }
     }
 
-    fn send(&mut self, deadline: Instant) -> Result<(), JoinError> {
-        let mut out = &self.out[..];
-        while !out.is_empty() {
-            if Instant::now() >= deadline {
-                return Err(io::Error::from(ErrorKind::TimedOut).into());
-            }
-            match (&*self.stream).write(out) {
-                Ok(count) => out = &out[count..],
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    /// Sends what is in `out`, and reads one reply.
+    fn exchange(&mut self, budget: usize) -> Result<Value, JoinError> {
+        let under_way = Duration::from_secs(self.out.len() as u64) / PACE;
+        self.send(SILENCE + under_way)?;
+        Ok(self.reader.value(budget)?)
+    }
+
+    /// Sends what is in `out`. The engine may be silent for `patience` before its reply.
+    fn send(&mut self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))?;
+        (&*self.stream).write_all(&self.out)?;
         self.out.clear();
         // The space for one long line is not kept for ever.
         self.out.shrink_to(2 * ENTRY_MARGIN);
         Ok(())
     }
 
-    /// Reads entries after `position`, waits a moment if there is none, and gives each to `take`. Ends early when that
-    /// returns an error; the connection cannot be used after that. An entry that does not directly follow the one before
-    /// it, or that no server writes, is `None`.
+    /// Reads `count` entries after `before` at most, waits for `block` if there is none, and gives each to `take`; what
+    /// cannot be read, or does not directly follow the entry before it, is `None`. Ends early when `take` returns an
+    /// error; the connection cannot be used after that.
     pub(super) fn read_log<E: From<JoinError> + From<io::Error>>(
         &mut self,
         mut before: Position,
         longest: usize,
-        mut take: impl FnMut(Position, Option<Entry<'_>>) -> Result<(), E>,
+        count: usize,
+        waits: bool,
+        mut take: impl FnMut(Option<(Position, Entry<'_>)>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (position, milliseconds) = (before.to_string(), BLOCK.as_millis().to_string());
-        let words = ["XREAD", "COUNT", READ_COUNT, "BLOCK", &milliseconds, "STREAMS"].map(str::as_bytes);
-        let arguments: Vec<&[u8]> = words.into_iter().chain([&*self.log, position.as_bytes()]).collect();
+        let numbers = [count.to_string(), BLOCK.as_millis().to_string(), before.to_string()];
+        let [count, block, after] = numbers.each_ref().map(|number| number.as_bytes());
+        let mut arguments: Vec<&[u8]> = vec![b"XREAD", b"COUNT", count, b"BLOCK", block, b"STREAMS", &self.log, after];
+        if !waits {
+            arguments.drain(3..5);
+        }
         write_command(&mut self.out, &arguments);
-        self.send(Instant::now() + ANSWER)?;
-        self.reader.set_deadline(Instant::now() + BLOCK + ANSWER);
+        self.send(BLOCK + SILENCE)?;
         // A map of one key to its entries.
         match self.reader.array()? {
             Ok(1) => {}
@@ -333,33 +308,17 @@ impl Engine {
         self.reader.value(ANSWER_MAX)?;
         let Ok(entries) = self.reader.array()? else { return Err(unexpected().into()) };
         for _ in 0..entries {
-            // Giving the entry before to slow readers may have taken long.
-            self.reader.set_deadline(Instant::now() + ANSWER);
-            let value = self.reader.value(longest.saturating_add(ANSWER_MAX))?;
-            let (position, header, data) = parts(&value).ok_or_else(unexpected)?;
-            let entry = entry(header, data).filter(|_| position.follows(before, data.len()));
-            take(position, entry)?;
-            before = position;
+            let value = match self.reader.value(longest.saturating_add(ANSWER_MAX)) {
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge) => {
+                    return take(None);
+                }
+                value => value?,
+            };
+            let entry = entry::read(&value, before);
+            before = entry.map_or(before, |(position, _)| position);
+            take(entry)?;
         }
         Ok(())
-    }
-}
-
-/// The position, the header and the data of an entry.
-fn parts(entry: &Value) -> Option<(Position, &str, &[u8])> {
-    let Value::Array(parts) = entry else { return None };
-    let [id, Value::Array(fields)] = &parts[..] else { return None };
-    let [h, header, d, Value::Bytes(data)] = &fields[..] else { return None };
-    let is_ours = (text(h)?, text(d)?) == ("h", "d");
-    if is_ours { Some((text(id)?.parse().ok()?, text(header)?, data)) } else { None }
-}
-
-fn entry<'a>(header: &str, data: &'a [u8]) -> Option<Entry<'a>> {
-    let words: Vec<&str> = header.split(' ').collect();
-    match words[..] {
-        ["s", server, number] => Some(Entry::Said { server: server.parse().ok()?, number: number.parse().ok()?, data }),
-        ["g", server, _] => Some(Entry::Gone { server: server.parse().ok()? }),
-        _ => None,
     }
 }
 
@@ -388,11 +347,4 @@ fn welcome(values: Vec<Value>) -> Option<Welcome> {
         servers,
         names,
     })
-}
-
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    }
 }

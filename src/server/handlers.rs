@@ -83,10 +83,12 @@ fn to(speaker: &mut Speaker<'_>, name: &str, text: &str) {
     if speaker.hub.room.is_none() {
         return speaker.refuse(Refusal::RoomOnly("to"));
     }
-    let name = name.trim();
-    match speaker.name.clone() {
-        Some(sender) => speaker.say_to(Kind::Direct, &[name], Event::Direct { sender: &sender, name, text }),
-        None => speaker.refuse(Refusal::NoName),
+    match (speaker.name.clone(), protocol::check_name(name)) {
+        (None, _) => speaker.refuse(Refusal::NoName),
+        (Some(sender), Ok(name)) => {
+            speaker.say_to(Kind::Direct, &[name], Event::Direct { sender: &sender, name, text });
+        }
+        (_, Err(_)) => speaker.refuse(Refusal::Nobody(name.trim())),
     }
 }
 
@@ -98,13 +100,18 @@ fn ask(speaker: &mut Speaker<'_>, name: &str, id: &str, text: &str) {
     if protocol::check_question_id(id).is_err() {
         return speaker.refuse(Refusal::InvalidQuestionId);
     }
+    let (name, may_exist) = (name.trim(), protocol::check_name(name).is_ok());
     match speaker.member.open_question(id, OPEN_QUESTIONS_MAX) {
         None => speaker.refuse(Refusal::QuestionOpen(id)),
         Some(OPEN_QUESTIONS_MAX..) => {
             let why = QuestionEnd::TooMany(OPEN_QUESTIONS_MAX);
             speaker.refuse(Refusal::QuestionEnded { id, why });
         }
-        Some(_) => speaker.say_to(Kind::Ask, &[id, " ", name.trim()], Event::Question { asker: &asker, id, text }),
+        Some(_) if !may_exist => {
+            speaker.member.close_question(id);
+            speaker.refuse(Refusal::QuestionEnded { id, why: QuestionEnd::Nobody(name) });
+        }
+        Some(_) => speaker.say_to(Kind::Ask, &[id, " ", name], Event::Question { asker: &asker, id, text }),
     }
 }
 
@@ -117,9 +124,11 @@ fn answer(
     if speaker.hub.room.is_none() {
         return speaker.refuse(Refusal::RoomOnly(command));
     }
-    // A client without a name was never asked anything, and no open question has an invalid id.
-    match (speaker.name.clone(), protocol::check_question_id(id)) {
-        (Some(name), Ok(_)) => {
+    // A client without a name was never asked anything, and no open question has an invalid id or asker. What is nobody's
+    // name goes no further: a head is never longer than names and ids are.
+    let can_be_open = protocol::check_question_id(id).is_ok() && protocol::check_name(asker) == Ok(asker);
+    match speaker.name.clone() {
+        Some(name) if can_be_open => {
             let kind = if command == "part" { Kind::Part } else { Kind::Answer };
             speaker.say_to(kind, &[id, " ", asker], event(&name, id, text));
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
-use super::engine::{Answer, Caller, ENTRY_MARGIN, Engine, Entry, Join, JoinError, Position};
+use super::engine::{Answer, Caller, ENTRY_MARGIN, Engine, Entry, Join, JoinError, PORTION, Position, Welcome};
 use super::hub::Hub;
 use super::people::Person;
 use super::room::{Arrival, Batch, HERE, Kind, Phase, Room, Task, Who};
@@ -26,6 +26,8 @@ use crate::limits::STACK_SIZE;
 const GIVE_UP: Duration = Duration::from_secs(30);
 /// The pause before connecting again: the shortest, and the longest that it doubles to. Jittered.
 const RETRY: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(2);
+/// A membership that lasted this long begins anew without a pause when it is cut off.
+const LASTING: Duration = Duration::from_secs(10);
 /// The pause of a sender while the log is full: the shortest, and the longest that it doubles to.
 const FULL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(16);
 /// The pause of a sender while the engine is out of memory.
@@ -67,31 +69,36 @@ pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("link".to_owned()).stack_size(STACK_SIZE).spawn(move || {
         let Some(room) = &hub.room else { return };
         let longest = hub.config.limits.max_line.saturating_add(ENTRY_MARGIN);
-        let mut before = 0;
-        while let Some((mut member, mut engine)) = enter(&hub, room, &join, longest, before) {
+        let (mut before, mut retry) = (0, Backoff::default());
+        while let Some((mut member, engine)) = enter(&hub, room, &join, longest, before, &mut retry) {
+            let began = Instant::now();
             before = member.server;
-            let why = loop {
-                match member.serve(room, &join, engine) {
-                    Over::Lost(why) => match member.come_back(room, &join, why) {
-                        Ok(back) => engine = back,
-                        Err(over) => break over,
-                    },
-                    over => break over,
-                }
-            };
-            let Over::CutOff(why) = why else { return };
+            let Over::CutOff(why) = member.stay(room, &join, engine) else { return };
             warn!("cut off from the other servers: {why}; all clients are ended, joining anew");
             room.cut_off();
+            if began.elapsed() > LASTING {
+                retry = Backoff::default();
+            }
         }
     })
 }
 
 /// Joins the room. `None` if the server stops, or must not go on.
-fn enter(hub: &Hub, room: &Room, join: &Join, longest: usize, before: u64) -> Option<(Member, Engine)> {
+fn enter(
+    hub: &Hub,
+    room: &Room,
+    join: &Join,
+    longest: usize,
+    before: u64,
+    retry: &mut Backoff,
+) -> Option<(Member, Engine)> {
     let name = join.url.room();
     // If an answer is lost, the next try is under the same number. Otherwise a ghost could stay in the room for a lease.
-    let (server, mut retry, mut log) = (random(), Backoff::default(), Throttle::default());
+    let (server, mut log) = (random(), Throttle::default());
     for connection in 1.. {
+        if room.pause(retry.next()) {
+            return None;
+        }
         let try_it = || {
             let mut engine = Engine::connect(join)?;
             let policy = engine.eviction_policy()?;
@@ -107,24 +114,7 @@ fn enter(hub: &Hub, room: &Room, join: &Join, longest: usize, before: u64) -> Op
                     );
                 }
                 info!("joined room {name} ({}): {}", join.url, Counted(welcome.servers, "server"));
-                let people = welcome.names.into_iter().map(|(name, server, client, announced)| {
-                    (Who { server, client }, Person { name: Arc::from(name), announced })
-                });
-                let unreported = (welcome.window / 8).max(1);
-                room.begin(welcome.head, welcome.servers, people.collect());
-                let member = Member {
-                    server,
-                    connection,
-                    longest: welcome.longest.max(longest),
-                    lease: welcome.lease,
-                    beat: Instant::now(),
-                    beat_at: welcome.head.end + unreported,
-                    unreported,
-                    heard: Instant::now(),
-                    retry: Backoff::default(),
-                    log: Throttle::default(),
-                };
-                return Some((member, engine));
+                return Some((Member::new(server, connection, welcome, room), engine));
             }
             Err::<_, JoinError>(error) if before == 0 && error.is_permanent() => {
                 error!("cannot join room {name}: {error}");
@@ -132,9 +122,6 @@ fn enter(hub: &Hub, room: &Room, join: &Join, longest: usize, before: u64) -> Op
                 return None;
             }
             Err(error) => drop(log.note(format!("cannot join room {name} yet: {error}; trying again"))),
-        }
-        if room.pause(retry.next()) {
-            return None;
         }
     }
     None
@@ -144,27 +131,92 @@ fn enter(hub: &Hub, room: &Room, join: &Join, longest: usize, before: u64) -> Op
 struct Member {
     server: u64,
     connection: u64,
-    longest: usize,
     lease: Duration,
+    saying: Saying,
+    following: Following,
+}
+
+/// What the thread that writes to the log remembers from one link to the next.
+struct Saying {
     /// A beat is due at this time, and when the log has been read so far, `unreported` bytes after the last one.
     beat: Instant,
     beat_at: u64,
     unreported: u64,
     /// When the engine answered last.
     heard: Instant,
-    /// Starts anew when something was said over a link.
-    retry: Backoff,
     log: Throttle,
 }
 
+/// What the thread that reads the log remembers from one link to the next.
+struct Following {
+    longest: usize,
+    /// How many entries are asked for at once: half as many after a read that has brought nothing.
+    portion: usize,
+    /// Since when nothing comes through, and whether the log says so.
+    away: Option<Instant>,
+    is_said: bool,
+    retry: Backoff,
+}
+
 impl Member {
+    fn new(server: u64, connection: u64, welcome: Welcome, room: &Room) -> Member {
+        let people = welcome.names.into_iter().map(|(name, server, client, announced)| {
+            (Who { server, client }, Person { name: Arc::from(name), announced })
+        });
+        room.begin(welcome.head, welcome.servers, people.collect());
+        let (now, unreported) = (Instant::now(), (welcome.window / 8).max(1));
+        let beat_at = welcome.head.end + unreported;
+        Member {
+            server,
+            connection,
+            lease: welcome.lease,
+            saying: Saying { beat: now, beat_at, unreported, heard: now, log: Throttle::default() },
+            following: Following {
+                longest: welcome.longest,
+                portion: PORTION,
+                away: None,
+                is_said: false,
+                retry: Backoff::default(),
+            },
+        }
+    }
+
+    /// Keeps the membership over as many links as it takes.
+    fn stay(&mut self, room: &Room, join: &Join, mut engine: Engine) -> Over {
+        let mut log = Throttle::default();
+        loop {
+            let mut why = match self.serve(room, join, engine) {
+                Over::Lost(why) => why,
+                over => return over,
+            };
+            room.set_phase(Phase::Away);
+            let away = *self.following.away.get_or_insert(self.saying.heard);
+            engine = loop {
+                if away.elapsed() >= GIVE_UP {
+                    return Over::CutOff(format!("no engine for {} s", GIVE_UP.as_secs_f64()));
+                }
+                self.following.is_said |= log.note(format!("lost the engine: {why}; lines wait"));
+                if room.pause(self.following.retry.next()) {
+                    return Over::Stopped;
+                }
+                self.connection += 1;
+                let caller = Caller { server: self.server, connection: self.connection, position: room.position() };
+                match Engine::connect(join).and_then(|mut engine| Ok((engine.tell("back", caller)?, engine))) {
+                    Ok((Answer::Done(number, _), engine)) if room.confirm(number).is_ok() => break engine,
+                    Ok(_) => return expired(),
+                    Err(error) => why = error,
+                }
+            };
+        }
+    }
+
     /// Says and follows until the link is over.
     fn serve(&mut self, room: &Room, join: &Join, engine: Engine) -> Over {
-        let (server, longest) = (self.server, self.longest);
         let reader = match Engine::connect(join) {
             Ok(reader) => reader,
             Err(error) => return Over::Lost(error),
         };
+        room.begin_link();
         // Whoever ends first says why, and makes the other one end.
         let (over, streams) = (OnceLock::new(), [Arc::clone(engine.stream()), Arc::clone(reader.stream())]);
         let end = |why| {
@@ -172,21 +224,24 @@ impl Member {
             room.end_link(Task::HangUp);
             streams.iter().for_each(|stream| stream.shutdown(Shutdown::Both));
         };
+        let Member { server, connection, lease, saying, following } = self;
         thread::scope(|scope| {
             let follower = thread::Builder::new().name("follower".to_owned()).stack_size(STACK_SIZE);
-            match follower.spawn_scoped(scope, || end(follow(room, server, longest, reader))) {
-                Ok(_) => end(self.say(room, engine)),
+            match follower.spawn_scoped(scope, || end(following.follow(room, *server, reader))) {
+                Ok(_) => end(saying.say(room, (*server, *connection), *lease, engine)),
                 Err(error) => end(error.into()),
             }
         });
         over.into_inner().unwrap_or(Over::Stopped)
     }
+}
 
-    fn say(&mut self, room: &Room, mut engine: Engine) -> Over {
+impl Saying {
+    fn say(&mut self, room: &Room, (server, connection): (u64, u64), lease: Duration, mut engine: Engine) -> Over {
         let (mut quiet, mut pause) = (Instant::now(), *FULL.start());
         loop {
             let (task, position) = room.next_task(self.beat, quiet, self.beat_at);
-            let caller = Caller { server: self.server, connection: self.connection, position };
+            let caller = Caller { server, connection, position };
             let answer = match &task {
                 Task::HangUp => return Over::Lost(JoinError::Lost("the log cannot be read".to_owned())),
                 Task::Leave => engine.tell("leave", caller),
@@ -204,15 +259,13 @@ impl Member {
                 (_, Ok(Answer::Old)) => return Over::Lost(JoinError::Lost("a later connection took over".to_owned())),
                 (Task::Beat, Ok(Answer::Done(_, servers))) => {
                     room.set_servers(usize::try_from(servers).unwrap_or_default());
-                    (self.beat, self.beat_at) = (Instant::now() + self.lease / 5, position.end + self.unreported);
-                    self.retry = Backoff::default();
+                    (self.beat, self.beat_at) = (Instant::now() + lease / 5, position.end + self.unreported);
                 }
                 (Task::Say(number, ..), Ok(Answer::Done(..))) => {
                     if room.confirm(number).is_err() {
                         return expired();
                     }
                     (quiet, pause) = (Instant::now(), *FULL.start());
-                    self.retry = Backoff::default();
                 }
                 // The log is full until the slowest reader of all servers has read on.
                 (_, Ok(_)) => {
@@ -223,71 +276,71 @@ impl Member {
             self.heard = Instant::now();
         }
     }
+}
 
-    /// Reconnects, for as long as clients are kept without the engine.
-    fn come_back(&mut self, room: &Room, join: &Join, mut why: JoinError) -> Result<Engine, Over> {
-        room.set_phase(Phase::Away);
-        let mut is_said = false;
+impl Following {
+    /// Gives what comes out of the log to the room, entry by entry. While the room waits for a slow reader, the position
+    /// that is reported stays where it is, and the log cannot grow beyond its window: so the slowest reader of all servers
+    /// holds back all senders.
+    fn follow(&mut self, room: &Room, server: u64, mut engine: Engine) -> Over {
+        let over = || Over::Lost(JoinError::Lost("the link is over".to_owned()));
         loop {
-            is_said |= self.log.note(format!("lost the engine: {why}; lines wait"));
-            if room.pause(self.retry.next()) {
-                return Err(Over::Stopped);
+            if !room.wait_until_idle(None) {
+                return over();
             }
-            self.connection += 1;
-            let caller = Caller { server: self.server, connection: self.connection, position: room.position() };
-            let answer = Engine::connect(join).and_then(|mut engine| Ok((engine.tell("back", caller)?, engine)));
-            match answer {
-                Ok((Answer::Done(number, _), engine)) if room.confirm(number).is_ok() => {
-                    room.set_phase(Phase::Joined);
-                    if is_said {
-                        info!("the engine is back after {:.1} s", self.heard.elapsed().as_secs_f64());
+            let (position, longest, portion, waits) =
+                (room.position(), self.longest, self.portion, self.away.is_none());
+            let mut is_empty = true;
+            let read = engine.read_log(position, longest, portion, waits, |entry| {
+                let Some((position, entry)) = entry else {
+                    return Err(cut_off(
+                        "the log holds an entry that this server cannot read, or lines are missing in it",
+                    ));
+                };
+                let arrival = match entry {
+                    Entry::Said { server: by, number, .. } if by == server => Arrival::Own(number),
+                    Entry::Said { server, data, .. } => match Batch::read(server, data) {
+                        Some(batch) => Arrival::Other(batch),
+                        None => return Err(cut_off("the log holds an entry that no server of this version writes")),
+                    },
+                    Entry::Gone { server: gone } if gone == server => return Err(expired()),
+                    Entry::Gone { server } => {
+                        let mut batch = Batch::default();
+                        batch.headed(Kind::Gone, Who { server, client: HERE }, &[]);
+                        Arrival::Other(batch)
                     }
-                    self.heard = Instant::now();
-                    return Ok(engine);
+                };
+                if room.arrive(position, arrival).is_err() {
+                    return Err(cut_off("the log holds other lines under this server's name than it has said"));
                 }
-                Ok(_) => return Err(expired()),
-                Err(_) if self.heard.elapsed() >= GIVE_UP => {
-                    return Err(Over::CutOff(format!("no engine for {} s", GIVE_UP.as_secs_f64())));
+                is_empty = false;
+                self.note_progress(room);
+                if room.wait_until_idle(None) { Ok(()) } else { Err(over()) }
+            });
+            match read {
+                Ok(()) => {
+                    self.note_progress(room);
+                    self.portion = (portion + 1).min(PORTION);
                 }
-                Err(error) => why = error,
+                Err(over) => {
+                    // The engine may have broken it off because it is too long.
+                    if is_empty {
+                        self.portion = (portion / 2).max(1);
+                    }
+                    return over;
+                }
             }
         }
     }
-}
 
-/// Gives what comes out of the log to the room, entry by entry. While the room waits for a slow reader, the position that
-/// is reported stays where it is, and the log cannot grow beyond its window: so the slowest reader of all servers holds
-/// back all senders.
-fn follow(room: &Room, server: u64, longest: usize, mut engine: Engine) -> Over {
-    loop {
-        if !room.wait_until_idle(None) {
-            return Over::Lost(JoinError::Lost("the link is over".to_owned()));
-        }
-        let read = engine.read_log(room.position(), longest, |position, entry| {
-            let arrival = match entry {
-                None => {
-                    return Err(cut_off("lines are missing in the log, or no server of this version has written them"));
-                }
-                Some(Entry::Said { server: by, number, .. }) if by == server => Arrival::Own(number),
-                Some(Entry::Said { server, data, .. }) => match Batch::read(server, data) {
-                    Some(batch) => Arrival::Other(batch),
-                    None => return Err(cut_off("the log holds an entry that no server of this version writes")),
-                },
-                Some(Entry::Gone { server: gone }) if gone == server => return Err(expired()),
-                Some(Entry::Gone { server }) => {
-                    let mut batch = Batch::default();
-                    batch.headed(Kind::Gone, Who { server, client: HERE }, &[]);
-                    Arrival::Other(batch)
-                }
-            };
-            match room.arrive(position, arrival) {
-                Err(_) => Err(cut_off("the log holds other lines under this server's name than it has said")),
-                Ok(()) if room.wait_until_idle(None) => Ok(()),
-                Ok(()) => Err(Over::Lost(JoinError::Lost("the link is over".to_owned()))),
+    /// The engine is back once the log can be read, not before: a link can hold and bring nothing.
+    fn note_progress(&mut self, room: &Room) {
+        if let Some(since) = self.away.take() {
+            self.retry = Backoff::default();
+            room.set_phase(Phase::Joined);
+            if std::mem::take(&mut self.is_said) {
+                info!("the engine is back after {:.1} s", since.elapsed().as_secs_f64());
             }
-        });
-        if let Err(over) = read {
-            return over;
         }
     }
 }

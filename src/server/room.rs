@@ -40,7 +40,7 @@ use super::people::People;
 use super::stop::Stop;
 use super::yielder::Yielder;
 use crate::atomic::AtomicU64;
-use crate::limits::{Limits, PAUSE_TICK, SHARE};
+use crate::limits::{Limits, PAUSE_TICK, SHARE, YEAR};
 use crate::os::{self, Wait};
 
 #[derive(Debug)]
@@ -145,6 +145,7 @@ impl Room {
                 // What a client was told to be lost must not be said in another membership.
                 Some(reason) if !last_words || reason == EndReason::CutOff => return Err(reason),
                 _ if last_words || queue.has_room(batch.len(), self.limit) => break,
+                _ if self.around.stop.is_talk_over() => return Err(EndReason::ShuttingDown),
                 _ => queue = self.wait(queue),
             }
         }
@@ -181,8 +182,13 @@ impl Room {
     }
 
     fn wait<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
+        // A stop wakes all that wait.
+        let left = match self.around.stop.has_begun() {
+            true => self.around.stop.time_to_talk().saturating_duration_since(Instant::now()),
+            false => YEAR,
+        };
         queue.waiting += 1;
-        queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         queue.waiting -= 1;
         queue
     }

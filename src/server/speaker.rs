@@ -244,9 +244,9 @@ impl<'h> Speaker<'h> {
         if let Ok(number) = room.submit(&self.member, &mut self.batch, true)
             && wait
         {
-            let patience = |phase| match phase {
-                Phase::Away => AWAY_PATIENCE,
-                _ => hub.stop.patience(hub.config.limits.write_timeout),
+            let patience = |phase| {
+                let usually = if phase == Phase::Away { AWAY_PATIENCE } else { hub.config.limits.write_timeout };
+                hub.stop.patience(usually)
             };
             let _ = room.wait_until_delivered(number, &self.member, patience);
         }

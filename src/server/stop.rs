@@ -32,11 +32,10 @@ impl Stop {
 
     /// How long a peer may go without taking a byte: `usually`, less during a stop, and less again towards its end.
     pub(super) fn patience(&self, usually: Duration) -> Duration {
-        match self.since.get() {
-            None => usually,
-            Some(since) if since.elapsed() < *STOP_PATIENCE.end() => usually.min(*STOP_PATIENCE.end()),
-            Some(_) => usually.min(*STOP_PATIENCE.start()),
-        }
+        let Some(since) = self.since.get() else { return usually };
+        let most = if since.elapsed() < *STOP_PATIENCE.end() { STOP_PATIENCE.end() } else { STOP_PATIENCE.start() };
+        // Of the half of a short grace period that is left for the last words, part is for sending them.
+        usually.min(*most).min(self.grace / 4)
     }
 
     /// How long a reader with a full backlog may hold the room, and why it ends if it does so for longer.
@@ -51,6 +50,11 @@ impl Stop {
     /// grace period, so that the other half is left for the last words.
     pub(super) fn time_to_talk(&self) -> Instant {
         self.since.get().copied().unwrap_or_else(Instant::now) + self.grace / 2
+    }
+
+    /// Whether that time is over.
+    pub(super) fn is_talk_over(&self) -> bool {
+        self.has_begun() && Instant::now() >= self.time_to_talk()
     }
 
     /// When all connections are cut.

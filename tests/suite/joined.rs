@@ -6,19 +6,23 @@ use std::process::Command;
 use crate::common::{Engine, Peer, Program, ServerProgram, TestServer, wait_for};
 use localsocket::{Config, Join, JoinUrl, Mode};
 
-fn config(engine: &Engine) -> Config {
+pub fn config(engine: &Engine) -> Config {
     let url: JoinUrl = engine.url().parse().unwrap();
     Config { mode: Mode::Room, join: Some(Join::from(url)), ..Config::default() }
 }
 
-fn joined(engine: &Engine) -> TestServer {
-    let server = TestServer::start(config(engine));
+pub fn joined(engine: &Engine) -> TestServer {
+    start_joined(config(engine))
+}
+
+pub fn start_joined(config: Config) -> TestServer {
+    let server = TestServer::start(config);
     wait_for("the server has joined", || server.handle.stats().shared.is_some_and(|(_, joined)| joined));
     server
 }
 
 /// Waits until a server has heard of these names.
-fn hears_of(server: &TestServer, names: &[&str]) {
+pub fn hears_of(server: &TestServer, names: &[&str]) {
     wait_for("the names are known", || server.handle.names() == names);
 }
 

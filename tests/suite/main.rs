@@ -24,6 +24,7 @@ mod echo;
 mod endings;
 mod faults;
 mod joined;
+mod joined_faults;
 mod listening;
 mod log;
 mod lost_connections;

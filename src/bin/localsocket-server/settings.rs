@@ -73,7 +73,9 @@ fn join(arguments: &Arguments) -> Result<Option<Join>, UsageError> {
         };
     };
     let mut join = Join::from(url.parse::<JoinUrl>().map_err(|error| UsageError(format!("--join: {error}")))?);
-    join.password = arguments.first_line("join-password-file")?.map(JoinPassword::from);
+    // Read now so that a mistake shows at once.
+    arguments.first_line("join-password-file")?;
+    join.password = arguments.value("join-password-file").map(|path| JoinPassword::File(path.into()));
     Ok(Some(join))
 }
 

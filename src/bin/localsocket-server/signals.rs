@@ -102,7 +102,7 @@ impl TokenFile {
 }
 
 fn reload(path: &str, server: &ServerHandle) {
-    match cli::read_first_line(path) {
+    match cli::read_first_line(path.as_ref()) {
         Ok(token) => {
             server.set_token(Token::from(token));
             info!("SIGHUP: the token was read again; authenticated clients stay connected");

@@ -1,12 +1,11 @@
 //! The engine's protocol, RESP2: writes commands, reads replies. Knows no room and no script.
 //!
-//! Whatever arrives, a reader holds no more than the budget it is given and one buffer, goes no deeper than [`DEPTH`],
-//! and gives up when its deadline has passed, even if bytes keep trickling in. After an error the connection cannot be
-//! used any more, since it is unknown where the next reply begins. An error of kind `InvalidData` means that the other end
-//! does not speak RESP2.
+//! Whatever arrives, a reader holds no more than the budget it is given and one buffer, and goes no deeper than [`DEPTH`].
+//! How long it waits is its input's business. After an error the connection cannot be used any more, since it is unknown
+//! where the next reply begins. An error of kind `InvalidData` means that the other end does not speak RESP2, one of kind
+//! `FileTooLarge` that a reply does not fit.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write as _};
-use std::time::Instant;
 
 /// How deep replies may be nested: entries of a stream are five deep.
 const DEPTH: usize = 6;
@@ -36,33 +35,13 @@ pub(super) enum Value {
     Array(Vec<Value>),
 }
 
-/// Reads replies from `input`, whose reads have a timeout of their own.
+/// Reads replies.
 #[derive(Debug)]
-pub(super) struct Reader<R>(BufReader<Timed<R>>);
-
-#[derive(Debug)]
-struct Timed<R> {
-    input: R,
-    deadline: Option<Instant>,
-}
-
-impl<R: Read> Read for Timed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        self.input.read(buffer)
-    }
-}
+pub(super) struct Reader<R>(BufReader<R>);
 
 impl<R: Read> Reader<R> {
     pub(super) fn new(input: R) -> Reader<R> {
-        Reader(BufReader::with_capacity(64 * 1024, Timed { input, deadline: None }))
-    }
-
-    /// Sets the time by which every later read must be complete.
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
-        self.0.get_mut().deadline = Some(deadline);
+        Reader(BufReader::with_capacity(64 * 1024, input))
     }
 
     /// Reads a whole reply of `budget` bytes at most.
@@ -148,7 +127,7 @@ fn closed() -> io::Error {
 }
 
 fn too_long() -> io::Error {
-    io::Error::other("a reply is longer than any that this server expects")
+    io::Error::new(ErrorKind::FileTooLarge, "a reply is longer than any that this server expects")
 }
 
 fn garbage(bytes: &[u8]) -> io::Error {
@@ -159,8 +138,6 @@ fn garbage(bytes: &[u8]) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Gives a slice in reads of so many bytes, then the end.
@@ -232,10 +209,10 @@ mod tests {
             (b"*-7\r\n", |error| error.kind() == ErrorKind::InvalidData),
             (b"$3\r\nabcd\r\n", |error| error.kind() == ErrorKind::InvalidData),
             (b"$99999999999999999999\r\n", |error| error.kind() == ErrorKind::InvalidData),
-            (b"$9999999999\r\n", |error| error.kind() == ErrorKind::Other),
-            (b"*9999999999\r\n", |error| error.kind() == ErrorKind::Other),
-            (&long_line, |error| error.kind() == ErrorKind::Other),
-            (&nested, |error| error.kind() == ErrorKind::Other),
+            (b"$9999999999\r\n", |error| error.kind() == ErrorKind::FileTooLarge),
+            (b"*9999999999\r\n", |error| error.kind() == ErrorKind::FileTooLarge),
+            (&long_line, |error| error.kind() == ErrorKind::FileTooLarge),
+            (&nested, |error| error.kind() == ErrorKind::FileTooLarge),
             (b"$5\r\nab", |error| error.kind() == ErrorKind::UnexpectedEof),
             (b"", |error| error.kind() == ErrorKind::UnexpectedEof),
         ];
@@ -252,23 +229,8 @@ mod tests {
         let input = b"*3\r\n$10\r\n0123456789\r\n$10\r\n0123456789\r\n$-1\r\n";
         assert!(Reader::new(Chunks(input, 3)).value(20 + 5 * ELEMENT).is_ok());
         assert!(
-            matches!(Reader::new(Chunks(input, 3)).value(20 + 3 * ELEMENT), Err(error) if error.kind() == ErrorKind::Other)
+            matches!(Reader::new(Chunks(input, 3)).value(20 + 3 * ELEMENT), Err(error) if error.kind() == ErrorKind::FileTooLarge)
         );
-    }
-
-    #[test]
-    fn bytes_that_trickle_in_end_at_the_deadline() {
-        struct Slow;
-        impl Read for Slow {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                std::thread::sleep(Duration::from_millis(1));
-                buffer[0] = b'+';
-                Ok(1)
-            }
-        }
-        let mut reader = Reader::new(Slow);
-        reader.set_deadline(Instant::now() + Duration::from_millis(20));
-        assert!(matches!(reader.value(1 << 20), Err(error) if error.kind() == ErrorKind::TimedOut));
     }
 
     #[test]

@@ -152,6 +152,7 @@ elseif what == 'back' then -- the first call of a new connection
     return 'GONE'
   end
   note(seq)
+  tidy() -- links that break again and again may bring no beat
   return fmt('OK %.0f', seq)
 elseif what == 'leave' then
   in_any_case()

@@ -31,14 +31,13 @@ impl From<JoinUrl> for Join {
     }
 }
 
-/// The engine's password. Never printed.
+/// The engine's password. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct JoinPassword(pub(super) String);
-
-impl From<String> for JoinPassword {
-    fn from(password: String) -> JoinPassword {
-        JoinPassword(password)
-    }
+pub enum JoinPassword {
+    /// The password itself.
+    Value(String),
+    /// A file whose first line it is, read again whenever the engine is connected to.
+    File(PathBuf),
 }
 
 impl fmt::Debug for JoinPassword {
@@ -58,7 +57,8 @@ impl fmt::Debug for JoinPassword {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinUrl {
     pub(super) address: Address,
-    pub(super) user: Option<String>,
+    /// As it was given, with percent signs for other characters.
+    user: Option<String>,
     pub(super) database: u32,
     pub(super) room: String,
 }
@@ -72,6 +72,10 @@ impl JoinUrl {
     /// Where the engine listens.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    pub(super) fn user(&self) -> Option<String> {
+        self.user.as_deref().and_then(percent_decoded)
     }
 }
 
@@ -111,7 +115,10 @@ impl FromStr for JoinUrl {
             }));
         };
         let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, rest)) => (Some(user_of(user).map_err(fail)?), rest),
+            Some((user, rest)) if percent_decoded(user).is_some_and(|user| !user.is_empty()) => {
+                (Some(user.to_owned()), rest)
+            }
+            Some(_) => return Err(fail("invalid user name".to_owned())),
             None => (None, rest),
         };
         let (host, database) = match rest.split_once('/') {
@@ -138,13 +145,6 @@ fn room_of(query: &str) -> Result<&str, String> {
         return Err(format!("a room name has 1 to {ROOM_MAX} of the characters A-Z a-z 0-9 . _ -"));
     }
     Ok(room)
-}
-
-fn user_of(user: &str) -> Result<String, String> {
-    match percent_decoded(user) {
-        Some(user) if !user.is_empty() => Ok(user),
-        _ => Err("invalid user name".to_owned()),
-    }
 }
 
 fn percent_decoded(text: &str) -> Option<String> {
@@ -188,15 +188,7 @@ impl fmt::Display for JoinUrl {
             Address::Tcp { .. } => {
                 f.write_str("redis://")?;
                 if let Some(user) = &self.user {
-                    for byte in user.bytes() {
-                        match byte {
-                            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                                write!(f, "{}", byte as char)?;
-                            }
-                            _ => write!(f, "%{byte:02X}")?,
-                        }
-                    }
-                    f.write_str("@")?;
+                    write!(f, "{user}@")?;
                 }
                 write!(f, "{}/{}?room={}", self.address, self.database, self.room)
             }
@@ -239,7 +231,7 @@ mod tests {
             assert_eq!(shown.parse(), Ok(url), "{shown}");
         }
         let url: JoinUrl = "redis://a%40b@h".parse().unwrap();
-        assert_eq!((url.user.as_deref(), url.room()), (Some("a@b"), "main"));
+        assert_eq!((url.user().as_deref(), url.room()), (Some("a@b"), "main"));
     }
 
     #[test]

@@ -94,7 +94,12 @@ impl Room {
 
     /// The engine is lost, or back.
     pub(in crate::server) fn set_phase(&self, phase: Phase) {
-        self.with_log(|log| (log.phase, log.ending) = (phase, log.leaving()));
+        self.with_log(|log| log.phase = phase);
+    }
+
+    /// A link begins: the end of the one before it is over.
+    pub(in crate::server) fn begin_link(&self) {
+        self.with_log(|log| log.ending = log.leaving());
     }
 
     pub(in crate::server) fn set_servers(&self, servers: usize) {

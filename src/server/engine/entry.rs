@@ -1,0 +1,71 @@
+//! Entries of the log, and their places in it. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::resp::Value;
+
+/// What an entry costs besides its data; `room.lua` has the same number.
+const ENTRY_COST: u64 = 128;
+
+/// A place in the log. `end` counts all bytes up to and with this entry, so a gap between two entries shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::server) struct Position {
+    milliseconds: u64,
+    pub(in crate::server) end: u64,
+}
+
+impl Position {
+    /// Whether an entry with this much data directly follows `before`.
+    fn follows(self, before: Position, data: usize) -> bool {
+        before.end.checked_add(data as u64 + ENTRY_COST) == Some(self.end) && self.milliseconds >= before.milliseconds
+    }
+}
+
+impl FromStr for Position {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Position, ()> {
+        let (milliseconds, end) = text.split_once('-').ok_or(())?;
+        let number = |text: &str| text.parse().map_err(|_| ());
+        Ok(Position { milliseconds: number(milliseconds)?, end: number(end)? })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.milliseconds, self.end)
+    }
+}
+
+/// An entry of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Entry<'a> {
+    /// A server says a piece.
+    Said { server: u64, number: u64, data: &'a [u8] },
+    /// A server is gone, with all its clients.
+    Gone { server: u64 },
+}
+
+/// Reads an entry as the engine gives it. `None` unless a server has written it, directly after the one at `before`.
+pub(super) fn read(value: &Value, before: Position) -> Option<(Position, Entry<'_>)> {
+    let Value::Array(parts) = value else { return None };
+    let [id, Value::Array(fields)] = &parts[..] else { return None };
+    let [h, header, d, Value::Bytes(data)] = &fields[..] else { return None };
+    let position: Position = text(id)?.parse().ok()?;
+    let words: Vec<&str> = text(header)?.split(' ').collect();
+    let entry = match words[..] {
+        ["s", server, number] => Entry::Said { server: server.parse().ok()?, number: number.parse().ok()?, data },
+        ["g", server, _] => Entry::Gone { server: server.parse().ok()? },
+        _ => return None,
+    };
+    let is_next = position.follows(before, data.len()) && (text(h)?, text(d)?) == ("h", "d");
+    is_next.then_some((position, entry))
+}
+
+pub(super) fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,150 @@
+//! A joined room whose engine breaks off, stops, or holds what no server can read.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use localsocket::{Config, Join, JoinPassword, Limits};
+
+use crate::common::{Engine, Peer, TestServer, wait_for};
+use crate::joined::{config, hears_of, joined, start_joined};
+
+const CUT_OFF: &str = "error: cut off from the other servers";
+
+fn is_back(server: &TestServer) {
+    wait_for("the engine is back", || server.handle.stats().shared.is_some_and(|(_, joined)| joined));
+}
+
+fn with_limits(engine: &Engine, limits: Limits) -> TestServer {
+    start_joined(Config { limits, ..config(engine) })
+}
+
+#[test]
+fn a_password_that_has_changed_is_read_again() {
+    let Some(engine) = Engine::start() else { return };
+    engine.command("CONFIG SET requirepass old");
+    let file = engine.directory.join("password");
+    std::fs::write(&file, "old\n").unwrap();
+    let url = engine.url().parse().unwrap();
+    let join = Join { url, password: Some(JoinPassword::File(file.clone())) };
+    assert!(!format!("{join:?}").contains("old"));
+    let server = start_joined(Config { join: Some(join), ..config(&engine) });
+    let mut ada = Peer::named(&server.tcp, "ada");
+    assert_eq!(engine.command("AUTH old\nCONFIG SET requirepass new\nCLIENT KILL TYPE normal"), "+OK");
+    wait_for("the engine is lost", || server.handle.stats().shared == Some((1, false)));
+    std::fs::write(&file, "new\n").unwrap();
+    is_back(&server);
+    assert_eq!(ada.ask("msg:still here"), "ada: still here");
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_cuts_a_server_off_once() {
+    let Some(engine) = Engine::start() else { return };
+    let (one, two) = (joined(&engine), joined(&engine));
+    // One without the right fields, one without the right header, and one that is longer than any that a server writes.
+    for (field, header, length) in [("x", "s 7 1", 1), ("h", "nonsense", 1), ("h", "s 7 1", 400_000)] {
+        let mut clients = [&one, &two].map(|server| {
+            let mut client = Peer::connect(&server.tcp);
+            client.ping();
+            client
+        });
+        let data = "x".repeat(length);
+        let words = ["XADD", "localsocket:{main}:log", "*", field, header, "d", &data];
+        let words = words.map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        engine.command(&format!("*{}\r\n{}", words.len(), words.concat()));
+        for client in &mut clients {
+            client.expect(CUT_OFF);
+            client.expect_end();
+        }
+        // Behind it, the room goes on. Clients that come at once may still be told that they are cut off.
+        for server in [&one, &two] {
+            wait_for("a client stays", || Peer::connect(&server.tcp).ask("iam:eve") == "eve has joined");
+            wait_for("it has left", || server.handle.names().is_empty());
+        }
+        let mut ada = Peer::named(&one.tcp, "ada");
+        hears_of(&two, &["ada"]);
+        let mut bob = Peer::named(&two.tcp, "bob");
+        ada.expect("bob has joined");
+        ada.send("msg:on we go\n");
+        bob.expect("ada: on we go");
+        drop((ada, bob));
+        wait_for("both have left", || two.handle.names().is_empty() && one.handle.names().is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_a_name_is_answered_at_once_and_never_gets_into_the_log() {
+    let Some(engine) = Engine::start() else { return };
+    let server = with_limits(&engine, Limits { max_line: 300_000, ..Limits::default() });
+    let mut ada = Peer::named(&server.tcp, "ada");
+    let log = || engine.command("XLEN localsocket:{main}:log");
+    let before = log();
+    let (long, blanks) = ("x".repeat(200_000), " ".repeat(200_000));
+    for name in [&*long, "a,b", "error", ""] {
+        assert_eq!(ada.ask(&format!("to:{name}:hello")), format!("error: nobody here is called {name}"));
+        let wanted = format!("error: question 7: nobody here is called {name}");
+        // The id is free again.
+        (0..2).for_each(|_| assert_eq!(ada.ask(&format!("ask:{name}:7:hello?")), wanted));
+        for command in ["answer", "part", "refuse"] {
+            let wanted = format!("error: no open question 7 of {name}");
+            assert_eq!(ada.ask(&format!("{command}:{name}:7:yes")), wanted);
+        }
+    }
+    assert_eq!(ada.ask(&format!("answer:{blanks}ada:7:yes")), format!("error: no open question 7 of {blanks}ada"));
+    assert_eq!(log(), before);
+}
+
+#[test]
+fn a_reply_that_the_engine_breaks_off_is_asked_for_again_in_smaller_portions() {
+    let Some(engine) = Engine::start() else { return };
+    let (one, two) = (joined(&engine), joined(&engine));
+    let mut reader = Peer::connect(&two.tcp);
+    reader.ping();
+    let mut ada = Peer::named(&one.tcp, "ada");
+    reader.expect("ada has joined");
+    // While the second server is stopped, more comes into the log than the engine lets wait for one client.
+    engine.command("CONFIG SET client-output-buffer-limit \"normal 200kb 0 0\"");
+    let text = "x".repeat(50_000);
+    engine.command("CLIENT PAUSE 300 WRITE");
+    let lines: Vec<String> = (0..40).map(|number| format!("ada: {number} {text}")).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..40 {
+                ada.send(format!("msg:{number} {text}\n"));
+                ada.expect(&lines[number]);
+            }
+        });
+        lines.iter().for_each(|line| reader.expect(line));
+    });
+}
+
+#[test]
+fn a_stop_while_the_engine_is_away_has_last_words_for_all() {
+    for grace in [1, 4] {
+        let Some(mut engine) = Engine::start() else { return };
+        let mut server = with_limits(&engine, Limits { grace: Duration::from_secs(grace), ..Limits::default() });
+        let mut ada = Peer::named(&server.tcp, "ada");
+        // They hear nothing of each other's joining.
+        let mut clients: Vec<Peer> = (0..6)
+            .map(|number| {
+                let mut client = Peer::connect(&server.unix);
+                assert_eq!(client.ask("deaf"), "deaf");
+                assert_eq!(client.ask(&format!("iam:{number}")), format!("{number} has joined"));
+                client
+            })
+            .collect();
+        engine.kill();
+        wait_for("the engine is missed", || server.handle.stats().shared == Some((1, false)));
+        ada.send("msg:are you there?\n");
+        // More than a server keeps: some wait for their turn. The first one says nothing.
+        let line = format!("msg:{}\n", "x".repeat(60_000));
+        clients[1..].iter_mut().for_each(|client| client.send(line.repeat(2)));
+        clients.push(ada);
+        let began = Instant::now();
+        server.stop();
+        assert!(began.elapsed() < Duration::from_millis(1000 * grace + 700), "{:?}", began.elapsed());
+        for mut client in clients {
+            client.expect("error: server is shutting down");
+            client.expect_end();
+        }
+    }
+}
