@@ -23,6 +23,10 @@ mod refusal;
 #[cfg(test)]
 mod generated;
 
+/// The version of the protocol that this crate speaks, `protocol=` in the reply to `stats`. What it promises is in the
+/// chapter "Versions".
+pub const VERSION: u32 = 2;
+
 pub use built_in::{BUILT_IN, BuiltIn};
 pub use command::Command;
 pub use event::Event;

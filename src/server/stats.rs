@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::config::Mode;
+use crate::protocol::VERSION;
 
 /// What a server has done since it was started. `Display` is the reply to `stats` after `stats: `.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl fmt::Display for Stats {
         write!(
             f,
             "mode={} uptime={} clients={} accepted={} refused={} evicted={} \
-             lines-in={} lines-out={} bytes-in={} bytes-out={} asked={} max-line={}",
+             lines-in={} lines-out={} bytes-in={} bytes-out={} asked={} max-line={} protocol={VERSION}",
             self.mode,
             self.uptime.as_secs(),
             self.clients,

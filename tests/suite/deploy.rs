@@ -48,6 +48,7 @@ fn generated_options_of_the_manual_pages_are_those_of_the_tables() {
     for program in PROGRAMS {
         let path = source(&format!("src/deploy/man/{}.1", program.name));
         let page = std::fs::read_to_string(&path).unwrap();
+        assert!(page.contains(concat!("\"localsocket ", env!("CARGO_PKG_VERSION"), "\"")), "{}", path.display());
         let (before, rest) = page.split_once("begin of the generated options\n").unwrap();
         let (present, after) = rest.split_once(".\\\" end of").unwrap();
         let wanted = options_of(&program);

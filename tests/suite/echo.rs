@@ -77,7 +77,7 @@ fn stats_tell_what_has_happened() {
         peer.ping();
         let stats = peer.ask("stats");
         let wanted = "stats: mode=echo uptime=0 clients=1 accepted=1 refused=0 evicted=0 \
-                      lines-in=2 lines-out=1 bytes-in=11 bytes-out=6 asked=0 max-line=65536";
+                      lines-in=2 lines-out=1 bytes-in=11 bytes-out=6 asked=0 max-line=65536 protocol=2";
         assert_eq!(stats, wanted);
     });
 }
