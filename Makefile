@@ -20,7 +20,7 @@ UNITS = localsocket@.service localsocket@.socket localsocket.service localsocket
 DROPINDIR = $(PREFIX)/share/localsocket
 DROPINS = join.conf token.conf
 
-.PHONY: help run-server run-client build test check lint cross bench fmt doc manuals chart package static \
+.PHONY: help run-server run-client build test portable check lint cross bench fmt doc manuals chart package static \
   install install-systemd uninstall uninstall-systemd clean
 
 help: ## list these targets
@@ -41,7 +41,16 @@ build: ## build the programs, optimised
 test: ## run all tests
 	$(CARGO) test --locked
 
-check: test lint cross ## run everything that CI runs: tests, format, lints, documentation, dependencies, other targets
+# On Linux a preloaded library plays what else macOS does differently.
+portable: ## run all tests with the part of src/os that macOS and the BSDs use
+	@export CARGO_TARGET_DIR="$(TARGET)/portable" RUSTFLAGS='--cfg localsocket_portable'; $(CARGO) test --locked || exit 1; \
+	if [ "$$(uname)" != Linux ] || ! cc --version >/dev/null 2>&1; then \
+	  echo 'skipped: the tests under the quirks of macOS need Linux and a C compiler'; exit 0; fi; \
+	quirks=$$(cd "$$CARGO_TARGET_DIR" && pwd)/macos.so; cc -O1 -shared -fPIC -o "$$quirks" tests/macos.c -ldl && \
+	echo 'once more, under the quirks of macOS' && \
+	$(CARGO) test --locked --lib --bins --tests --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$quirks']"
+
+check: test lint portable cross ## run everything that CI runs: tests, format, lints, documentation, dependencies, other systems
 
 lint:
 	$(CARGO) fmt --check
@@ -55,7 +64,7 @@ lint:
 # Type-checks for every other target whose standard library is installed (rustup target add ...). Needs no linker.
 cross:
 	@host=$$(rustc -vV | sed -n 's/^host: //p'); \
-	for libs in "$$(rustc --print sysroot)"/lib/rustlib/*-linux-*/lib; do \
+	for libs in "$$(rustc --print sysroot)"/lib/rustlib/*/lib; do \
 	  triple=$$(basename "$$(dirname "$$libs")"); \
 	  if [ "$$triple" = "$$host" ] || [ ! -d "$$libs" ]; then continue; fi; \
 	  echo "checking for $$triple"; $(CARGO) check --locked --target "$$triple" || exit 1; done

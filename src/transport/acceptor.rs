@@ -143,6 +143,7 @@ mod tests {
         acceptor.accept().unwrap()
     }
 
+    #[cfg_attr(any(not(target_os = "linux"), localsocket_portable), ignore = "needs abstract names")]
     #[test]
     fn an_abstract_name_is_listened_on_and_its_clients_have_process_and_user() {
         let address: Address = format!("unix:@localsocket-listener-{}", std::process::id()).parse().unwrap();

@@ -139,6 +139,7 @@ mod tests {
         }
     }
 
+    #[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
     #[test]
     fn a_connection_to_oneself_is_refused_and_frees_the_port() {
         let own = connect_to_oneself();

@@ -4,8 +4,6 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -49,6 +47,7 @@ fn in_namespace(script: &str) -> Option<Outcome> {
     Some(Program::spawn(Command::new("unshare").args([FLAGS, "sh", "-c", &script, "sh", CLIENT, SERVER])).wait())
 }
 
+#[cfg_attr(any(not(target_os = "linux"), localsocket_portable), ignore = "needs abstract names")]
 #[test]
 fn an_abstract_name_works_like_a_path_on_both_sides() {
     let text = format!("unix:@{}", abstract_name("abstract"));
@@ -66,8 +65,12 @@ fn an_abstract_name_works_like_a_path_on_both_sides() {
     assert!(outcome.stderr.contains("nothing listens there"), "{outcome:?}");
 }
 
+#[cfg(all(target_os = "linux", not(localsocket_portable)))] // only there are abstract names
 #[test]
 fn an_abstract_name_from_a_service_manager_is_announced_as_clients_take_it() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
     let name = abstract_name("handed-over");
     let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let mut server = started_by_manager(Some(socket.into()), "1").spawn().unwrap();
@@ -200,6 +203,7 @@ fn a_silent_name_service_is_not_waited_for_beyond_the_time_for_connecting() {
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
+#[cfg_attr(any(not(target_os = "linux"), localsocket_portable), ignore = "needs SO_PEERCRED")]
 #[test]
 fn clients_of_a_unix_socket_are_logged_with_process_and_user() {
     let directory = TempDir::new();

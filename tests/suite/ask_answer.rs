@@ -36,6 +36,7 @@ fn children(program: &Program) -> Vec<String> {
     names
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_question_gets_its_answer() {
     on_each_program(ROOM, |_, address| {
@@ -181,6 +182,7 @@ fn descriptors(process: &str) -> BTreeSet<String> {
     entries.filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.display().to_string())).collect()
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_command_inherits_no_descriptor_and_no_blocked_signal() {
     let server = ServerProgram::start(ROOM);
@@ -241,8 +243,8 @@ fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
     assert!(began.elapsed() >= Duration::from_secs(5) && began.elapsed() < Duration::from_secs(10));
     let outcome = { asking }.wait();
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
-    let pid = fs::read_to_string(&pid).unwrap();
-    wait_for("the end of the sleeper", || !fs::exists(format!("/proc/{}", pid.trim())).unwrap());
+    let alive = format!("kill -0 {}", fs::read_to_string(&pid).unwrap());
+    wait_for("the end of the sleeper", || run("sh", &["-c", &alive], b"").code != Some(0));
 }
 
 #[test]
@@ -267,6 +269,7 @@ fn an_answer_that_the_server_does_not_take_is_a_refusal() {
     assert_eq!(outcome.stderr, "");
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_command_that_writes_for_ever_ends_when_nobody_waits_for_it() {
     let server = ServerProgram::start(ROOM);
@@ -346,6 +349,7 @@ fn a_connection_that_is_lost_while_questions_are_open_is_exit_code_1() {
 /// In a set of signals.
 const SIGTERM: u64 = 1 << 14;
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_stop_works_before_there_is_a_connection() {
     let directory = TempDir::new();

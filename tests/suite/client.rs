@@ -204,6 +204,7 @@ fn a_reader_that_has_gone_is_no_error() {
     assert_eq!(outcome.stdout, "1\n");
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /dev/full")]
 #[test]
 fn what_cannot_be_read_or_written_is_told() {
     let server = ServerProgram::start(&[]);

@@ -212,7 +212,7 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
     let built = directory.join("target/release");
     std::fs::create_dir_all(&built).unwrap();
     for program in PROGRAMS {
-        std::fs::copy("/bin/true", built.join(program.name)).unwrap();
+        std::fs::copy("/bin/sh", built.join(program.name)).unwrap();
     }
     for target in ["install", "install-systemd"] {
         let installed = make(&directory, target).unwrap();

@@ -180,13 +180,13 @@ fn an_endless_line_does_not_grow_the_server() {
     let piece = vec![b'x'; 1 << 20];
     peer.send(&piece);
     peer.expect("error: line too long (limit 65536 bytes)");
-    let before = server.program.status("VmRSS");
+    let before = server.program.memory();
     for _ in 0..32 {
         peer.send(&piece);
     }
     peer.send("\nping\n");
     peer.expect("pong");
-    let after = server.program.status("VmRSS");
+    let after = server.program.memory();
     assert!(after <= before + 512, "from {before} to {after} KiB");
 }
 

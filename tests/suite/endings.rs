@@ -105,7 +105,7 @@ fn who_does_not_read_its_replies_blocks_only_itself_and_is_dropped() {
     on_each_program(&["--write-timeout", "0.5"], |server, address| {
         let mut honest = Peer::connect(address);
         honest.ping();
-        let before = server.program.status("VmRSS");
+        let before = server.program.memory();
         let stuck = Peer::connect(address);
         let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
         let began = Instant::now();
@@ -119,7 +119,7 @@ fn who_does_not_read_its_replies_blocks_only_itself_and_is_dropped() {
         assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
         assert!(server.program.logged("client 2 (").contains(": too slow;"));
         assert_eq!(honest.stat("evicted"), 1);
-        let after = server.program.status("VmRSS");
+        let after = server.program.memory();
         assert!(after < before + 1024, "from {before} to {after} KiB");
     });
 }

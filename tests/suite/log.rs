@@ -134,6 +134,7 @@ fn a_non_blocking_stderr_loses_nothing() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /dev/full")]
 #[test]
 fn without_a_stderr_it_serves_and_stops_the_same() {
     let (log, stderr) = std::io::pipe().unwrap();
@@ -151,7 +152,7 @@ fn without_a_stderr_it_serves_and_stops_the_same() {
 }
 
 #[test]
-fn a_client_is_named_by_its_process_and_a_probe_is_not_logged() {
+fn a_probe_is_not_logged() {
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
     let mut server = ServerProgram::start(&["--listen", path.to_str().unwrap()]);
@@ -160,9 +161,8 @@ fn a_client_is_named_by_its_process_and_a_probe_is_not_logged() {
     let mut peer = Peer::named(server.address(), "ada");
     wait_for("the probe to be gone", || peer.stat("clients") == 1);
     drop(peer);
-    let process = format!("(ada, unix, pid {}, uid ", std::process::id());
     let line = server.program.logged("has left after");
-    assert!(line.contains("client 2 ") && line.contains(&process), "{line}");
+    assert!(line.contains("client 2 (ada, unix"), "{line}");
     server.program.signal("TERM");
     let log = server.program.wait().stderr;
     assert_eq!(log.matches("client 1 ").count(), 0, "{log}");

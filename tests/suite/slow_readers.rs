@@ -269,6 +269,7 @@ fn a_small_backlog_is_kept_to_and_can_be_kept_up_with() {
     });
 }
 
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn who_leaves_without_reading_is_forgotten_in_the_end() {
     on_each_program(&["--mode", "room", "--write-timeout", "0.3"], |server, address| {

@@ -199,7 +199,7 @@ fn a_directory_that_cannot_be_read_is_no_obstacle() {
     let as_user = || {
         let mut command = Command::new(SERVER);
         // Root could read everything.
-        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        if fs::metadata(&directory.0).unwrap().uid() == 0 {
             chown(&path, Some(NOBODY), None).unwrap();
             command.uid(NOBODY);
         }
@@ -217,8 +217,8 @@ fn a_directory_that_cannot_be_read_is_no_obstacle() {
 #[test]
 fn the_longest_path_a_socket_can_have_works() {
     let directory = TempDir::new();
-    let path = directory.join(&"x".repeat(107 - directory.0.as_os_str().len() - 1));
-    assert_eq!(path.as_os_str().len(), 107);
+    let longest = if cfg!(any(not(target_os = "linux"), localsocket_portable)) { 103 } else { 107 };
+    let path = directory.join(&"x".repeat(longest - directory.0.as_os_str().len() - 1));
     start(&path).connect().ping();
 }
 

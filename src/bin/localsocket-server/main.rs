@@ -124,8 +124,8 @@ fn make_room_for_clients(limits: &Limits) {
 }
 
 /// Writes the addresses to stdout. A stdout that takes nothing, or that another program has made non-blocking, must
-/// not keep the server from its work: so it is asked first whether it takes anything. Then a pipe takes 4 KiB at
-/// least without blocking, and an address is much shorter.
+/// not keep the server from its work: so it is asked first whether it takes anything. Then a pipe takes
+/// `PIPE_BUF` without blocking, 512 bytes at least, and an address is shorter.
 fn announce(addresses: &[Address]) -> io::Result<()> {
     // Not through std's buffer, which would keep what cannot be written.
     let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);

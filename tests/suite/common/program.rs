@@ -92,7 +92,16 @@ impl Program {
         Outcome { code: status.code(), stdout: self.stdout(), stderr: self.stderr() }
     }
 
-    /// A field of `/proc/PID/status`, such as `VmRSS` (in KiB) or `Threads`.
+    /// How much memory it has, in KiB.
+    pub fn memory(&self) -> u64 {
+        if cfg!(target_os = "linux") {
+            return self.status("VmRSS");
+        }
+        let shown = run("ps", &["-o", "rss=", "-p", &self.id().to_string()], b"").stdout;
+        shown.trim().parse().unwrap()
+    }
+
+    /// A number of `/proc/PID/status`, such as `Threads`.
     pub fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
