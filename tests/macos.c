@@ -147,19 +147,23 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
     return next(fd, level, name, value, length);
 }
 
+/* Without events: std looks so at its start whether the standard streams are open, on macOS by other means. */
+static int is_device(const struct pollfd *wait) {
+    struct stat found;
+    return wait->events && !fstat(wait->fd, &found) && S_ISCHR(found.st_mode) && !isatty(wait->fd);
+}
+
 /* The end of the peer's input cannot be waited for, and some devices not at all. */
 int poll(struct pollfd *waits, nfds_t count, int milliseconds) {
     NEXT(poll);
     int devices = 0;
-    struct stat found;
     for (nfds_t i = 0; i < count; i++) {
         waits[i].events &= ~POLLRDHUP;
-        devices += !fstat(waits[i].fd, &found) && S_ISCHR(found.st_mode) && !isatty(waits[i].fd);
+        devices += is_device(&waits[i]);
     }
     int ready = next(waits, count, devices ? 0 : milliseconds);
-    if (ready < 0 || !devices) return ready;
-    for (nfds_t i = 0; i < count; i++)
-        if (!fstat(waits[i].fd, &found) && S_ISCHR(found.st_mode) && !isatty(waits[i].fd)) {
+    for (nfds_t i = 0; ready >= 0 && devices && i < count; i++)
+        if (is_device(&waits[i])) {
             ready += !waits[i].revents;
             waits[i].revents = POLLNVAL;
         }
