@@ -20,8 +20,8 @@ UNITS = localsocket@.service localsocket@.socket localsocket.service localsocket
 DROPINDIR = $(PREFIX)/share/localsocket
 DROPINS = join.conf token.conf
 
-.PHONY: help run-server run-client build test portable check lint cross bench fmt doc manuals chart package static \
-  install install-systemd uninstall uninstall-systemd clean
+.PHONY: help run-server run-client build test portable check lint cross bench fmt doc manuals chart package static image \
+  containers install install-systemd uninstall uninstall-systemd clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -100,6 +100,15 @@ static: ## build fully static programs into STATIC, and check that they run in a
 	for program in $(PROGRAMS); do $$enter "$$root" "/$$program" --version || exit 1; done; \
 	status=$$?; rm -rf "$$root"; exit $$status
 	@ls -l $(addprefix $(STATIC)/,$(PROGRAMS))
+
+# The last stage of the Dockerfile alone, so that no base image is needed.
+image: static ## build the container image `localsocket` from the static programs
+	@mkdir -p $(STATIC)/empty
+	sed -n '/^FROM scratch/,$$p' $(DEPLOY)/Dockerfile | sed 's/--from=build //; s|/out/||g' | \
+	  docker build -t localsocket -f - $(STATIC)
+
+containers: ## try the image and the compose files in a container engine
+	@tests/containers/run.sh
 
 # Copies only: under sudo there may be no cargo.
 install: ## install what `make build` built, manual pages and completions below PREFIX (and DESTDIR)
