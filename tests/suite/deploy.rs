@@ -112,12 +112,19 @@ fn shells_complete_what_the_help_text_lists() {
 }
 
 #[test]
-fn manual_pages_format_without_a_warning() {
+fn manual_pages_format_without_a_warning_and_without_a_broken_word() {
     for program in PROGRAMS {
         let page = source(&format!("src/deploy/man/{}.1", program.name));
-        let mut groff = Command::new("groff");
-        let Some(formatted) = output(groff.args(["-man", "-Tutf8", "-ww", "-z"]).arg(page)) else { return };
-        assert_eq!(text(&formatted), "", "{}", program.name);
+        for width in (60..100).step_by(6) {
+            let mut groff = Command::new("groff");
+            groff.args(["-man", "-Tascii", "-ww", &format!("-rLL={width}n")]).arg(&page);
+            let Some(formatted) = output(&mut groff) else { return };
+            let [page, warnings] = [&formatted.stdout, &formatted.stderr].map(|said| String::from_utf8_lossy(said));
+            // Narrow pages have lines that cannot be filled.
+            assert!(width < 78 || warnings.is_empty(), "{} at {width}: {warnings}", program.name);
+            let broken = page.lines().find(|line| line.ends_with('-') && !line.ends_with("--"));
+            assert_eq!(broken, None, "{} at {width}", program.name);
+        }
     }
 }
 
