@@ -93,6 +93,7 @@ pub(super) struct Engine {
     stream: Arc<Stream>,
     reader: Reader<Half>,
     out: Vec<u8>,
+    /// What the engine calls the script, once it has been loaded.
     script: Vec<u8>,
     log: Vec<u8>,
     state: Vec<u8>,
@@ -108,14 +109,15 @@ impl Read for Half {
 }
 
 impl Engine {
-    pub(super) fn connect(join: &Join) -> Result<Engine, JoinError> {
+    /// `script` is what an earlier connection has learnt; most of what a short connection sends is the script.
+    pub(super) fn connect(join: &Join, script: &[u8]) -> Result<Engine, JoinError> {
         let stream = Stream::connect(&join.url.address, SILENCE).map_err(JoinError::Unreachable)?;
         stream.set_write_timeout(Some(SILENCE))?;
         let stream = Arc::new(stream);
         let key = |end: &str| format!("localsocket:{{{}}}:{end}", join.url.room).into_bytes();
         let reader = Reader::new(Half(Arc::clone(&stream)));
-        let mut engine =
-            Engine { reader, stream, out: Vec::new(), script: Vec::new(), log: key("log"), state: key("state") };
+        let (out, script, log, state) = (Vec::new(), script.to_vec(), key("log"), key("state"));
+        let mut engine = Engine { reader, stream, out, script, log, state };
         let user = join.url.user();
         let password = match &join.password {
             Some(JoinPassword::File(path)) => Some(read_first_line(path).map_err(JoinError::Refused)?),
@@ -132,11 +134,11 @@ impl Engine {
         if join.url.database != 0 {
             engine.call(&[b"SELECT", join.url.database.to_string().as_bytes()])?;
         }
-        match engine.call(&[b"SCRIPT", b"LOAD", SCRIPT.as_bytes()])? {
-            Value::Bytes(digest) if !digest.is_empty() => engine.script = digest,
-            _ => return Err(unexpected()),
-        }
         Ok(engine)
+    }
+
+    pub(super) fn script(&self) -> &[u8] {
+        &self.script
     }
 
     /// The stream, which another thread shuts down to end a call.
@@ -232,23 +234,25 @@ impl Engine {
         }
     }
 
+    /// Runs the script, which the engine may not have yet, or not any more.
     fn run(&mut self, what: &str, caller: Caller, more: &[&[u8]], budget: usize) -> Result<Value, JoinError> {
-        let (server, connection) = (caller.server.to_string(), caller.connection.to_string());
+        let words = [what.to_owned(), caller.server.to_string(), caller.connection.to_string()];
         let position = caller.position.to_string();
-        let fixed: [&[u8]; 9] = [
-            b"EVALSHA",
-            &self.script,
-            b"2",
-            &self.log,
-            &self.state,
-            what.as_bytes(),
-            server.as_bytes(),
-            connection.as_bytes(),
-            position.as_bytes(),
-        ];
-        let arguments: Vec<&[u8]> = fixed.iter().chain(more).copied().collect();
-        write_command(&mut self.out, &arguments);
-        self.exchange(budget)
+        let mut is_loaded = false;
+        loop {
+            let mut arguments: Vec<&[u8]> = vec![b"EVALSHA", &self.script, b"2", &self.log, &self.state];
+            arguments
+                .extend(words.iter().map(String::as_bytes).chain([position.as_bytes()]).chain(more.iter().copied()));
+            write_command(&mut self.out, &arguments);
+            match self.exchange(budget)? {
+                Value::Error(words) if words.starts_with("NOSCRIPT") && !is_loaded => {}
+                value => return Ok(value),
+            }
+            match self.call(&[b"SCRIPT", b"LOAD", SCRIPT.as_bytes()])? {
+                Value::Bytes(digest) => (self.script, is_loaded) = (digest, true),
+                _ => return Err(unexpected()),
+            }
+        }
     }
 
     fn call(&mut self, arguments: &[&[u8]]) -> Result<Value, JoinError> {

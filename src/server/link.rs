@@ -17,7 +17,7 @@ use log::{error, info, warn};
 use super::engine::{Answer, Caller, ENTRY_MARGIN, Engine, Entry, Join, JoinError, PORTION, Position, Welcome};
 use super::hub::Hub;
 use super::people::Person;
-use super::room::{Arrival, Batch, HERE, Kind, Phase, Room, Task, Who};
+use super::room::{Arrival, Batch, HERE, Kind, Room, Task, Who};
 use super::throttle::Throttle;
 use crate::counted::Counted;
 use crate::limits::STACK_SIZE;
@@ -100,7 +100,7 @@ fn enter(
             return None;
         }
         let try_it = || {
-            let mut engine = Engine::connect(join)?;
+            let mut engine = Engine::connect(join, &[])?;
             let policy = engine.eviction_policy()?;
             let welcome = engine.join(Caller { server, connection, position: Position::default() }, longest, before)?;
             Ok((engine, policy, welcome))
@@ -183,13 +183,13 @@ impl Member {
 
     /// Keeps the membership over as many links as it takes.
     fn stay(&mut self, room: &Room, join: &Join, mut engine: Engine) -> Over {
-        let mut log = Throttle::default();
+        let (mut log, script) = (Throttle::default(), engine.script().to_vec());
         loop {
             let mut why = match self.serve(room, join, engine) {
                 Over::Lost(why) => why,
                 over => return over,
             };
-            room.set_phase(Phase::Away);
+            room.lose_link();
             let away = *self.following.away.get_or_insert(self.saying.heard);
             engine = loop {
                 if away.elapsed() >= GIVE_UP {
@@ -201,7 +201,7 @@ impl Member {
                 }
                 self.connection += 1;
                 let caller = Caller { server: self.server, connection: self.connection, position: room.position() };
-                match Engine::connect(join).and_then(|mut engine| Ok((engine.tell("back", caller)?, engine))) {
+                match Engine::connect(join, &script).and_then(|mut engine| Ok((engine.tell("back", caller)?, engine))) {
                     Ok((Answer::Done(number, _), engine)) if room.confirm(number).is_ok() => break engine,
                     Ok(_) => return expired(),
                     Err(error) => why = error,
@@ -212,7 +212,7 @@ impl Member {
 
     /// Says and follows until the link is over.
     fn serve(&mut self, room: &Room, join: &Join, engine: Engine) -> Over {
-        let reader = match Engine::connect(join) {
+        let reader = match Engine::connect(join, &[]) {
             Ok(reader) => reader,
             Err(error) => return Over::Lost(error),
         };
@@ -337,7 +337,7 @@ impl Following {
     fn note_progress(&mut self, room: &Room) {
         if let Some(since) = self.away.take() {
             self.retry = Backoff::default();
-            room.set_phase(Phase::Joined);
+            room.is_back();
             if std::mem::take(&mut self.is_said) {
                 info!("the engine is back after {:.1} s", since.elapsed().as_secs_f64());
             }

@@ -92,9 +92,17 @@ impl Room {
         });
     }
 
-    /// The engine is lost, or back.
-    pub(in crate::server) fn set_phase(&self, phase: Phase) {
-        self.with_log(|log| log.phase = phase);
+    /// The engine is lost.
+    pub(in crate::server) fn lose_link(&self) {
+        self.with_log(|log| {
+            log.phase = Phase::Away;
+            log.outgoing.gather_less();
+        });
+    }
+
+    /// What is in the log comes through.
+    pub(in crate::server) fn is_back(&self) {
+        self.with_log(|log| log.phase = Phase::Joined);
     }
 
     /// A link begins: the end of the one before it is over.

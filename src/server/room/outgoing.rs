@@ -4,11 +4,13 @@
 //! has confirmed; then the piece is delivered as it is here, with the replies in it that are nobody else's business.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use super::batch::Batch;
 
-/// The most that is gathered into one piece. More does not raise the throughput.
-const GATHERED_MAX: usize = 60 * 1024;
+/// The most that is gathered into one piece: more does not raise the throughput. It is halved down to the first figure
+/// whenever a link breaks, since a link that breaks often brings short entries only, and doubled when a piece has arrived.
+const GATHERED: RangeInclusive<usize> = 4 * 1024..=60 * 1024;
 
 #[derive(Debug, Default)]
 pub(in crate::server) struct Piece {
@@ -17,7 +19,7 @@ pub(in crate::server) struct Piece {
     pub(super) last: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
     pieces: VecDeque<Piece>,
     /// How many pieces of this membership have left here.
@@ -27,6 +29,14 @@ pub(super) struct Outgoing {
     /// How many of these the engine has confirmed.
     confirmed: usize,
     bytes: usize,
+    /// What is gathered into one piece now; see [`GATHERED`].
+    most: usize,
+}
+
+impl Default for Outgoing {
+    fn default() -> Outgoing {
+        Outgoing { pieces: VecDeque::new(), gone: 0, sent: 0, confirmed: 0, bytes: 0, most: *GATHERED.end() }
+    }
 }
 
 /// The engine knows pieces that are not here any more, or not yet: this membership is over.
@@ -42,10 +52,15 @@ impl Outgoing {
         self.is_empty() || self.bytes + length <= limit
     }
 
+    /// A link has broken.
+    pub(super) fn gather_less(&mut self) {
+        self.most = (self.most / 2).max(*GATHERED.start());
+    }
+
     /// Adds a batch, which is then empty. One that is nobody else's business goes with the last piece.
     pub(super) fn add(&mut self, batch: &mut Batch, number: u64) {
         let length = batch.len();
-        let fits = |piece: &Piece| !batch.is_shared() || piece.batch.len() + length <= GATHERED_MAX;
+        let fits = |piece: &Piece| !batch.is_shared() || piece.batch.len() + length <= self.most;
         let is_open = self.pieces.len() > self.sent || !batch.is_shared();
         if !is_open || !self.pieces.back().is_some_and(fits) {
             self.pieces.push_back(Piece::default());
@@ -81,6 +96,7 @@ impl Outgoing {
             return Err(Mismatch);
         }
         let piece = self.pieces.pop_front().ok_or(Mismatch)?;
+        self.most = (2 * self.most).min(*GATHERED.end());
         self.gone += 1;
         self.sent -= 1;
         self.confirmed = self.confirmed.saturating_sub(1);
