@@ -27,7 +27,8 @@ pub enum JoinError {
 /// What error replies mean. A reply that contains one of the words, with a `-` before its code, is described by the text,
 /// in which `{}` stands for the reply. Within scripts, engines put what a command replied into a message of their own.
 const MEANINGS: [(&[&str], &str); 5] = [
-    (&["-NOAUTH "], "the engine wants a password: put it into a file and give --join-password-file"),
+    // The second is said to a command of many words.
+    (&["-NOAUTH ", "unauthenticated"], "the engine wants a password: put it into a file and give --join-password-file"),
     (
         &["-WRONGPASS ", "AUTH <password>", "sent AUTH"],
         "the engine refuses the user or the password: {}; check the user in --join and the first line of \
@@ -134,6 +135,7 @@ mod tests {
     fn the_engines_words_decide_whether_to_try_again() {
         let permanent = [
             ("NOAUTH Authentication required.", "--join-password-file"),
+            ("ERR Protocol error: unauthenticated multibulk length", "--join-password-file"),
             ("WRONGPASS invalid username-password pair or user is disabled.", "refuses the user or the password"),
             (
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure?",
