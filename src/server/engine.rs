@@ -73,6 +73,12 @@ pub(super) struct Welcome {
     pub(super) servers: usize,
     /// Every named client: its name, its server, its number there, and whether it is announced.
     pub(super) names: Vec<(String, u64, u64, bool)>,
+    /// Every served name with one of its clients: the server and its number there.
+    pub(super) served: Vec<(String, u64, u64)>,
+    /// Tells this life of the room from others.
+    pub(super) life: String,
+    /// How many lines for everyone the room has had.
+    pub(super) lines: u64,
 }
 
 /// The script's answer to an operation of a member.
@@ -201,11 +207,11 @@ impl Engine {
         caller: Caller,
         number: u64,
         data: &[u8],
-        names: &[String],
+        effects: &[String],
     ) -> Result<Answer, JoinError> {
         let number = number.to_string();
         let more: Vec<&[u8]> =
-            [number.as_bytes(), data].into_iter().chain(names.iter().map(|n| n.as_bytes())).collect();
+            [number.as_bytes(), data].into_iter().chain(effects.iter().map(|n| n.as_bytes())).collect();
         self.operate("say", caller, &more)
     }
 
@@ -332,15 +338,25 @@ fn unexpected() -> JoinError {
 
 fn welcome(values: Vec<Value>) -> Option<Welcome> {
     let [head, lease, window, longest, Value::Array(state)] = <[Value; 5]>::try_from(values).ok()? else { return None };
-    let (mut names, mut servers) = (Vec::new(), 0);
+    let (mut names, mut served, mut servers, mut life, mut lines) = (Vec::new(), Vec::new(), 0, String::new(), 0);
     for pair in state.chunks_exact(2) {
         let (field, value) = (text(&pair[0])?, text(&pair[1])?);
         if let Some(name) = field.strip_prefix("n:") {
             let words: Vec<&str> = value.split(' ').collect();
             let [server, client, announced] = words[..] else { return None };
             names.push((name.to_owned(), server.parse().ok()?, client.parse().ok()?, announced == "1"));
-        } else if field == "servers" {
-            servers = value.split_whitespace().count();
+        } else if let Some(name) = field.strip_prefix("s:") {
+            for one in value.split(' ') {
+                let (server, client) = one.strip_suffix(';')?.split_once(':')?;
+                served.push((name.to_owned(), server.parse().ok()?, client.parse().ok()?));
+            }
+        } else {
+            match field {
+                "servers" => servers = value.split_whitespace().count(),
+                "life" => life = value.to_owned(),
+                "lines" => lines = value.parse().ok()?,
+                _ => {}
+            }
         }
     }
     Some(Welcome {
@@ -350,5 +366,8 @@ fn welcome(values: Vec<Value>) -> Option<Welcome> {
         longest: text(&longest)?.parse().ok()?,
         servers,
         names,
+        served,
+        life,
+        lines,
     })
 }

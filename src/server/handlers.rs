@@ -3,12 +3,15 @@
 //! A handler lets the [`Speaker`] say something and returns; `Err` is the reason that ends the session. Handlers know
 //! no sockets and no locks.
 
+use std::sync::Arc;
+
 use log::{Level, log_enabled, trace};
 
 use super::ending::EndReason;
+use super::questions::Key;
 use super::room::{Kind, Room};
 use super::speaker::{Outcome, Speaker};
-use crate::protocol::{self, Command, Event, OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
+use crate::protocol::{self, Command, Event, QuestionEnd, Refusal};
 
 /// Does what a line asks for.
 pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
@@ -35,19 +38,26 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         Command::To { name, text } => to(speaker, name, text),
         Command::Ask { name, id, text } => ask(speaker, name, id, text),
         Command::Answer { asker, id, text } => {
-            answer(speaker, "answer", [asker, id, text], |name, id, text| Event::Answer { name, id, text });
+            return answer(speaker, "answer", [asker, id, text], |name, id, text| Event::Answer { name, id, text });
         }
         Command::Refuse { asker, id, text } => {
-            answer(speaker, "refuse", [asker, id, text], |name, id, text| Event::Refused { name, id, text });
+            return answer(speaker, "refuse", [asker, id, text], |name, id, text| Event::Refused { name, id, text });
         }
         Command::Part { asker, id, text } => {
-            answer(speaker, "part", [asker, id, text], |name, id, text| Event::Part { name, id, text });
+            return answer(speaker, "part", [asker, id, text], |name, id, text| Event::Part { name, id, text });
         }
-        Command::Serve(_) if speaker.hub.room.is_none() => speaker.refuse(Refusal::RoomOnly("serve")),
-        Command::Mark if speaker.hub.room.is_none() => speaker.refuse(Refusal::RoomOnly("mark")),
-        Command::Since(_) if speaker.hub.room.is_none() => speaker.refuse(Refusal::RoomOnly("since")),
-        Command::Deaf => return deaf(speaker),
-        Command::Who => return who(speaker),
+        Command::Serve(name) => return serve(speaker, name),
+        Command::Deaf => deaf(speaker),
+        Command::Mark => mark(speaker),
+        Command::Since(mark) => return since(speaker, mark),
+        Command::Who => {
+            let names = speaker.hub.people.names();
+            return who(speaker, &names);
+        }
+        Command::WhoServes(name) if speaker.hub.room.is_some() => {
+            let names = speaker.hub.people.names_serving(name.trim());
+            return who(speaker, &names);
+        }
         Command::Ping => speaker.reply(Event::Other("pong")),
         Command::Stats => return stats(speaker),
         Command::Help => speaker.reply(Event::Other(&speaker.hub.help)),
@@ -83,12 +93,14 @@ fn to(speaker: &mut Speaker<'_>, name: &str, text: &str) {
     if speaker.hub.room.is_none() {
         return speaker.refuse(Refusal::RoomOnly("to"));
     }
-    match (speaker.name.clone(), protocol::check_name(name)) {
-        (None, _) => speaker.refuse(Refusal::NoName),
-        (Some(sender), Ok(name)) => {
-            speaker.say_to(Kind::Direct, &[name], Event::Direct { sender: &sender, name, text });
+    let Some(sender) = speaker.name.clone() else { return speaker.refuse(Refusal::NoName) };
+    match protocol::check_name(name) {
+        Ok(name) => {
+            let line = speaker.enter(Kind::Direct, format_args!("{name}"));
+            Event::Direct { sender: &sender, name, text }.write_to(line);
         }
-        (_, Err(_)) => speaker.refuse(Refusal::Nobody(name.trim())),
+        // Nobody can have such a name.
+        Err(_) => speaker.refuse(Refusal::Nobody(name.trim())),
     }
 }
 
@@ -100,18 +112,17 @@ fn ask(speaker: &mut Speaker<'_>, name: &str, id: &str, text: &str) {
     if protocol::check_question_id(id).is_err() {
         return speaker.refuse(Refusal::InvalidQuestionId);
     }
-    let (name, may_exist) = (name.trim(), protocol::check_name(name).is_ok());
-    match speaker.member.open_question(id, OPEN_QUESTIONS_MAX) {
-        None => speaker.refuse(Refusal::QuestionOpen(id)),
-        Some(OPEN_QUESTIONS_MAX..) => {
-            let why = QuestionEnd::TooMany(OPEN_QUESTIONS_MAX);
-            speaker.refuse(Refusal::QuestionEnded { id, why });
+    let member = Arc::clone(&speaker.member);
+    match (member.open_question(id), protocol::check_name(name)) {
+        (Err(refusal), _) => speaker.refuse(refusal),
+        (Ok(number), Ok(name)) => {
+            let line = speaker.enter(Kind::Ask, format_args!("{number} {id} {asker}:{name}"));
+            Event::Question { asker: &asker, id, text }.write_to(line);
         }
-        Some(_) if !may_exist => {
-            speaker.member.close_question(id);
-            speaker.refuse(Refusal::QuestionEnded { id, why: QuestionEnd::Nobody(name) });
+        (Ok(number), Err(_)) => {
+            member.close_question(id, number);
+            speaker.refuse(Refusal::QuestionEnded { id, why: QuestionEnd::Nobody(name.trim()) });
         }
-        Some(_) => speaker.say_to(Kind::Ask, &[id, " ", name], Event::Question { asker: &asker, id, text }),
     }
 }
 
@@ -120,37 +131,72 @@ fn answer(
     command: &'static str,
     [asker, id, text]: [&str; 3],
     event: for<'a> fn(&'a str, &'a str, &'a str) -> Event<'a>,
-) {
+) -> Outcome {
     if speaker.hub.room.is_none() {
-        return speaker.refuse(Refusal::RoomOnly(command));
+        speaker.refuse(Refusal::RoomOnly(command));
+        return Ok(());
     }
-    // A client without a name was never asked anything, and no open question has an invalid id or asker. What is nobody's
-    // name goes no further: a head is never longer than names and ids are.
-    let can_be_open = protocol::check_question_id(id).is_ok() && protocol::check_name(asker) == Ok(asker);
-    match speaker.name.clone() {
-        Some(name) if can_be_open => {
+    // A client without a name was never asked anything, and no question has such a name or id.
+    let is_valid = protocol::check_question_id(id).is_ok() && protocol::check_name(asker).is_ok();
+    let name = speaker.name.clone().filter(|_| is_valid);
+    let question = if name.is_some() { speaker.question(asker, id)? } else { None };
+    match (name, question) {
+        (Some(name), Some(Key { asker: who, number })) => {
             let kind = if command == "part" { Kind::Part } else { Kind::Answer };
-            speaker.say_to(kind, &[id, " ", asker], event(&name, id, text));
+            event(&name, id, text).write_to(speaker.enter(kind, format_args!("{who} {number} {id} {asker}")));
         }
         _ => speaker.refuse(Refusal::NoOpenQuestion { id, asker }),
     }
+    Ok(())
 }
 
-fn deaf(speaker: &mut Speaker<'_>) -> Outcome {
+fn serve(speaker: &mut Speaker<'_>, name: &str) -> Outcome {
     if speaker.hub.room.is_none() {
-        speaker.refuse(Refusal::RoomOnly("deaf"));
-        return Ok(());
+        speaker.refuse(Refusal::RoomOnly("serve"));
+    } else if speaker.name.is_none() {
+        speaker.refuse(Refusal::NoName);
+    } else {
+        match protocol::check_name(name) {
+            Ok(name) => drop(speaker.enter(Kind::Serve, format_args!("{name}"))),
+            Err(refusal) => speaker.refuse(refusal),
+        }
+        // A `who` behind it tells of it.
+        speaker.settle()?;
     }
-    speaker.become_deaf()
+    Ok(())
 }
 
-fn who(speaker: &mut Speaker<'_>) -> Outcome {
+fn deaf(speaker: &mut Speaker<'_>) {
+    match speaker.hub.room {
+        None => speaker.refuse(Refusal::RoomOnly("deaf")),
+        Some(_) => speaker.become_deaf(),
+    }
+}
+
+fn mark(speaker: &mut Speaker<'_>) {
+    match speaker.hub.room {
+        None => speaker.refuse(Refusal::RoomOnly("mark")),
+        Some(_) if speaker.hub.keeps_history() => drop(speaker.enter(Kind::Mark, format_args!(""))),
+        Some(_) => speaker.refuse(Refusal::NoHistory),
+    }
+}
+
+fn since(speaker: &mut Speaker<'_>, mark: &str) -> Outcome {
+    match speaker.hub.room {
+        None => speaker.refuse(Refusal::RoomOnly("since")),
+        Some(_) if !speaker.hub.keeps_history() => speaker.refuse(Refusal::NoHistory),
+        Some(_) if speaker.is_deaf => speaker.refuse(Refusal::DeafClient),
+        Some(_) => return speaker.repeat_since(mark),
+    }
+    Ok(())
+}
+
+fn who(speaker: &mut Speaker<'_>, names: &[Arc<str>]) -> Outcome {
     // The reply can be long: it is gathered by itself.
     speaker.flush()?;
-    let hub = speaker.hub;
     let out = speaker.own_line();
     out.extend_from_slice(b"who: ");
-    hub.write_names(out);
+    out.extend_from_slice(names.join(", ").as_bytes());
     out.extend_from_slice(b"\r\n");
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::ending::EndReason;
 use super::engine::JoinError;
 use super::lock;
 use super::people::People;
+use super::questions::Questions;
 use super::room::Room;
 use super::stats::Stats;
 use super::stop::Stop;
@@ -32,6 +33,7 @@ pub(super) struct Hub {
     token: Option<Mutex<Token>>,
     pub(super) list: Arc<ClientList>,
     pub(super) people: Arc<People>,
+    pub(super) questions: Arc<Questions>,
     /// In room mode only.
     pub(super) room: Option<Room>,
     /// Why the room cannot be joined, if that ends the server.
@@ -58,13 +60,18 @@ impl Hub {
         let is_room = config.mode == Mode::Room;
         let (counters, stop) = (Arc::<Counters>::default(), Arc::new(Stop::new(limits)));
         let list = ClientList::new(limits.max_clients, limits.write_max(is_room), Arc::clone(&counters));
-        let people = Arc::<People>::default();
-        let (all, named) = (Arc::clone(&list), Arc::clone(&people));
+        let (people, questions) = (Arc::<People>::default(), Arc::<Questions>::default());
         let room = match config.mode {
             Mode::Echo => None,
-            Mode::Room => {
-                Some(Room::new(all, named, Arc::clone(&counters), Arc::clone(&stop), limits, config.join.is_some())?)
-            }
+            Mode::Room => Some(Room::new(
+                Arc::clone(&list),
+                Arc::clone(&people),
+                Arc::clone(&questions),
+                Arc::clone(&counters),
+                Arc::clone(&stop),
+                limits,
+                config.join.is_some(),
+            )?),
         };
         let (help, batch) = (config.help(), limits.batch(is_room));
         // An entry of the log holds a batch and the longest line.
@@ -73,6 +80,7 @@ impl Hub {
             token: config.token.take().map(Mutex::new),
             list,
             people,
+            questions,
             room,
             refused: Mutex::default(),
             counters,
@@ -105,6 +113,11 @@ impl Hub {
         }
     }
 
+    /// Whether the room keeps what was said.
+    pub(super) fn keeps_history(&self) -> bool {
+        self.config.limits.room_history() > 0
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.has_begun()
     }
@@ -118,11 +131,6 @@ impl Hub {
     /// Why the room could not be joined, if that has ended the server.
     pub(super) fn refusal(&self) -> Option<JoinError> {
         lock(&self.refused).take()
-    }
-
-    /// Appends the names of all clients that have logged in, on all servers, sorted, with `, ` between them.
-    pub(super) fn write_names(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.people.names().join(", ").as_bytes());
     }
 
     /// Ends the accept loop, and lets every session answer what has arrived and end.

@@ -16,8 +16,9 @@ use log::{error, info, warn};
 
 use super::engine::{Answer, Caller, ENTRY_MARGIN, Engine, Entry, Join, JoinError, PORTION, Position, Welcome};
 use super::hub::Hub;
+use super::member::Who;
 use super::people::Person;
-use super::room::{Arrival, Batch, HERE, Kind, Room, Task, Who};
+use super::room::{Arrival, Batch, Kind, Room, Snapshot, Task};
 use super::throttle::Throttle;
 use crate::counted::Counted;
 use crate::limits::STACK_SIZE;
@@ -161,9 +162,18 @@ struct Following {
 impl Member {
     fn new(server: u64, connection: u64, welcome: Welcome, room: &Room) -> Member {
         let people = welcome.names.into_iter().map(|(name, server, client, announced)| {
-            (Who { server, client }, Person { name: Arc::from(name), announced })
+            (Who { server, client }, Person { name: Arc::from(name), announced, asked: 0 })
         });
-        room.begin(welcome.head, welcome.servers, people.collect());
+        let served = welcome.served.into_iter().map(|(name, server, client)| (Who { server, client }, name));
+        room.begin(Snapshot {
+            own: server,
+            position: welcome.head,
+            servers: welcome.servers,
+            people: people.collect(),
+            served: served.collect(),
+            life: welcome.life,
+            lines: welcome.lines,
+        });
         let (now, unreported) = (Instant::now(), (welcome.window / 8).max(1));
         let beat_at = welcome.head.end + unreported;
         Member {
@@ -306,7 +316,7 @@ impl Following {
                     Entry::Gone { server: gone } if gone == server => return Err(expired()),
                     Entry::Gone { server } => {
                         let mut batch = Batch::default();
-                        batch.headed(Kind::Gone, Who { server, client: HERE }, &[]);
+                        batch.headed(Kind::Gone, Who { server, client: 0 }, format_args!(""));
                         Arrival::Other(batch)
                     }
                 };

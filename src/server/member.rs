@@ -3,7 +3,8 @@
 //! Holds no lock but its outbox's and that of its open questions. The reason for its end is set once. Setting it shuts
 //! down reading, which wakes the client's own thread: that reads what had arrived, and then finds the end of its input.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +13,40 @@ use std::sync::{Mutex, OnceLock};
 use super::ending::EndReason;
 use super::lock;
 use super::outbox::Outbox;
-use super::room::{HERE, Who};
 use crate::os;
+use crate::protocol::{OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
+
+/// A client of any server of the room. `Display` writes the two numbers with a space between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Who {
+    /// [`HERE`], or the random number of another server.
+    pub(super) server: u64,
+    pub(super) client: u64,
+}
+
+/// This server, as it calls itself.
+pub(super) const HERE: u64 = 0;
+
+impl Who {
+    pub(super) fn is_here(self) -> bool {
+        self.server == HERE
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.server, self.client)
+    }
+}
+
+/// The questions of a client that it has not received the end of.
+#[derive(Debug, Default)]
+struct Open {
+    /// The number of the last question. A number is never used again, an id can be.
+    last: u64,
+    /// The number of the question with each id.
+    numbers: BTreeMap<Box<str>, u64>,
+}
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -29,8 +62,7 @@ pub(super) struct Member {
     hears: AtomicBool,
     /// Reading was shut down to wake the session: the end of its input does not come from the peer.
     woken: AtomicBool,
-    /// The ids of its questions, from when they are asked until their end is given to it.
-    open: Mutex<BTreeSet<Box<str>>>,
+    open: Mutex<Open>,
     end: OnceLock<EndReason>,
 }
 
@@ -101,20 +133,33 @@ impl Member {
         self.hears.store(hears, Ordering::Relaxed);
     }
 
-    /// Begins a question, unless one with this id is open. Returns how many were open before, `None` if this one was.
-    pub(super) fn open_question(&self, id: &str, limit: usize) -> Option<usize> {
+    /// Begins a question. Returns its number.
+    pub(super) fn open_question<'a>(&self, id: &'a str) -> Result<u64, Refusal<'a>> {
         let mut open = lock(&self.open);
-        let before = open.len();
-        if open.contains(id) {
-            return None;
+        if open.numbers.contains_key(id) {
+            return Err(Refusal::QuestionOpen(id));
         }
-        if before < limit {
-            open.insert(Box::from(id));
+        if open.numbers.len() >= OPEN_QUESTIONS_MAX {
+            return Err(Refusal::QuestionEnded { id, why: QuestionEnd::TooMany(OPEN_QUESTIONS_MAX) });
         }
-        Some(before)
+        open.last += 1;
+        let number = open.last;
+        open.numbers.insert(Box::from(id), number);
+        Ok(number)
     }
 
-    pub(super) fn close_question(&self, id: &str) {
-        lock(&self.open).remove(id);
+    /// Ends a question. False if it has ended already: every question has exactly one end.
+    pub(super) fn close_question(&self, id: &str, number: u64) -> bool {
+        let mut open = lock(&self.open);
+        let is_open = open.numbers.get(id) == Some(&number);
+        if is_open {
+            open.numbers.remove(id);
+        }
+        is_open
+    }
+
+    /// Whether a question has not ended.
+    pub(super) fn awaits(&self, id: &str, number: u64) -> bool {
+        lock(&self.open).numbers.get(id) == Some(&number)
     }
 }

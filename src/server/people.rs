@@ -1,4 +1,4 @@
-//! Who is called what: the named clients of the room, of all servers if several share it.
+//! Who is called what and serves what: the named clients of the room, of all servers if several share it.
 //!
 //! In a room, only delivery changes this, entry by entry, so in a joined room all servers have the same names at the same
 //! place of the log. In echo mode sessions do, and several clients may have one name. The lock is innermost.
@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::lock;
-use super::room::Who;
+use super::member::Who;
+use crate::protocol::{Refusal, SERVED_NAMES_MAX};
 
 /// A named client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(super) struct Person {
     pub(super) name: Arc<str>,
     /// The room was told that it has joined, and will be told when it leaves.
     pub(super) announced: bool,
+    /// When it was asked last, counted in questions of all; 0 if it never was.
+    pub(super) asked: u64,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +28,10 @@ struct Table {
     people: BTreeMap<Who, Person>,
     /// The clients with each name; in a room there is one at most.
     names: BTreeMap<Arc<str>, Vec<Who>>,
+    /// The clients that serve each name. No client has such a name.
+    served: BTreeMap<Arc<str>, Vec<Who>>,
+    /// How many questions have been put.
+    asked: u64,
 }
 
 impl People {
@@ -34,32 +41,78 @@ impl People {
     }
 
     pub(super) fn name_of(&self, who: Who) -> Option<Arc<str>> {
-        lock(&self.0).people.get(&who).map(|person| Arc::clone(&person.name))
+        self.get(who).map(|person| person.name)
     }
 
-    /// Gives a client a name. Returns what it was before.
-    pub(super) fn set(&self, who: Who, person: Person) -> Option<Person> {
+    pub(super) fn get(&self, who: Who) -> Option<Person> {
+        lock(&self.0).people.get(&who).cloned()
+    }
+
+    /// Whether a client cannot take a name, because another one has it or somebody serves it.
+    pub(super) fn is_taken(&self, name: &str, for_whom: Who) -> bool {
+        let table = lock(&self.0);
+        let holder = table.names.get(name).and_then(|clients| clients.first());
+        holder.is_some_and(|holder| *holder != for_whom) || table.served.contains_key(name)
+    }
+
+    /// Gives a client a name.
+    pub(super) fn set(&self, who: Who, person: Person) {
         let mut table = lock(&self.0);
-        let before = table.remove(who);
+        table.unname(who);
         table.names.entry(Arc::clone(&person.name)).or_default().push(who);
         table.people.insert(who, person);
-        before
-    }
-
-    /// Takes a name, unless another client has it. Returns the name before, and whether the room is told.
-    pub(super) fn log_in(&self, who: Who, name: &str, deaf: bool) -> Option<(Option<Arc<str>>, bool)> {
-        if self.find(name).is_some_and(|holder| holder != who) {
-            return None;
-        }
-        let before = lock(&self.0).people.get(&who).cloned();
-        let announced = before.as_ref().map_or(!deaf, |before| before.announced);
-        self.set(who, Person { name: Arc::from(name), announced });
-        Some((before.map(|before| before.name), announced))
     }
 
     /// Forgets a client that has left.
-    pub(super) fn remove(&self, who: Who) -> Option<Person> {
-        lock(&self.0).remove(who)
+    pub(super) fn remove(&self, who: Who) {
+        let mut table = lock(&self.0);
+        table.unname(who);
+        table.served.retain(|_, clients| {
+            clients.retain(|client| *client != who);
+            !clients.is_empty()
+        });
+    }
+
+    /// Lets a client answer questions put to a name.
+    pub(super) fn serve<'n>(&self, who: Who, name: &'n str) -> Result<(), Refusal<'n>> {
+        let mut table = lock(&self.0);
+        if table.names.contains_key(name) {
+            return Err(Refusal::NameTaken(name));
+        }
+        if table.served.get(name).is_some_and(|clients| clients.contains(&who)) {
+            return Ok(());
+        }
+        if table.served.values().filter(|clients| clients.contains(&who)).count() >= SERVED_NAMES_MAX {
+            return Err(Refusal::TooManyServed(SERVED_NAMES_MAX));
+        }
+        table.served.entry(Arc::from(name)).or_default().push(who);
+        Ok(())
+    }
+
+    /// The clients that serve a name, the one that was not asked for longest first.
+    pub(super) fn serving(&self, name: &str) -> Vec<Who> {
+        let table = lock(&self.0);
+        let mut clients = table.served.get(name).cloned().unwrap_or_default();
+        clients.sort_by_key(|who| table.people.get(who).map(|person| person.asked));
+        clients
+    }
+
+    /// The names of the clients that serve a name, sorted.
+    pub(super) fn names_serving(&self, name: &str) -> Vec<Arc<str>> {
+        let serving = self.serving(name);
+        let mut names: Vec<Arc<str>> = serving.into_iter().filter_map(|who| self.name_of(who)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Notes that a question is put to a client.
+    pub(super) fn note_asked(&self, who: Who) {
+        let mut table = lock(&self.0);
+        table.asked += 1;
+        let now = table.asked;
+        if let Some(person) = table.people.get_mut(&who) {
+            person.asked = now;
+        }
     }
 
     /// The clients of a server, sorted by name.
@@ -79,14 +132,13 @@ impl People {
 }
 
 impl Table {
-    fn remove(&mut self, who: Who) -> Option<Person> {
-        let person = self.people.remove(&who)?;
+    fn unname(&mut self, who: Who) {
+        let Some(person) = self.people.remove(&who) else { return };
         if let Some(clients) = self.names.get_mut(&person.name) {
             clients.retain(|other| *other != who);
             if clients.is_empty() {
                 self.names.remove(&person.name);
             }
         }
-        Some(person)
     }
 }

@@ -13,6 +13,7 @@
 
 mod batch;
 mod delivery;
+mod history;
 mod log;
 mod outgoing;
 pub(super) mod pause;
@@ -24,10 +25,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub(super) use batch::{Batch, HERE, Kind, Who};
+pub(super) use batch::{Batch, Kind};
 use delivery::{Delivery, Full, Surroundings};
 use log::Log;
-pub(super) use log::{Arrival, Phase, Task};
+pub(super) use log::{Arrival, Phase, Snapshot, Task};
 use pause::{Rule, Verdict, Watch};
 
 use super::client_list::ClientList;
@@ -35,8 +36,10 @@ use super::clock::Clock;
 use super::counters::Counters;
 use super::ending::EndReason;
 use super::lock;
+use super::member::HERE;
 use super::member::Member;
 use super::people::People;
+use super::questions::Questions;
 use super::stop::Stop;
 use super::yielder::Yielder;
 use crate::atomic::AtomicU64;
@@ -89,7 +92,7 @@ impl Queue {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Delivering {
     delivery: Delivery,
     /// The number of the last batch in the chunk that is being delivered.
@@ -112,6 +115,7 @@ impl Room {
     pub(super) fn new(
         list: Arc<ClientList>,
         people: Arc<People>,
+        questions: Arc<Questions>,
         counters: Arc<Counters>,
         stop: Arc<Stop>,
         limits: &Limits,
@@ -121,14 +125,27 @@ impl Room {
         wake.0.set_nonblocking(true)?;
         let queue = Queue { log: is_joined.then(Log::default), ..Queue::default() };
         Ok(Room {
-            around: Surroundings { list, people, counters, stop, max_backlog: limits.max_backlog },
+            around: Surroundings {
+                list,
+                people,
+                questions,
+                counters,
+                stop,
+                max_backlog: limits.max_backlog,
+                own: AtomicU64::new(HERE),
+            },
             limit: limits.room_queue(),
             queue: Mutex::new(queue),
             changed: Condvar::new(),
             work: Condvar::new(),
             joining: AtomicBool::new(is_joined),
             delivered: AtomicU64::new(0),
-            delivery: Mutex::default(),
+            delivery: Mutex::new(Delivering {
+                delivery: Delivery::new(limits.room_history()),
+                last: 0,
+                pause: None,
+                handed_over: false,
+            }),
             closed: AtomicBool::new(false),
             wake,
             yielder: Yielder::new(),
@@ -152,16 +169,29 @@ impl Room {
         queue.submitted += 1;
         let number = queue.submitted;
         match &mut queue.log {
-            Some(log) if log.phase == Phase::Joining => return Err(EndReason::CutOff),
-            Some(log) if batch.is_shared() || !log.outgoing.is_empty() => {
-                log.outgoing.add(batch, number);
-                if std::mem::take(&mut log.speaker_waits) {
-                    self.work.notify_one();
-                }
-            }
+            Some(log) if log.phase == Phase::Joining && batch.is_shared() => return Err(EndReason::CutOff),
+            Some(log) if batch.is_shared() || !log.outgoing.is_empty() => self.log(log, batch, number),
             _ => self.put(queue, batch, number, sender.id),
         }
         Ok(number)
+    }
+
+    /// Leaves a batch to the thread that writes to the log.
+    fn log(&self, log: &mut Log, batch: &mut Batch, number: u64) {
+        log.outgoing.add(batch, number);
+        if std::mem::take(&mut log.speaker_waits) {
+            self.work.notify_one();
+        }
+    }
+
+    /// The same for what was decided on delivery.
+    fn log_decided(&self, batch: &mut Batch) {
+        let mut queue = lock(&self.queue);
+        let number = queue.submitted;
+        match &mut queue.log {
+            Some(log) if log.phase != Phase::Joining => self.log(log, batch, number),
+            _ => batch.clear(0),
+        }
     }
 
     /// Puts a batch into the queue, and delivers if no other thread does.
@@ -227,21 +257,10 @@ impl Room {
         Ok(())
     }
 
-    /// Whether a client of which nothing is in the queue hears the room from now on. Gives it `reply`.
-    pub(super) fn set_hears(&self, member: &Arc<Member>, hears: bool, reply: &[u8]) -> Result<(), EndReason> {
-        {
-            // Between two chunks, or in a pause: all lines for everyone so far are in the outboxes.
-            let _delivering = lock(&self.delivery);
-            self.around.list.set_hears(member, hears);
-            let _ = member.outbox.push(reply, 1);
-        }
-        self.reply(member, &[], 0)
-    }
-
     /// Gives a client replies while nothing of its own is in the queue. If its backlog is full, only this client waits.
     pub(super) fn reply(&self, member: &Arc<Member>, lines: &[u8], count: u64) -> Result<(), EndReason> {
         if !self.around.has_room(member, lines.len()) {
-            self.wait_for_room(member)?;
+            self.wait_until_half_empty(member)?;
         }
         match member.outbox.push(lines, count) {
             Ok(0) => Ok(()),
@@ -254,8 +273,8 @@ impl Room {
         }
     }
 
-    /// Waits until a client's backlog is at most half full, by the same rule as in a pause.
-    fn wait_for_room(&self, member: &Arc<Member>) -> Result<(), EndReason> {
+    /// Waits until a client's backlog is at most half full, by the same rule as in a pause. Nobody else waits.
+    pub(super) fn wait_until_half_empty(&self, member: &Arc<Member>) -> Result<(), EndReason> {
         let mut clock = Clock::start();
         let mut watch = Watch::begin(Duration::ZERO, member.outbox.taken().bytes);
         loop {
@@ -281,12 +300,16 @@ impl Room {
     fn deliver(&self, mut delivering: MutexGuard<'_, Delivering>) {
         delivering.delivery.work = 0;
         loop {
-            let Delivering { delivery, .. } = &mut *delivering;
-            if let Err(Full(full)) = delivery.proceed(&self.around) {
+            let delivery = &mut delivering.delivery;
+            let proceeded = delivery.proceed(&self.around);
+            if !delivery.decided.is_empty() {
+                self.log_decided(&mut delivery.decided);
+            }
+            if let Err(Full(full)) = proceeded {
                 delivering.begin_pause(full);
                 return self.wake_writer();
             }
-            if std::mem::take(&mut delivery.behind_grew) {
+            if std::mem::take(&mut delivering.delivery.behind_grew) {
                 self.wake_writer();
             }
             let mut queue = lock(&self.queue);

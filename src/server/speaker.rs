@@ -3,6 +3,7 @@
 //! Lines are gathered in one batch and go together: in a room to the room's queue, else to the client's own outbox.
 //! Replies bypass the queue while it holds nothing of the client's own. Takes no lock itself and reads no input.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::hub::Hub;
 use super::member::Member;
 use super::outbox::DrainError;
 use super::people::Person;
+use super::questions::Key;
 use super::room::{Batch, Kind, Phase, Room};
 use crate::limits::{AWAY_PATIENCE, NAME_LOG_MAX, YEAR};
 use crate::protocol::{Event, Refusal};
@@ -34,7 +36,7 @@ pub(super) struct Speaker<'h> {
     batch: Batch,
     /// The number of the last batch that went into the room's queue.
     submitted: u64,
-    is_deaf: bool,
+    pub(super) is_deaf: bool,
 }
 
 impl<'h> Speaker<'h> {
@@ -81,9 +83,9 @@ impl<'h> Speaker<'h> {
         event.write_to(self.batch.line(Kind::Everyone, self.member.who()));
     }
 
-    /// Says something to one client, which the head names.
-    pub(super) fn say_to(&mut self, kind: Kind, head: &[&str], event: Event<'_>) {
-        event.write_to(self.batch.headed(kind, self.member.who(), head));
+    /// Begins an entry of a kind that has a head. Returns the buffer to write its line to, if it has one.
+    pub(super) fn enter(&mut self, kind: Kind, head: fmt::Arguments<'_>) -> &mut Vec<u8> {
+        self.batch.headed(kind, self.member.who(), head)
     }
 
     /// How many bytes are gathered.
@@ -163,32 +165,58 @@ impl<'h> Speaker<'h> {
         self.authenticated = true;
         match self.room() {
             None => self.reply(Event::Other("authenticated")),
-            Some(room) => room.set_hears(&self.member, true, b"authenticated\r\n")?,
+            Some(_) => self.enter(Kind::Hear, format_args!("")).extend_from_slice(b"authenticated\r\n"),
         }
         Ok(())
     }
 
     /// From now on this client hears only lines for it alone.
-    pub(super) fn become_deaf(&mut self) -> Outcome {
+    pub(super) fn become_deaf(&mut self) {
         self.is_deaf = true;
+        self.enter(Kind::Deaf, format_args!("")).extend_from_slice(b"deaf\r\n");
+    }
+
+    /// Waits until everything that this client has said so far has been delivered.
+    pub(super) fn settle(&mut self) -> Outcome {
         self.flush()?;
         let Some(room) = self.room() else { return Ok(()) };
-        room.wait_until_delivered(self.submitted, &self.member, |_| YEAR)?;
-        room.set_hears(&self.member, false, b"deaf\r\n")
+        room.wait_until_delivered(self.submitted, &self.member, |_| YEAR)
+    }
+
+    /// The question that this client owes an answer to, with the name of its asker and its id.
+    pub(super) fn question(&mut self, asker: &str, id: &str) -> Result<Option<Key>, EndReason> {
+        let (who, label) = (self.member.who(), format!("{id} {asker}"));
+        let found = self.hub.questions.find(who, &label);
+        if found.is_some() {
+            return Ok(found);
+        }
+        // It may be its own, and on the way.
+        self.settle()?;
+        Ok(self.hub.questions.find(who, &label))
+    }
+
+    /// Has the room's lines after a mark repeated, once this client has read most of what waits for it. Until then it
+    /// alone waits.
+    pub(super) fn repeat_since(&mut self, mark: &str) -> Outcome {
+        self.settle()?;
+        if let Some(room) = self.room() {
+            room.wait_until_half_empty(&self.member)?;
+        }
+        self.enter(Kind::Since, format_args!("{mark}"));
+        Ok(())
     }
 
     /// Takes a name, if no other client in the room has it, and announces it.
     pub(super) fn log_in(&mut self, name: &str) -> Outcome {
-        let Some(room) = self.room() else {
+        if self.room().is_none() {
             self.note_name(name);
             self.reply(Event::Joined(name));
             return Ok(());
-        };
+        }
         let kind = if self.is_deaf { Kind::LogInDeaf } else { Kind::LogIn };
-        self.batch.headed(kind, self.member.who(), &[name]);
-        self.flush()?;
+        self.enter(kind, format_args!("{name}"));
         // It must be known under which name the next lines are said.
-        room.wait_until_delivered(self.submitted, &self.member, |_| YEAR)?;
+        self.settle()?;
         let called = self.hub.people.name_of(self.member.who());
         if let Some(new) = called.as_deref().filter(|_| called != self.name) {
             self.log_name(new);
@@ -208,7 +236,7 @@ impl<'h> Speaker<'h> {
     /// Takes a name in echo mode, where several clients may have the same.
     pub(super) fn note_name(&mut self, name: &str) {
         let name = Arc::from(name);
-        self.hub.people.set(self.member.who(), Person { name: Arc::clone(&name), announced: false });
+        self.hub.people.set(self.member.who(), Person { name: Arc::clone(&name), announced: false, asked: 0 });
         self.log_name(&name);
         self.name = Some(name);
     }
@@ -240,7 +268,7 @@ impl<'h> Speaker<'h> {
             hub.people.remove(who);
             return;
         };
-        self.batch.headed(Kind::Leave, who, &[]);
+        self.enter(Kind::Leave, format_args!(""));
         if let Ok(number) = room.submit(&self.member, &mut self.batch, true)
             && wait
         {

@@ -103,8 +103,73 @@ fn an_answer_to_an_asker_that_has_gone_is_an_error() {
         ada.send("quit\n");
         ada.expect_end();
         wait_for("ada to be gone", || server.handle.clients() == 1);
+        bob.expect("ada -> 1: withdrawn");
         assert_eq!(bob.ask("part:ada:1:x"), "error: no open question 1 of ada");
         assert_eq!(bob.ask("answer:ada:1:x"), "error: no open question 1 of ada");
+    });
+}
+
+#[test]
+fn no_answer_reaches_another_asker_of_the_same_name_and_id() {
+    on_each_transport(&room(), |_, address| {
+        let mut bob = deaf(address, "bob");
+        for (round, (way, answer)) in
+            [("quit", "answer"), ("close", "refuse"), ("reset", "answer")].into_iter().enumerate()
+        {
+            let mut first = deaf(address, "ada");
+            first.send("ask:bob:1:first\nask:bob:2:other\n");
+            bob.expect("ada ?> 1: first");
+            bob.expect("ada ?> 2: other");
+            bob.send("answer:ada:2:x\n");
+            first.expect("bob => 2: x");
+            match way {
+                "quit" => first.send("quit\n"),
+                "close" => first.end_input(),
+                _ => drop(first),
+            }
+            // Once, and not for the question that had its answer.
+            bob.expect("ada -> 1: withdrawn");
+            bob.ping();
+            let mut second = deaf(address, "ada");
+            assert_eq!(second.ask("ask:bob:1:second"), "error: question id 1 is still open");
+            second.send("ask:bob:2:second\n");
+            bob.expect("ada ?> 2: second");
+            // A part does not end what is owed.
+            assert_eq!(bob.ask("part:ada:1:late"), "error: no open question 1 of ada");
+            assert_eq!(second.ask("ask:bob:1:second"), "error: question id 1 is still open");
+            assert_eq!(bob.ask(&format!("{answer}:ada:1:late")), "error: no open question 1 of ada");
+            second.send("ask:bob:1:third\n");
+            bob.expect("ada ?> 1: third");
+            bob.send(format!("answer:ada:1:{round}\nanswer:ada:2:y\n"));
+            second.expect(&format!("bob => 1: {round}"));
+            second.expect("bob => 2: y");
+            second.send("quit\n");
+            second.expect_end();
+        }
+    });
+}
+
+#[test]
+fn one_client_owes_at_most_4096_answers() {
+    on_each_transport(&room(), |server, address| {
+        let mut bob = deaf(address, "bob");
+        let ask = |count: usize| (0..count).map(|number| format!("ask:bob:{number}:x\n")).collect::<String>();
+        for round in 0..16 {
+            let mut asker = deaf(address, &format!("asker {round}"));
+            asker.send(ask(256));
+            for number in 0..256 {
+                bob.expect(&format!("asker {round} ?> {number}: x"));
+            }
+            asker.send("quit\n");
+            asker.expect_end();
+            (0..256).for_each(|number| bob.expect(&format!("asker {round} -> {number}: withdrawn")));
+        }
+        wait_for("all to be gone", || server.handle.clients() == 1);
+        let mut ada = deaf(address, "ada");
+        assert_eq!(ada.ask("ask:bob:1:x"), "error: question 1: bob owes too many answers (limit 4096)");
+        assert_eq!(bob.ask("answer:asker 3:7:late"), "error: no open question 7 of asker 3");
+        ada.send("ask:bob:1:x\n");
+        bob.expect("ada ?> 1: x");
     });
 }
 
@@ -116,12 +181,14 @@ fn questions_keep_the_name_of_their_asker_and_answers_come_under_the_name_of_tha
         bob.expect("ada ?> 1: first");
         assert_eq!(one.ask("iam:countess"), "ada is now countess");
         let mut other = deaf(address, "ada");
-        other.send("ask:bob:1:second\n");
-        bob.expect("ada ?> 1: second");
+        assert_eq!(other.ask("ask:bob:1:second"), "error: question id 1 is still open");
+        other.send("ask:bob:2:second\n");
+        bob.expect("ada ?> 2: second");
         assert_eq!(bob.ask("iam:robert"), "bob is now robert");
-        bob.send("answer:ada:1:a\nanswer:ada:1:b\n");
+        bob.send("answer:ada:2:b\nanswer:ada:1:a\nanswer:ada:1:c\n");
         one.expect("robert => 1: a");
-        other.expect("robert => 1: b");
+        other.expect("robert => 2: b");
+        bob.expect("error: no open question 1 of ada");
     });
 }
 

@@ -4,17 +4,18 @@
 -- An entry's ID is <ms>-<end>. `end` counts all bytes ever appended, plus COST for each entry, so end - length - COST
 -- is the `end` of the entry before: a reader notices every gap.  Times are the engine's own.
 -- State: version, head, low (everything below was read by all), clock, at (time of the last call), lease, window,
--- longest, servers, passing (the keys are about to expire), h:<server> = "seq position deadline connection",
--- n:<name> = "server client announced", c:<server> <client> = name.
+-- longest, servers, passing (the keys are about to expire), life (tells this life of the room from others), lines (how
+-- many it has had for everyone), h:<server> = "seq position deadline connection", n:<name> = "server client announced",
+-- c:<server> <client> = name, s:<name> = "server:client; ..." (all that serve it), k:<server> <client> = how many it serves.
 -- Results are plain strings: Redis 7 would turn an error reply `GONE` into `ERR GONE`.
 local L, S, what, id, conn, pos = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local call, fmt, COST = redis.call, string.format, 128
-local FIELDS = ' version head low clock at lease window longest servers passing '
+local FIELDS = ' version head low clock at lease window longest servers passing life lines '
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local f = call('HMGET', S, 'version', 'head', 'low', 'clock', 'at', 'lease', 'window', 'longest', 'servers', 'passing',
-  'h:' .. id)
-local servers = f[9] or ''
+  'h:' .. id, 'lines')
+local servers, lines = f[9] or '', tonumber(f[12] or '0')
 
 local function is_member(server) return string.find(' ' .. servers .. ' ', ' ' .. server .. ' ', 1, true) end
 
@@ -23,14 +24,14 @@ if what == 'join' then -- version, lease, window, longest entry, server to bury 
     -- An engine that loses transactions but no single commands leaves a state with some of these fields.
     local all = call('HGETALL', S)
     for i = 1, #all, 2 do
-      local ours = string.find(all[i], '^[hnc]:') or string.find(FIELDS, ' ' .. all[i] .. ' ', 1, true)
+      local ours = string.find(all[i], '^[hncsk]:') or string.find(FIELDS, ' ' .. all[i] .. ' ', 1, true)
       if not ours then return 'FOREIGN' end
     end
     call('XLEN', L) -- raises an error if the key is another kind of value
     call('DEL', L, S) -- what is left of a room that was lost
     f = {ARGV[5], '0-0', '0', '0', fmt('%.0f', now), ARGV[6], ARGV[7], ARGV[8], '', false, false}
     call('HSET', S, 'version', f[1], 'head', f[2], 'low', 0, 'clock', 0, 'at', f[5], 'lease', f[6], 'window', f[7],
-      'longest', f[8], 'servers', '')
+      'longest', f[8], 'servers', '', 'life', id, 'lines', 0)
   elseif f[1] ~= ARGV[5] then
     return 'VERSION ' .. f[1]
   elseif tonumber(ARGV[8]) > tonumber(f[8]) then
@@ -67,18 +68,37 @@ local function note(number) -- the server's own line of the state
     'h:' .. id, fmt('%.0f %s %.0f %.0f', number, pos, clock + lease, conn))
 end
 
+local function unserve(whose) -- takes a client, or all of a server, from the names that it serves
+  local all = call('HGETALL', S)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 2) == 's:' then
+      local rest = {}
+      for one in string.gmatch(all[i + 1], '%S+') do
+        if string.sub(one, 1, #whose) ~= whose then rest[#rest + 1] = one end
+      end
+      call('HDEL', S, all[i])
+      if #rest > 0 then call('HSET', S, all[i], table.concat(rest, ' ')) end
+    end
+  end
+end
+
 local function bury(server) -- frees the names of a server, and says so
   append('g ' .. server .. ' 0', '')
   local rest = {}
   for one in string.gmatch(servers, '%S+') do if one ~= server then rest[#rest + 1] = one end end
   servers = table.concat(rest, ' ')
-  call('HSET', S, 'head', head, 'servers', servers)
   call('HDEL', S, 'h:' .. server)
   local all = call('HGETALL', S)
   for i = 1, #all, 2 do
-    local c = 'c:' .. server .. ' '
-    if string.sub(all[i], 1, #c) == c then call('HDEL', S, all[i], 'n:' .. all[i + 1]) end
+    local kind, whose = string.match(all[i], '^([ck]):(%S+) ')
+    if whose == server then call('HDEL', S, all[i]) end
+    if whose == server and kind == 'c' then
+      if string.sub(call('HGET', S, 'n:' .. all[i + 1]) or '', -1) == '1' then lines = lines + 1 end
+      call('HDEL', S, 'n:' .. all[i + 1])
+    end
   end
+  unserve(server .. ':')
+  call('HSET', S, 'head', head, 'servers', servers, 'lines', fmt('%.0f', lines))
 end
 
 local function tidy() -- buries servers whose lease is over; trims what all others have read
@@ -101,15 +121,26 @@ local function is_full()
   return off(head) - low >= window
 end
 
--- Every server decides in the same way when it reads the entry: who asks first has the name.
+-- Every server decides in the same way when it reads the entry: the first one has the name, and the room is told of it.
+local function serve(client, name)
+  local count, one = 'k:' .. id .. ' ' .. client, id .. ':' .. client .. ';'
+  local all, n = call('HGET', S, 's:' .. name) or '', tonumber(call('HGET', S, count) or '0')
+  if n >= 16 or call('HGET', S, 'n:' .. name) or string.find(' ' .. all, ' ' .. one, 1, true) then return end
+  call('HSET', S, count, n + 1, 's:' .. name, all == '' and one or all .. ' ' .. one)
+end
+
 local function rename(kind, client, name)
+  if kind == 's' then return serve(client, name) end
   local field, whose = 'c:' .. id .. ' ' .. client, id .. ' ' .. client .. ' '
   local old, announced = call('HGET', S, field), kind == 'd' and '0' or '1'
   if old then announced = string.sub(call('HGET', S, 'n:' .. old) or '1', -1) end
   if kind ~= 'l' then
     local holder = call('HGET', S, 'n:' .. name)
-    if holder and string.sub(holder, 1, #whose) ~= whose then return end
+    if holder and string.sub(holder, 1, #whose) ~= whose or call('HGET', S, 's:' .. name) then return end
+  elseif call('HDEL', S, 'k:' .. id .. ' ' .. client) == 1 then
+    unserve(id .. ':' .. client .. ';')
   end
+  if announced == '1' and (old or kind ~= 'l') then lines = lines + 1 end
   if old then call('HDEL', S, field, 'n:' .. old) end
   if kind ~= 'l' then call('HSET', S, field, name, 'n:' .. name, whose .. announced) end
 end
@@ -130,13 +161,15 @@ if what == 'join' then
   pos = head
   note(0)
   return {head, f[6], f[7], f[8], call('HGETALL', S)}
-elseif what == 'say' then -- seq, data, then for each name that is taken or given back: kind, client, name
+elseif what == 'say' then -- seq, data, lines for everyone, then for each name taken, given back or served: kind, client, name
   local n = tonumber(ARGV[5])
   if n <= seq then note(seq) return 'OK 0' end
   if n ~= seq + 1 then return 'SKIP' end
   if is_full() then note(seq) return 'FULL' end
   append(fmt('s %s %.0f', id, n), ARGV[6])
-  for i = 7, #ARGV, 3 do rename(ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+  lines = lines + tonumber(ARGV[7])
+  for i = 8, #ARGV, 3 do rename(ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+  call('HSET', S, 'lines', fmt('%.0f', lines))
   note(n)
   return 'OK ' .. head
 elseif what == 'beat' then

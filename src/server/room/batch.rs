@@ -2,18 +2,10 @@
 //!
 //! In a joined room the same entries go through the log, in the form that [`Batch::write_to`] gives them.
 
+use std::fmt;
 use std::io::Write as _;
 
-/// A client of any server of the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::server) struct Who {
-    /// [`HERE`], or the random number of another server.
-    pub(in crate::server) server: u64,
-    pub(in crate::server) client: u64,
-}
-
-/// This server, as it calls itself.
-pub(in crate::server) const HERE: u64 = 0;
+use crate::server::member::Who;
 
 /// What is done with the lines of an entry. The letter stands for it in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +13,31 @@ pub(in crate::server) const HERE: u64 = 0;
 pub(in crate::server) enum Kind {
     /// They are for all clients that hear the room.
     Everyone = b'm',
-    /// They are for the sender alone, and never leave this server.
+    /// They are for the sender alone.
     Own = b'o',
+    /// The sender hears the room from now on. The line is its reply.
+    Hear = b'h',
+    /// The sender does not hear the room any more. The line is its reply.
+    Deaf = b'i',
+    /// The sender is told the present place in the room's order. There is no line.
+    Mark = b'k',
+    /// The sender gets the room's lines after the mark in the head again. There is no line.
+    Since = b'r',
     /// The line is for the client whose name is the head, and for the sender.
     Direct = b't',
-    /// The line is a question. The head is its id, a space, and the name of the client that is asked.
+    /// The line is a question. The head is its number, its id, the name that is asked, and the asker's own.
     Ask = b'q',
-    /// The line is a part of an answer. The head is the id, a space, and the name that the asker had when it asked.
+    /// The same, for one of the clients that serve the name: the server of the asker has chosen. The head is that client,
+    /// the number, the id and the asker's name.
+    Put = b'c',
+    /// The line is a part of an answer by the sender. The head is the asker, the number, the id and the asker's name.
     Part = b'p',
     /// The line ends such a question: an answer or a refusal.
     Answer = b'a',
+    /// The line ends a question that the sender, which was asked, has not got. The head is as for a part.
+    NotAsked = b'e',
+    /// The sender answers questions put to the name in the head. There is no line.
+    Serve = b's',
     /// The sender takes the name in the head. There is no line.
     LogIn = b'n',
     /// The same, and nobody is told now or later.
@@ -42,11 +49,28 @@ pub(in crate::server) enum Kind {
 }
 
 impl Kind {
-    const SHARED: [Kind; 8] =
-        [Kind::Everyone, Kind::Direct, Kind::Ask, Kind::Part, Kind::Answer, Kind::LogIn, Kind::LogInDeaf, Kind::Leave];
+    /// The kinds that other servers get.
+    const SHARED: [Kind; 11] = [
+        Kind::Everyone,
+        Kind::Direct,
+        Kind::Ask,
+        Kind::Put,
+        Kind::Part,
+        Kind::Answer,
+        Kind::NotAsked,
+        Kind::Serve,
+        Kind::LogIn,
+        Kind::LogInDeaf,
+        Kind::Leave,
+    ];
+
+    fn is_shared(self) -> bool {
+        Kind::SHARED.contains(&self)
+    }
 
     fn has_line(self) -> bool {
-        !matches!(self, Kind::LogIn | Kind::LogInDeaf | Kind::Leave | Kind::Gone)
+        use Kind::{Gone, Leave, LogIn, LogInDeaf, Mark, Serve, Since};
+        !matches!(self, Mark | Since | Serve | LogIn | LogInDeaf | Leave | Gone)
     }
 }
 
@@ -108,19 +132,20 @@ impl Batch {
     pub(in crate::server) fn line(&mut self, kind: Kind, sender: Who) -> &mut Vec<u8> {
         match self.entries.last_mut() {
             Some(last) if last.kind == kind && (kind == Kind::Everyone || last.sender == sender) => last.lines += 1,
-            _ => return self.headed(kind, sender, &[]),
+            _ => return self.headed(kind, sender, format_args!("")),
         }
         &mut self.bytes
     }
 
     /// Begins an entry with a head, and returns the buffer to write its line to, if it has one.
-    pub(in crate::server) fn headed(&mut self, kind: Kind, sender: Who, head: &[&str]) -> &mut Vec<u8> {
+    pub(in crate::server) fn headed(&mut self, kind: Kind, sender: Who, head: fmt::Arguments<'_>) -> &mut Vec<u8> {
         if self.entries.capacity() == 0 {
             // Most clients never have more than one, and keep its place while they are idle.
             self.entries.reserve_exact(1);
         }
         let start = self.bytes.len();
-        head.iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
+        // Writing into a Vec cannot fail.
+        let _ = self.bytes.write_fmt(head);
         let head = self.bytes.len() - start;
         self.entries.push(Entry { kind, sender, start, head, lines: u64::from(kind.has_line()) });
         &mut self.bytes
@@ -161,7 +186,7 @@ impl Batch {
 
     /// Whether there is anything in it for other clients than the sender.
     pub(super) fn is_shared(&self) -> bool {
-        self.entries.iter().any(|entry| entry.kind != Kind::Own)
+        self.entries.iter().any(|entry| entry.kind.is_shared())
     }
 
     /// Writes what other servers are to get: for each entry a line of kind, client, number of lines, and the lengths of
@@ -169,7 +194,7 @@ impl Batch {
     pub(in crate::server) fn write_to(&self, out: &mut Vec<u8>) {
         for index in 0..self.entries.len() {
             let (entry, head, text) = self.entry(index);
-            if entry.kind != Kind::Own {
+            if entry.kind.is_shared() {
                 let (kind, client) = (entry.kind as u8 as char, entry.sender.client);
                 // Writing into a Vec cannot fail.
                 let _ = writeln!(out, "{kind} {client} {} {} {}", entry.lines, head.len(), text.len());
@@ -190,7 +215,8 @@ impl Batch {
             let (head, rest) = rest[1..].split_at_checked(head.parse().ok()?)?;
             let (text, rest) = rest.split_at_checked(text.parse().ok()?)?;
             let sender = Who { server, client: client.parse().ok()? };
-            batch.headed(kind, sender, &[str::from_utf8(head).ok()?]).extend_from_slice(text);
+            let head = str::from_utf8(head).ok()?;
+            batch.headed(kind, sender, format_args!("{head}")).extend_from_slice(text);
             batch.entries.last_mut()?.lines = lines.parse().ok()?;
             bytes = rest;
         }

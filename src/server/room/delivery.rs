@@ -1,50 +1,63 @@
-//! Delivers entries: looks up receivers, gathers the lines for each client into one write, and keeps the order.
+//! Delivers entries: the only place that decides what an entry means, who gets which lines, and in which order.
 //!
 //! A chunk of the queue is delivered at a time. Short lines are put into the outboxes and go out together at the end of the
 //! chunk; long ones, and those at its end, are written at once, behind what is held. So each client gets all of its lines
 //! in the order of the room. Only the thread that holds the room's delivery lock works here; nothing here waits.
+//!
+//! One rule holds for every line that anybody is given, whatever kind it is of: before anything is changed for it,
+//! [`Surroundings::check`] is asked whether its receiver has room. A client that has ended has no say in that, and gets
+//! nothing. An entry whose receivers have no room is tried again as a whole; what was done of it is not done twice.
+
+mod questions;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::batch::{Batch, Entry, HERE, Kind, Who};
-use crate::protocol::{Event, QuestionEnd, Refusal};
+use super::batch::{Batch, Entry, Kind};
+use super::history::History;
+use crate::atomic::AtomicU64;
+use crate::protocol::{Event, Refusal};
 use crate::server::client_list::ClientList;
 use crate::server::counters::Counters;
 use crate::server::ending::EndReason;
-use crate::server::member::Member;
-use crate::server::people::People;
-use crate::server::questions::{Question, Questions};
+use crate::server::member::{HERE, Member, Who};
+use crate::server::people::{People, Person};
+use crate::server::questions::Questions;
 use crate::server::stop::Stop;
 
 /// A write of a few bytes takes about as long as copying this many.
 const WRITE_COST: usize = 2048;
+
+/// What is held back for one write is sent when it passes this many bytes.
+const HELD_MAX: usize = 64 * 1024;
 
 /// The parts of the server that delivery uses.
 #[derive(Debug)]
 pub(super) struct Surroundings {
     pub(super) list: Arc<ClientList>,
     pub(super) people: Arc<People>,
+    pub(super) questions: Arc<Questions>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Arc<Stop>,
     pub(super) max_backlog: usize,
+    /// This server as the others call it; [`HERE`] if the room is not joined.
+    pub(super) own: AtomicU64,
 }
 
 impl Surroundings {
-    /// A client of this server; `None` for one of another server, and one that is gone.
+    /// A client of this server that has not ended; `None` for one of another server.
     fn member(&self, who: Who) -> Option<Arc<Member>> {
-        if who.server == HERE { self.list.get(who.client) } else { None }
+        let member = if who.is_here() { self.list.get(who.client) } else { None };
+        member.filter(|member| member.end_reason().is_none())
     }
 
     /// Whether a direct message can be given to a client, as far as this server knows.
     fn is_reachable(&self, who: Who) -> bool {
-        who.server != HERE || self.member(who).is_some_and(|member| member.end_reason().is_none())
+        !who.is_here() || self.member(who).is_some()
     }
 
-    fn close_question(&self, asker: Who, id: &str) {
-        if let Some(member) = self.member(asker) {
-            member.close_question(id);
-        }
+    fn is_joined(&self) -> bool {
+        self.own.load(Ordering::Relaxed) != HERE
     }
 
     /// Whether a client has room for this many bytes more. At half of its backlog or below it takes a piece of
@@ -54,27 +67,42 @@ impl Surroundings {
         waiting + length <= self.max_backlog || waiting <= self.max_backlog / 2
     }
 
+    /// `Err` if a client of this server has no room for this many bytes more.
     fn check(&self, who: Who, length: usize) -> Result<(), Full> {
         match self.member(who) {
             Some(member) if !self.has_room(&member, length) => Err(Full(vec![member])),
             _ => Ok(()),
         }
     }
+
+    /// The client that the first two words of a head name, as the server with the number `by` has written it.
+    fn who(&self, words: &mut dyn Iterator<Item = &str>, by: u64) -> Option<Who> {
+        let (server, client) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let server = match server {
+            HERE => by,
+            own if own == self.own.load(Ordering::Relaxed) => HERE,
+            other => other,
+        };
+        Some(Who { server, client })
+    }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Delivery {
     /// The entries that are being delivered, and how many of them have been.
     chunk: Batch,
     next: usize,
-    /// Clients whose outboxes hold something that was not tried to be sent.
+    /// Clients whose outboxes hold something that was not tried to be sent, and how much one of them can hold of it.
     held: Vec<Arc<Member>>,
+    held_bytes: usize,
     /// Clients whose sockets have not taken everything, and whether any were added.
     pub(super) behind: Vec<Arc<Member>>,
     pub(super) behind_grew: bool,
     /// How much was written, in bytes; a write counts as [`WRITE_COST`] more.
     pub(super) work: usize,
-    pub(super) questions: Questions,
+    pub(super) history: History,
+    /// What this server alone could decide, and the others are to learn from the log.
+    pub(super) decided: Batch,
 }
 
 /// The clients that have no room for the next entry.
@@ -82,6 +110,20 @@ pub(super) struct Delivery {
 pub(super) struct Full(pub(super) Vec<Arc<Member>>);
 
 impl Delivery {
+    pub(super) fn new(history: usize) -> Delivery {
+        Delivery {
+            chunk: Batch::default(),
+            next: 0,
+            held: Vec::new(),
+            held_bytes: 0,
+            behind: Vec::new(),
+            behind_grew: false,
+            work: 0,
+            history: History::new(history),
+            decided: Batch::default(),
+        }
+    }
+
     /// The next chunk to deliver, once the last one is done. It is exchanged for an empty one.
     pub(super) fn load(&mut self, queue: &mut Batch) {
         self.chunk.clear(self.chunk.len());
@@ -97,7 +139,12 @@ impl Delivery {
             let (entry, head, lines) = chunk.entry(self.next);
             let is_last = self.next + 1 == chunk.entries();
             match self.deliver(entry, head, lines, is_last, around) {
-                Ok(()) => self.next += 1,
+                Ok(()) => {
+                    self.next += 1;
+                    if self.held_bytes >= HELD_MAX {
+                        self.finish();
+                    }
+                }
                 // What is held may be all that fills the backlog.
                 Err(_) if !self.held.is_empty() => self.finish(),
                 Err(full) => {
@@ -127,10 +174,25 @@ impl Delivery {
                 self.check_listeners(lines.len(), around)?;
                 self.give_all(lines, entry.lines, is_last || lines.len() >= WRITE_COST, around);
             }
-            Kind::Own => {
+            Kind::Own => self.give_checked(sender, lines, around)?,
+            Kind::Hear | Kind::Deaf => {
                 around.check(sender, lines.len())?;
+                if let Some(member) = around.member(sender) {
+                    around.list.set_hears(&member, entry.kind == Kind::Hear);
+                }
                 self.give(sender, lines, around);
             }
+            Kind::Mark => self.give_checked(sender, &self.history.at(self.history.now()), around)?,
+            Kind::Since => match self.history.find(head) {
+                None => self.refuse(sender, Refusal::NotKept(head), around)?,
+                Some(place) => {
+                    // As much as fits into half of a backlog.
+                    around.check(sender, around.max_backlog)?;
+                    let mut repeated = self.history.at(place);
+                    self.history.write_since(place, &mut repeated);
+                    self.give(sender, &repeated, around);
+                }
+            },
             Kind::Direct => match around.people.find(head).filter(|who| around.is_reachable(*who)) {
                 None => self.refuse(sender, Refusal::Nobody(head), around)?,
                 Some(receiver) => {
@@ -142,91 +204,74 @@ impl Delivery {
                     }
                 }
             },
-            Kind::Ask => {
-                let (id, name) = head.split_once(' ').unwrap_or_default();
-                match around.people.find(name) {
-                    None => {
-                        around.check(sender, 0)?;
-                        self.end_question(sender, id, QuestionEnd::Nobody(name), around);
-                    }
-                    Some(asked) => {
-                        around.check(asked, lines.len())?;
-                        let called = around.people.name_of(sender).unwrap_or_default();
-                        self.questions.ask(asked, Question { asker: sender, name: called, id: Box::from(id) });
-                        around.counters.asked.add(u64::from(asked.server == HERE));
-                        self.give(asked, lines, around);
-                    }
+            Kind::Ask | Kind::Put | Kind::Part | Kind::Answer | Kind::NotAsked => {
+                return self.deliver_question(entry, head, lines, around);
+            }
+            Kind::Serve => match around.people.serve(sender, head) {
+                Ok(()) => self.give_checked(sender, b"serving\r\n", around)?,
+                Err(refusal) => self.refuse(sender, refusal, around)?,
+            },
+            Kind::LogIn => self.log_in(sender, head, false, around)?,
+            Kind::LogInDeaf => self.log_in(sender, head, true, around)?,
+            Kind::Leave => self.leave(sender, around)?,
+            Kind::Gone => {
+                for who in around.people.of_server(sender.server) {
+                    self.leave(who, around)?;
                 }
             }
-            Kind::Part | Kind::Answer => {
-                let (id, name) = head.split_once(' ').unwrap_or_default();
-                match self.questions.asker(sender, name, id) {
-                    None => self.refuse(sender, Refusal::NoOpenQuestion { id, asker: name }, around)?,
-                    Some(asker) => {
-                        around.check(asker, lines.len())?;
-                        if entry.kind == Kind::Answer {
-                            self.questions.answer(sender, asker, id);
-                            around.close_question(asker, id);
-                        }
-                        self.give(asker, lines, around);
-                    }
-                }
-            }
-            Kind::LogIn => self.log_in(sender, head, false, around),
-            Kind::LogInDeaf => self.log_in(sender, head, true, around),
-            Kind::Leave => self.leave(sender, around),
-            Kind::Gone => around.people.of_server(sender.server).into_iter().for_each(|who| self.leave(who, around)),
         }
         Ok(())
     }
 
-    fn log_in(&mut self, who: Who, name: &str, deaf: bool, around: &Surroundings) {
-        let Some((before, announced)) = around.people.log_in(who, name, deaf) else {
-            return self.tell(who, Refusal::NameTaken(name), around);
-        };
-        let event = match &before {
+    fn log_in(&mut self, who: Who, name: &str, deaf: bool, around: &Surroundings) -> Result<(), Full> {
+        if around.people.is_taken(name, who) {
+            return self.refuse(who, Refusal::NameTaken(name), around);
+        }
+        let before = around.people.get(who);
+        let announced = before.as_ref().map_or(!deaf, |before| before.announced);
+        let line = line_of(match &before {
             None => Event::Joined(name),
-            Some(old) => Event::Renamed { old, new: name },
-        };
+            Some(before) => Event::Renamed { old: &before.name, new: name },
+        });
         if announced {
-            self.announce(event, around);
+            self.check_listeners(line.len(), around)?;
         }
         // A deaf client hears of its own name all the same.
-        if around.member(who).is_some_and(|member| !announced || !member.hears()) {
-            let mut line = Vec::new();
-            event.write_to(&mut line);
+        let by_itself = around.member(who).is_some_and(|member| !announced || !member.hears());
+        if by_itself {
+            around.check(who, line.len())?;
+        }
+        let asked = before.map_or(0, |before| before.asked);
+        around.people.set(who, Person { name: Arc::from(name), announced, asked });
+        if announced {
+            self.give_all(&line, 1, false, around);
+        }
+        if by_itself {
             self.give(who, &line, around);
         }
+        Ok(())
     }
 
-    fn leave(&mut self, who: Who, around: &Surroundings) {
-        if let Some(member) = around.member(who) {
+    fn leave(&mut self, who: Who, around: &Surroundings) -> Result<(), Full> {
+        if let Some(member) = who.is_here().then(|| around.list.get(who.client)).flatten() {
             // It gets the lines that were said before its leave, and none of those after it.
             around.list.set_hears(&member, false);
         }
-        let person = around.people.remove(who);
-        let name = person.as_ref().map(|person| &*person.name).unwrap_or_default();
-        for question in self.questions.gone(who) {
-            self.end_question(question.asker, &question.id, QuestionEnd::Left(name), around);
+        self.end_questions(who, around)?;
+        if let Some(person) = around.people.get(who).filter(|person| person.announced)
+            && !around.stop.has_begun()
+        {
+            let line = line_of(Event::Left(&person.name));
+            self.check_listeners(line.len(), around)?;
+            self.give_all(&line, 1, false, around);
         }
-        if person.as_ref().is_some_and(|person| person.announced) && !around.stop.has_begun() {
-            self.announce(Event::Left(name), around);
-        }
-    }
-
-    fn end_question(&mut self, asker: Who, id: &str, why: QuestionEnd<'_>, around: &Surroundings) {
-        around.close_question(asker, id);
-        self.tell(asker, Refusal::QuestionEnded { id, why }, around);
-    }
-
-    fn announce(&mut self, event: Event<'_>, around: &Surroundings) {
-        let mut line = Vec::new();
-        event.write_to(&mut line);
-        self.give_all(&line, 1, false, around);
+        around.people.remove(who);
+        Ok(())
     }
 
     /// Gives lines to all clients that hear the room.
     fn give_all(&mut self, lines: &[u8], count: u64, at_once: bool, around: &Surroundings) {
+        self.history.add(lines, count);
         let listeners = around.list.listeners();
         for member in listeners.iter().filter(|member| member.end_reason().is_none() && member.hears()) {
             if at_once {
@@ -237,25 +282,28 @@ impl Delivery {
                 self.hold(member, lines);
             }
         }
+        self.held_bytes += if at_once { 0 } else { lines.len() };
     }
 
-    /// Tells a client that something was not done, if it has room for that.
+    /// Tells a client that something was not done.
     fn refuse(&mut self, who: Who, refusal: Refusal<'_>, around: &Surroundings) -> Result<(), Full> {
-        around.check(who, 0)?;
-        self.tell(who, refusal, around);
+        let mut line = Vec::new();
+        refusal.write_to(&mut line);
+        self.give_checked(who, &line, around)
+    }
+
+    /// Gives lines to one client, once it has room for them.
+    fn give_checked(&mut self, who: Who, lines: &[u8], around: &Surroundings) -> Result<(), Full> {
+        around.check(who, lines.len())?;
+        self.give(who, lines, around);
         Ok(())
     }
 
-    fn tell(&mut self, who: Who, refusal: Refusal<'_>, around: &Surroundings) {
-        let mut line = Vec::new();
-        refusal.write_to(&mut line);
-        self.give(who, &line, around);
-    }
-
-    /// Gives lines to one client.
+    /// Gives lines to one client, which has room for them.
     fn give(&mut self, who: Who, lines: &[u8], around: &Surroundings) {
-        if let Some(member) = around.member(who).filter(|member| member.end_reason().is_none()) {
+        if let Some(member) = around.member(who) {
             self.hold(&member, lines);
+            self.held_bytes += lines.len();
         }
     }
 
@@ -275,6 +323,7 @@ impl Delivery {
 
     /// Sends everything that is held.
     fn finish(&mut self) {
+        self.held_bytes = 0;
         for member in std::mem::take(&mut self.held) {
             member.held.store(false, Ordering::Relaxed);
             self.work += WRITE_COST;
@@ -300,4 +349,10 @@ impl Delivery {
             Err(_) => drop(member.end(EndReason::NetworkError)),
         }
     }
+}
+
+fn line_of(event: Event<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    event.write_to(&mut line);
+    line
 }

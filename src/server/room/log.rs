@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::outgoing::{Mismatch, Outgoing};
-use super::{Batch, Kind, Room, Who};
+use super::{Batch, Kind, Room};
 use crate::server::ending::EndReason;
 use crate::server::engine::Position;
 use crate::server::lock;
+use crate::server::member::Who;
 use crate::server::people::Person;
 
 /// How a server stands to its room.
@@ -45,8 +46,21 @@ pub(in crate::server) enum Task {
     Leave,
     HangUp,
     Beat,
-    /// A piece: its number, its bytes, and who takes which name (kind, client and name).
+    /// A piece: its number, its bytes, and what the engine has to know of it.
     Say(u64, Vec<u8>, Vec<String>),
+}
+
+/// The room as it was at the place of the log at which this server has joined.
+#[derive(Debug)]
+pub(in crate::server) struct Snapshot {
+    /// This server as the others call it.
+    pub(in crate::server) own: u64,
+    pub(in crate::server) position: Position,
+    pub(in crate::server) servers: usize,
+    pub(in crate::server) people: Vec<(Who, Person)>,
+    pub(in crate::server) served: Vec<(Who, String)>,
+    pub(in crate::server) life: String,
+    pub(in crate::server) lines: u64,
 }
 
 /// What has come out of the log.
@@ -81,11 +95,18 @@ impl Room {
         result
     }
 
-    /// This server has joined: the room as it was at this place in the log.
-    pub(in crate::server) fn begin(&self, position: Position, servers: usize, people: Vec<(Who, Person)>) {
+    /// This server has joined.
+    pub(in crate::server) fn begin(&self, snapshot: Snapshot) {
+        let Snapshot { own, position, servers, people, served, life, lines } = snapshot;
         for (who, person) in people {
             self.around.people.set(who, person);
         }
+        for (who, name) in served {
+            // What the engine has noted was allowed.
+            let _ = self.around.people.serve(who, &name);
+        }
+        self.around.own.store(own, Ordering::Relaxed);
+        lock(&self.delivery).delivery.history.begin(&life, lines);
         self.joining.store(false, Ordering::Relaxed);
         self.with_log(|log| {
             *log = Log { phase: Phase::Joined, position, servers, ending: log.leaving(), ..Log::default() }
@@ -147,7 +168,7 @@ impl Room {
             } else if let Some((number, piece)) = log.outgoing.next() {
                 let mut data = Vec::with_capacity(piece.batch.len());
                 piece.batch.write_to(&mut data);
-                return (Task::Say(number, data, piece.batch.names()), log.position);
+                return (Task::Say(number, data, piece.batch.effects()), log.position);
             }
             log.speaker_waits = true;
             log.beat_at = beat_at;
@@ -215,8 +236,8 @@ impl Room {
         while !self.wait_until_idle(Some(Duration::from_millis(20))) {
             end_all();
         }
-        let mut delivering = lock(&self.delivery);
-        delivering.delivery.questions.clear();
+        let delivering = lock(&self.delivery);
+        self.around.questions.clear();
         self.around.people.clear();
         let queue = lock(&self.queue);
         self.delivered.store(queue.submitted, Ordering::Release);
@@ -227,16 +248,22 @@ impl Room {
 }
 
 impl Batch {
-    /// Who takes which name, or leaves: kind, client and name of each.
-    fn names(&self) -> Vec<String> {
-        let mut names = Vec::new();
+    /// What the engine has to know to tell a server that joins later: how many lines are for everyone, and then for each
+    /// name that is taken, given back or served its kind, its client and the name.
+    fn effects(&self) -> Vec<String> {
+        let (mut lines, mut effects) = (0, vec![String::new()]);
         for index in 0..self.entries() {
             let (entry, head, _) = self.entry(index);
-            if matches!(entry.kind, Kind::LogIn | Kind::LogInDeaf | Kind::Leave) {
-                let kind = char::from(entry.kind as u8);
-                names.extend([kind.to_string(), entry.sender.client.to_string(), head.to_owned()]);
+            match entry.kind {
+                Kind::Everyone => lines += entry.lines,
+                Kind::LogIn | Kind::LogInDeaf | Kind::Leave | Kind::Serve => {
+                    let kind = char::from(entry.kind as u8);
+                    effects.extend([kind.to_string(), entry.sender.client.to_string(), head.to_owned()]);
+                }
+                _ => {}
             }
         }
-        names
+        effects[0] = lines.to_string();
+        effects
     }
 }

@@ -1,0 +1,128 @@
+//! What was said before: marks, and lines that are repeated.
+
+use crate::common::{Peer, on_each_transport, wait_for};
+use localsocket::protocol::Mark;
+use localsocket::{Config, Limits, Mode};
+
+fn room(history: usize) -> Config {
+    Config { mode: Mode::Room, limits: Limits { history, ..Limits::default() }, ..Config::default() }
+}
+
+fn mark(peer: &mut Peer) -> Mark {
+    let reply = peer.ask("mark");
+    reply.strip_prefix("at ").and_then(Mark::parse).unwrap_or_else(|| panic!("{reply}"))
+}
+
+#[test]
+fn marks_count_messages_and_notices_and_nothing_else() {
+    on_each_transport(&room(4096), |_, address| {
+        let mut ada = Peer::connect(address);
+        let start = mark(&mut ada);
+        assert_eq!(ada.ask("iam:ada"), "ada has joined");
+        let mut bob = Peer::connect(address);
+        assert_eq!(mark(&mut bob), Mark { number: start.number + 1, ..start.clone() });
+        // Deaf clients are not announced, and private lines are not the room's.
+        bob.send("deaf\niam:bob\nto:ada:x\nask:ada:1:x\nmsg:one\nwho\n");
+        ["bob > ada: x", "bob ?> 1: x", "bob: one"].into_iter().for_each(|line| ada.expect(line));
+        ["deaf", "bob has joined", "bob > ada: x", "who: ada, bob"].into_iter().for_each(|line| bob.expect(line));
+        assert_eq!(mark(&mut ada).number, start.number + 2);
+        ada.send("answer:bob:1:x\nto:nobody:x\nmsg:two\niam:lovelace\n");
+        ["error: nobody here is called nobody", "ada: two", "ada is now lovelace"]
+            .into_iter()
+            .for_each(|line| ada.expect(line));
+        let end = mark(&mut ada);
+        assert_eq!(end.number, start.number + 4);
+
+        // All of it again, and what follows once.
+        ada.send(format!("msg:three\nsince:{start}\nmsg:four\nsince:{end}\nmark\n"));
+        let lines = ["ada has joined", "bob: one", "ada: two", "ada is now lovelace", "lovelace: three"];
+        ada.expect("lovelace: three");
+        ada.expect(&format!("at {start}"));
+        lines.into_iter().for_each(|line| ada.expect(line));
+        ada.expect("lovelace: four");
+        ada.expect(&format!("at {end}"));
+        ["lovelace: three", "lovelace: four"].into_iter().for_each(|line| ada.expect(line));
+        ada.expect(&format!("at {}", Mark { number: end.number + 2, ..end.clone() }));
+
+        bob.expect("ada => 1: x");
+        assert_eq!(mark(&mut bob).number, end.number + 2);
+        assert_eq!(bob.ask("since:all"), "error: deaf clients hear no room lines");
+        let other = Mark { room: Box::from("zz"), number: 0 };
+        let beyond = Mark { number: end.number + 3, ..end.clone() };
+        for wrong in ["", "all ", "1", &other.to_string(), &beyond.to_string(), &format!("{}.+1", end.room)] {
+            assert_eq!(ada.ask(&format!("since:{wrong}")), format!("error: lines since {wrong} are not kept"));
+        }
+        // Without a name, too.
+        let mut eve = Peer::connect(address);
+        eve.send("since:all\n");
+        eve.expect(&format!("at {start}"));
+        lines.into_iter().chain(["lovelace: four"]).for_each(|line| eve.expect(line));
+        eve.ping();
+    });
+}
+
+#[test]
+fn the_oldest_lines_are_forgotten_and_at_least_half_is_kept() {
+    on_each_transport(&room(4096), |_, address| {
+        let mut ada = Peer::named(address, "ada");
+        let start = mark(&mut ada);
+        let lines: Vec<String> = (0..1000).map(|number| format!("ada: line {number}")).collect();
+        for line in &lines {
+            ada.send(format!("msg:{}\n", line.strip_prefix("ada: ").unwrap()));
+            ada.expect(line);
+        }
+        assert_eq!(ada.ask(&format!("since:{start}")), format!("error: lines since {start} are not kept"));
+        let mut bob = Peer::connect(address);
+        let reply = bob.ask("since:all");
+        let oldest = Mark::parse(reply.strip_prefix("at ").unwrap()).unwrap();
+        let kept = &lines[usize::try_from(oldest.number - start.number).unwrap()..];
+        kept.iter().for_each(|line| bob.expect(line));
+        bob.ping();
+        let bytes: usize = kept.iter().map(|line| line.len() + 2).sum();
+        assert!((2048..=4096).contains(&bytes), "{bytes}");
+    });
+}
+
+#[test]
+fn a_room_without_a_history_says_so() {
+    on_each_transport(&room(0), |_, address| {
+        let mut ada = Peer::named(address, "ada");
+        for command in ["mark", "since:all", "since:x"] {
+            assert_eq!(ada.ask(command), "error: this room keeps no history");
+        }
+    });
+}
+
+#[test]
+fn one_that_asks_for_everything_again_and_again_without_reading_holds_up_nobody() {
+    let config = Config {
+        mode: Mode::Room,
+        limits: Limits { history: 16 << 10, max_backlog: 64 << 10, ..Limits::default() },
+        ..Config::default()
+    };
+    on_each_transport(&config, |server, address| {
+        let mut ada = Peer::named(address, "ada");
+        let text = "x".repeat(1000);
+        for _ in 0..40 {
+            ada.send(format!("msg:{text}\n"));
+            ada.expect(&format!("ada: {text}"));
+        }
+        let greedy: Vec<Peer> = (0..3)
+            .map(|_| {
+                let mut peer = Peer::connect(address);
+                peer.send("since:all\n".repeat(1000));
+                peer
+            })
+            .collect();
+        // While these are there, and until they are ended for being too slow.
+        let mut said = 0;
+        wait_for("all to be there", || server.handle.stats().accepted == 4);
+        while server.handle.clients() > 1 {
+            assert_eq!(ada.ask(&format!("msg:{said}")), format!("ada: {said}"));
+            said += 1;
+        }
+        assert!(said > 20, "only {said} lines");
+        assert_eq!(ada.stat("evicted"), 3);
+        drop(greedy);
+    });
+}
