@@ -24,8 +24,7 @@ DROPINS = join.conf token.conf
   containers install install-systemd uninstall uninstall-systemd clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-	  printf '  make %-18s %s\n' "$$name" "$$what"; done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run-server: ## run the server on 127.0.0.1:12345 (ARGS='--help' shows the options)
 	@$(BUILD) --bin localsocket-server

@@ -1,8 +1,8 @@
 //! A small hub that lets the processes of a machine exchange lines of text in real time, over TCP or Unix sockets.
 //!
 //! This is the library behind the programs `localsocket-server` and `localsocket-client`. It needs `std` and `log`, sets
-//! up no logger, prints nothing and keeps no global state. All calls block; there is no async runtime. It runs on Linux.
-//! A program that embeds it turns off the default feature `programs`, and then depends on `log` alone:
+//! up no logger, prints nothing and keeps no global state. All calls block; there is no async runtime. It runs on Linux,
+//! macOS and the BSDs. A program that embeds it turns off the default feature `programs`, and then depends on `log` alone:
 //!
 //! ```toml
 //! localsocket = { version = "0.1", default-features = false }

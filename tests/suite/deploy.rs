@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::common::{TempDir, options};
+use crate::common::{ServerProgram, TempDir, options};
 use localsocket::programs::cli::Program;
 
 const PROGRAMS: [Program; 3] = [options::server::PROGRAM, options::client::PROGRAM, options::bench::PROGRAM];
@@ -67,7 +67,7 @@ fn shells_complete_what_the_help_text_lists() {
     let fish = directory.join("localsocket-server.fish");
     std::fs::copy(source("src/deploy/completions/localsocket.fish"), &fish).unwrap();
     let [bash, zsh] = ["bash", "zsh"].map(|shell| source(&format!("src/deploy/completions/localsocket.{shell}")));
-    let programs = Path::new(env!("CARGO_BIN_EXE_localsocket-server")).parent().unwrap();
+    let programs = programs();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     for (word, wanted) in [
         ("--max-b", "--max-backlog"),
@@ -128,10 +128,15 @@ fn manual_pages_format_without_a_warning_and_without_a_broken_word() {
     }
 }
 
+/// Where the programs are.
+fn programs() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_localsocket-server")).parent().unwrap()
+}
+
 /// The units as `make install-systemd` installs them, running the programs just built, with their drop-ins.
 fn install_units() -> TempDir {
     let directory = TempDir::new();
-    let programs = Path::new(env!("CARGO_BIN_EXE_localsocket-server")).parent().unwrap();
+    let programs = programs();
     let install = |file: &str, to: &str| {
         let unit = std::fs::read_to_string(source(&format!("src/deploy/systemd/{file}"))).unwrap();
         let unit = unit.replace("ExecStart=localsocket", &format!("ExecStart={}/localsocket", programs.display()));
@@ -183,9 +188,26 @@ fn a_room_on_a_unix_socket_is_well_confined() {
     assert!(level < 1.5, "{rated}");
 }
 
+/// What launchd would run, read by another parser and run here for a user whose home is a directory of the test.
+#[test]
+fn the_property_list_of_launchd_starts_a_room() {
+    let parse = "import plistlib, sys; print(plistlib.load(open(sys.argv[1], 'rb'))['ProgramArguments'][2])";
+    let list = source("src/deploy/launchd/localsocket.plist");
+    let Some(command) = output(Command::new("python3").args(["-c", parse]).arg(&list)) else { return };
+    let command = text(&command).replace("/usr/local/bin/", &format!("{}/", programs().display()));
+    let home = TempDir::new();
+    for directory in ["Library/Caches", "Library/Logs"] {
+        std::fs::create_dir_all(home.join(directory)).unwrap();
+    }
+    let server = ServerProgram::from_command(Command::new("sh").args(["-c", &command]).env("HOME", &home.0));
+    server.connect().ping();
+    assert_eq!(server.address().to_string(), format!("unix:{}/Library/Caches/localsocket.sock", home.0.display()));
+    assert!(std::fs::read_to_string(home.join("Library/Logs/localsocket.log")).unwrap().contains("room mode"));
+}
+
 fn make(directory: &TempDir, target: &str) -> Option<Output> {
     let destination = format!("DESTDIR={}", directory.join("root").display());
-    let mut make = Command::new("make");
+    let mut make = Command::new(if cfg!(any(target_os = "linux", target_vendor = "apple")) { "make" } else { "gmake" });
     make.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", directory.join("target"));
     // Run by `make test`, this make is not part of that one.
     for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL"] {
