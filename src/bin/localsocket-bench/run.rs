@@ -134,3 +134,20 @@ impl Figures {
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::plan;
+
+    #[test]
+    fn a_room_counts_what_is_sent_and_what_is_delivered() {
+        let mut latencies = Latencies::new();
+        latencies.record(Duration::from_micros(40));
+        let figures = Figures { elapsed: Duration::from_secs(2), latencies };
+        let line = figures.report(&plan("--work=room --clients=10 --messages=1000"));
+        let wanted = "work=room address=127.0.0.1:12345 clients=10 senders=1 messages=1000 size=32 depth=1 \
+                      seconds=2.000 messages/s=500 deliveries/s=5000 p50=40.0 p90=40.0 p99=40.0 p99.9=40.0 max=40.0\n";
+        assert_eq!(line, wanted);
+    }
+}

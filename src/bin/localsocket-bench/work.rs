@@ -118,6 +118,31 @@ mod tests {
     use crate::plan::tests::plan;
 
     #[test]
+    fn a_window_is_filled_again_when_half_of_it_is_free_and_no_message_is_sent_twice() {
+        // The depth, how many replies are awaited, and how many messages of ten that are left are sent then.
+        for (depth, under_way, wanted) in [
+            (1, 0, 1),
+            (1, 1, 0),
+            (2, 1, 1),
+            (2, 2, 0),
+            (3, 2, 0),
+            (3, 1, 2),
+            (8, 5, 0),
+            (8, 4, 4),
+            (8, 0, 8),
+            (100, 0, 10),
+            (100, 50, 10),
+        ] {
+            let plan = plan(&format!("--clients=1 --messages=10 --depth={depth}"));
+            let mut client = Client { under_way, ..Client::new(&plan, 0) };
+            let mut batch = Vec::new();
+            client.add_messages(&mut batch);
+            let sent = batch.iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!((sent, client.under_way, client.unsent.len()), (wanted, under_way + wanted, 10 - wanted));
+        }
+    }
+
+    #[test]
     fn each_senders_lines_have_to_come_once_and_in_its_order_and_two_orders_have_two_hashes() {
         let plan = plan("--work=room --clients=3 --senders=2 --messages=10");
         let hash = |lines: &[(usize, usize)]| {
