@@ -47,33 +47,20 @@ impl Opt {
     }
 }
 
-/// A list behind the options: terms and their explanations.
-#[derive(Debug)]
-pub struct Section {
-    /// What the terms are.
-    pub title: &'static str,
-    /// Terms and their explanations.
-    pub terms: &'static [(&'static str, &'static str)],
-}
-
-impl Section {
-    /// A list.
-    pub const fn terms(title: &'static str, terms: &'static [(&'static str, &'static str)]) -> Section {
-        Section { title, terms }
-    }
-}
+/// A list behind the options: its title, and terms with their explanations.
+pub type Section = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// A program's command line. Texts may hold line feeds.
 ///
 /// ```
-/// use localsocket::programs::cli::{Opt, Program, Section};
+/// use localsocket::programs::cli::{Opt, Program};
 /// const PROGRAM: Program = Program {
 ///     name: "greet",
 ///     operands: "",
 ///     about: "Says hello.",
 ///     notes: "",
 ///     options: &[Opt::flag("loud", "in capitals", "off")],
-///     sections: &[Section::terms("Examples", &[("greet --loud and say it in capitals", "says HELLO")])],
+///     sections: &[("Examples", &[("greet --loud and say it in capitals", "says HELLO")])],
 /// };
 /// assert!(PROGRAM.help().ends_with("Examples:\n  greet --loud and say it in capitals\n      says HELLO\n"));
 /// ```
@@ -121,10 +108,10 @@ impl Program {
         if !self.notes.is_empty() {
             let _ = write!(text, "\n{}\n", self.notes);
         }
-        for section in self.sections {
-            let _ = write!(text, "\n{}:\n", section.title);
-            let width = section.terms.iter().map(|(term, _)| term.len()).max().unwrap_or(0);
-            for (term, meaning) in section.terms {
+        for (title, terms) in self.sections {
+            let _ = write!(text, "\n{title}:\n");
+            let width = terms.iter().map(|(term, _)| term.len()).max().unwrap_or(0);
+            for (term, meaning) in *terms {
                 let _ = match width {
                     0..30 => writeln!(text, "  {term:<width$}  {}", meaning.replace('\n', " ")),
                     _ => writeln!(text, "  {term}\n      {meaning}"),
@@ -150,10 +137,7 @@ pub(super) mod tests {
             Opt::flag("quiet", "say less", "").or_letter('q'),
         ],
         notes: "",
-        sections: &[Section::terms(
-            "Examples",
-            &[("program -n '2' . and something longer", ".does what --number says")],
-        )],
+        sections: &[("Examples", &[("program -n '2' . and something longer", ".does what --number says")])],
     };
 
     #[test]

@@ -1,7 +1,7 @@
 //! The option table of `localsocket-bench`: its command line, help text, and the options of its manual page. Holds data only, so
 //! that a test can include it.
 
-use localsocket::programs::cli::{Opt, Program, Section};
+use localsocket::programs::cli::{Opt, Program};
 
 pub(crate) const PROGRAM: Program = Program {
     name: "localsocket-bench",
@@ -27,7 +27,7 @@ pub(crate) const PROGRAM: Program = Program {
             throughput and latency. At most 64 KiB are under way on a connection.\n\
             Clients and server share the machine: compare only runs of the same kind.",
     sections: &[
-        Section::terms(
+        (
             "Exit status",
             &[
                 ("0", "all replies came and were correct"),
@@ -35,7 +35,7 @@ pub(crate) const PROGRAM: Program = Program {
                 ("2", "wrong usage"),
             ],
         ),
-        Section::terms(
+        (
             "Examples",
             &[
                 (

@@ -1,7 +1,7 @@
 //! The option table of `localsocket-client`: its command line, help text, and the options of its manual page. Holds data
 //! only, so that a test can include it.
 
-use localsocket::programs::cli::{Opt, Program, Section};
+use localsocket::programs::cli::{Opt, Program};
 
 pub(crate) const PROGRAM: Program = Program {
     name: "localsocket-client",
@@ -37,7 +37,7 @@ pub(crate) const PROGRAM: Program = Program {
     notes: "ADDRESS is HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME. Lines from the server go to stdout,\n\
             everything else goes to stderr. Times are in seconds and may have decimals.",
     sections: &[
-        Section::terms(
+        (
             "Exit status",
             &[
                 ("0", "done; with --recv-only or --answer also: the server ended the connection"),
@@ -50,7 +50,7 @@ pub(crate) const PROGRAM: Program = Program {
                 ("4", "--timeout ran out before the answer, or before the lines of --count, came"),
             ],
         ),
-        Section::terms(
+        (
             "Environment",
             &[
                 ("LOCALSOCKET_CONNECT", "the address, if there is no --connect"),
@@ -58,7 +58,7 @@ pub(crate) const PROGRAM: Program = Program {
                 ("LOCALSOCKET_ASKER", "set for COMMAND of --answer: the name of the client that asks"),
             ],
         ),
-        Section::terms(
+        (
             "Examples",
             &[
                 (

@@ -1,7 +1,7 @@
 //! The option table of `localsocket-server`: its command line, help text, and the options of its manual page. Holds data only, so
 //! that a test can include it.
 
-use localsocket::programs::cli::{Opt, Program, Section};
+use localsocket::programs::cli::{Opt, Program};
 
 pub(crate) const PROGRAM: Program = Program {
     name: "localsocket-server",
@@ -58,7 +58,7 @@ pub(crate) const PROGRAM: Program = Program {
             URL is redis://[USER@]HOST[:PORT][/DATABASE][?room=NAME] or unix:PATH[?room=NAME]. Servers with\n\
             the same engine, database and room name share one room.",
     sections: &[
-        Section::terms(
+        (
             "Exit status",
             &[
                 ("0", "stopped by a signal"),
@@ -66,7 +66,7 @@ pub(crate) const PROGRAM: Program = Program {
                 ("2", "wrong usage"),
             ],
         ),
-        Section::terms(
+        (
             "Environment",
             &[
                 ("RUST_LOG", "what is logged: off, error, warn, info (the default), debug or trace"),
@@ -75,7 +75,7 @@ pub(crate) const PROGRAM: Program = Program {
                 ("JOURNAL_STREAM", "if it names stderr, log lines have a priority for journald and no time"),
             ],
         ),
-        Section::terms(
+        (
             "Examples",
             &[
                 (

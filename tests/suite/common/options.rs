@@ -9,5 +9,5 @@ pub mod server;
 
 /// The examples of a manual page, with what they do.
 pub fn examples(program: &localsocket::programs::cli::Program) -> &'static [(&'static str, &'static str)] {
-    program.sections.iter().find(|section| section.title == "Examples").unwrap().terms
+    program.sections.iter().find(|(title, _)| *title == "Examples").unwrap().1
 }
