@@ -254,7 +254,7 @@ fn none_stays_without_a_token(_: &TestServer, address: &Address) {
         thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(end, "error: not authenticated within 2 seconds");
-    assert!(pongs > 1);
+    assert!(pongs > 0);
     trickling.expect_end();
     silent.expect("error: not authenticated within 2 seconds");
     silent.expect_end();
