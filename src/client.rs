@@ -3,60 +3,60 @@
 //! A [`Client`] belongs to one thread, which receives and looks after the connection: it logs in, notices that the
 //! connection is lost, and with [`ClientOptions::reconnect`] makes a new one. Other threads send with a [`Sender`].
 //! Everything comes in as one stream, [`Client::next`]: lines, the ends of questions, and what happens to the connection.
-//! Nothing here prints, logs or starts a thread.
+//! Nothing here prints or logs.
 
 // Its files, each of which imports only those above it:
 //
 //   error       what can go wrong
-//   mark        a place in the order of a room
 //   options     how a client behaves, and what comes in
 //   pauses      between two attempts to connect
 //   heartbeat   when a ping is due
 //   outgoing    lines to be sent, as bytes
 //   ledger      which lines were sent and which were answered
+//   place       where the client is in the order of the room
 //   login       the first exchange on a connection
 //   questions   the open questions of this client
+//   reply       which line answers a command
+//   inbox       what has come and was not given out yet
 //   wire        what a client and its senders share
 //   connection  one connection as it is read
+//   feed        the one stream of what comes in, over one connection after the other
 //   sender      sending from other threads
 //   question    a question of another client
 
 mod connection;
 mod error;
+mod feed;
 mod heartbeat;
+mod inbox;
 mod ledger;
 mod login;
-mod mark;
 mod options;
 mod outgoing;
 mod pauses;
+mod place;
 mod question;
 mod questions;
+mod reply;
 mod sender;
 mod wire;
 
-use std::collections::VecDeque;
 use std::fmt::Display;
-use std::net::Shutdown;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use connection::{Connection, time_left};
 pub use error::{AskError, ClientError};
-pub use mark::Mark;
+use feed::Feed;
+use inbox::{Entry, From};
+use ledger::Kind;
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
-use pauses::Pauses;
 pub use question::Question;
+use reply::fit;
 pub use sender::Sender;
-use wire::{Kind, Need, Wire};
 
 use crate::protocol::{Command, Event};
 use crate::transport::{Address, Stream};
-
-/// A server that comes up soon should not be noticed late.
-const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection to a server.
 ///
@@ -79,24 +79,9 @@ const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    /// `None` for a connection within the process, which cannot be made again.
-    address: Option<Address>,
-    options: ClientOptions,
-    wire: Arc<Wire>,
-    connection: Option<Connection>,
-    /// What has come and was not given out yet.
-    queue: VecDeque<Incoming>,
-    pauses: Pauses,
-    next_try: Option<Instant>,
-    last_words: Option<String>,
-    /// There is no connection and there will be none.
-    ended: Option<ClientError>,
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.wire.end();
-    }
+    feed: Feed,
+    /// The connection over which came what was given out last.
+    given: u64,
 }
 
 impl Client {
@@ -121,25 +106,17 @@ impl Client {
         address: impl TryInto<Address, Error: Into<ClientError>>,
         options: ClientOptions,
     ) -> Result<Client, ClientError> {
-        let mut client = Client::new(Some(address.try_into().map_err(Into::into)?), options)?;
-        client.start()?;
-        Ok(client)
+        let address = address.try_into().map_err(Into::into)?;
+        let mut feed = Feed::new(Some(address.clone()), options)?;
+        feed.start(&address)?;
+        Ok(Client { feed, given: 0 })
     }
 
     /// A client over a connection within the process. It cannot connect again.
     pub(crate) fn over(stream: Stream, options: ClientOptions) -> Result<Client, ClientError> {
-        let mut client = Client::new(None, ClientOptions { reconnect: false, ..options })?;
-        let deadline = client.attempt_deadline(None);
-        client.log_in_over(stream, deadline)?;
-        Ok(client)
-    }
-
-    fn new(address: Option<Address>, options: ClientOptions) -> Result<Client, ClientError> {
-        login::Login::new(&options, options.name.as_deref())?;
-        let wire = Arc::new(Wire::new(options.reconnect, options.parts));
-        let (queue, pauses) = (VecDeque::new(), Pauses::new());
-        let (connection, next_try, last_words, ended) = (None, None, None, None);
-        Ok(Client { address, options, wire, connection, queue, pauses, next_try, last_words, ended })
+        let mut feed = Feed::new(None, options)?;
+        feed.start_over(stream)?;
+        Ok(Client { feed, given: 0 })
     }
 
     /// A handle by which other threads send over this client's connection, as long as the client is there.
@@ -161,7 +138,7 @@ impl Client {
     /// # Ok::<(), localsocket::ClientError>(())
     /// ```
     pub fn sender(&self) -> Sender {
-        Sender { wire: Arc::clone(&self.wire) }
+        Sender { wire: Arc::clone(&self.feed.wire) }
     }
 
     /// Logs in and waits until the server has accepted the name. Other lines that come before can be received
@@ -170,27 +147,12 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] with what the server says, and those of [`Client::request`].
     pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
-        let deadline = Instant::now().checked_add(timeout);
-        let line = one_line(Command::Iam(name))?;
-        // Answers to what was sent before come before that.
-        self.fence(b"", deadline)?;
-        let before = self.queue.len();
-        self.fence(&line, deadline)?;
-        let mut accepted = None;
-        for index in before..self.queue.len() {
-            let Some(Incoming::Line { text: line, .. }) = self.queue.get(index) else { continue };
-            match Event::parse(line) {
-                Event::Joined(new) | Event::Renamed { new, .. } if new == name.trim() => accepted = Some(index),
-                Event::Error(text) => {
-                    let refused = ClientError::Refused(text.to_owned());
-                    self.queue.remove(index);
-                    return Err(refused);
-                }
-                _ => {}
-            }
+        let (command, name) = (Command::Iam(name), name.to_owned());
+        let reply = self.command(&one_line(command)?, command, Instant::now().checked_add(timeout))?;
+        if let Some(Event::Error(text)) = reply.as_deref().map(Event::parse) {
+            return Err(ClientError::Refused(text.to_owned()));
         }
-        accepted.map(|index| self.queue.remove(index));
-        self.options.name = Some(name.to_owned());
+        self.feed.options.name = Some(name);
         Ok(())
     }
 
@@ -200,7 +162,7 @@ impl Client {
     /// [`ClientError::Refused`] with the reason if the server ends the connection instead, and those of
     /// [`Client::request`].
     pub fn ping(&mut self, timeout: Duration) -> Result<(), ClientError> {
-        self.fence(b"", Instant::now().checked_add(timeout))
+        self.feed.exchange(b"", Instant::now().checked_add(timeout)).1
     }
 
     /// Sends one line, given without its line end: a text, or a [`Command`]. Waits while the server takes no more and,
@@ -218,7 +180,7 @@ impl Client {
     /// # Errors
     /// Those of [`Sender::send`].
     pub fn send(&mut self, line: impl Display) -> Result<(), ClientError> {
-        self.send_by(&one_line(line)?, Kind::Counted, None)
+        self.feed.send(&one_line(line)?, None)
     }
 
     /// What comes in next: a line, the end of a question, or what has happened to the connection. `None` as timeout
@@ -230,13 +192,15 @@ impl Client {
     /// [`ClientError::Lost`] when it broke, [`ClientError::Refused`] when the server refuses the login for good. With
     /// `reconnect`, the first two come only after [`Sender::finish`] or `quit`.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Incoming, ClientError> {
-        self.next_by(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+        let entry = self.feed.next(deadline(timeout))?;
+        Ok(self.give(entry))
     }
 
     /// The same if it has been read from the connection already; `None` if [`Client::next`] would have to look for it,
     /// and perhaps to wait.
     pub fn try_next(&mut self) -> Option<Incoming> {
-        self.queue.pop_front()
+        let entry = self.feed.inbox.pop()?;
+        Some(self.give(entry))
     }
 
     /// Receives one line, without its line end. Bytes that are not UTF-8, which the hub never sends, become replacement
@@ -245,9 +209,10 @@ impl Client {
     /// # Errors
     /// Those of [`Client::next`].
     pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = deadline(timeout);
         loop {
-            if let Incoming::Line { text, .. } = self.next_by(deadline)? {
+            let entry = self.feed.next(deadline)?;
+            if let Incoming::Line { text, .. } = self.give(entry) {
                 return Ok(text);
             }
         }
@@ -270,12 +235,9 @@ impl Client {
         timeout: Option<Duration>,
         mut fits: impl FnMut(Event<'_>) -> bool,
     ) -> Result<String, ClientError> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let found = self.find(deadline, |incoming| match incoming {
-            Incoming::Line { text, .. } => fits(Event::parse(text)),
-            _ => false,
-        })?;
-        match found {
+        let is_line = |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if fits(Event::parse(text)));
+        let found = self.feed.find(From::Oldest, deadline(timeout), is_line)?;
+        match self.give(found) {
             Incoming::Line { text, .. } => Ok(text),
             _ => Err(ClientError::Closed),
         }
@@ -303,15 +265,19 @@ impl Client {
         })
     }
 
-    /// Sends one command and receives the next line: its reply, in echo mode. `timeout` is for both together.
+    /// Sends one command and receives its reply. Other lines that come meanwhile can be received afterwards: what others say
+    /// and do is never taken for the reply, and no late reply to an earlier request either. `timeout` is for everything
+    /// together.
     ///
     /// # Errors
-    /// Those of [`Client::send`] and [`Client::receive`]. A server that takes only a part of the line in time loses
-    /// the connection.
+    /// Those of [`Client::send`] and [`Client::next`]; [`ClientError::TimedOut`] at once if the server has dealt with the
+    /// command and it has no reply, like the `msg:` of a deaf client. A server that takes only a part of the line in time
+    /// loses the connection.
     pub fn request(&mut self, command: impl Display, timeout: Duration) -> Result<String, ClientError> {
-        let deadline = Instant::now().checked_add(timeout);
-        self.send_by(&one_line(command)?, Kind::Counted, deadline)?;
-        self.receive(time_left(deadline))
+        let line = one_line(command)?;
+        let text = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
+        let reply = self.command(&line, Command::parse(&text), Instant::now().checked_add(timeout))?;
+        reply.ok_or(ClientError::TimedOut)
     }
 
     /// Puts a question to the client of that name in the room, and waits for the answer. The lines of a longer
@@ -343,43 +309,51 @@ impl Client {
     /// [`AskError`] has one variant for each way in which a question can end without an answer.
     pub fn ask(&mut self, name: &str, text: &str, timeout: Duration) -> Result<String, AskError> {
         let deadline = Instant::now().checked_add(timeout);
-        let wire = Arc::clone(&self.wire);
-        let asked = sender::put_question(&wire, name, text, false, |need| self.wait(&need, deadline))?;
-        let found = self.find(deadline, |incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked));
-        match found {
-            Ok(Incoming::Answer(_, answer)) => answer,
+        let wire = Arc::clone(&self.feed.wire);
+        let asked = sender::put_question(&wire, name, text, false, |need| self.feed.wait(&need, deadline))?;
+        let is_end = |incoming: &Incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked);
+        match self.feed.find(From::Oldest, deadline, is_end) {
+            Ok(Entry { incoming: Incoming::Answer(_, answer), .. }) => answer,
             Ok(_) => Err(AskError::TimedOut),
             Err(error) => {
-                wire.questions().forget(asked);
+                wire.questions().give_up(asked);
                 Err(error.into())
             }
         }
     }
 
     /// Answers the questions of others, until the server has ended the connection cleanly: with what `function` returns,
-    /// or refuses with its error. Other lines are thrown away. For answers that take longer, see [`Client::question`].
+    /// or refuses with its error. Other lines are thrown away. A question whose asker has gone before its turn is passed
+    /// over. For answers that take longer, see [`Client::question`].
     ///
     /// # Errors
-    /// Those of [`Client::next`] but [`ClientError::Closed`].
+    /// [`ClientError::Refused`] with the server's reason if it ended the connection because of this client, such as
+    /// `too slow`; those of [`Client::next`] but [`ClientError::Closed`].
     pub fn answer(&mut self, mut function: impl FnMut(&Question) -> Result<String, String>) -> Result<(), ClientError> {
         loop {
+            self.feed.look_ahead();
             let line = match self.receive(None) {
                 Ok(line) => line,
-                Err(ClientError::Closed) => return Ok(()),
+                Err(ClientError::Closed) => return self.feed.end_of_service(),
                 Err(error) => return Err(error),
             };
             let Some(mut question) = self.question(&line) else { continue };
-            let answer = function(&question);
+            let withdrawn = Event::Withdrawn { asker: question.asker(), id: question.id() }.to_string();
+            let answer = if self.feed.inbox.contains(&withdrawn) || !self.feed.is_connected(question.connection) {
+                Err("its asker has gone".to_owned())
+            } else {
+                function(&question)
+            };
             let lines = question.end(answer.as_deref().map_err(String::as_str))?;
-            // It reads on while the server takes nothing, which might be waiting for that. If the connection has ended,
-            // so has the question; receiving tells whether there is another.
-            let wire = Arc::clone(&self.wire);
-            let _ = wire.send(&lines, Kind::Uncounted, Some(question.connection), |need| self.wait(&need, None));
+            // It reads on while the server takes nothing, which might be waiting for that. If the connection has ended, so
+            // has the question; receiving tells whether there is another.
+            let wire = Arc::clone(&self.feed.wire);
+            let _ = wire.send(&lines, Kind::Uncounted, Some(question.connection), |need| self.feed.wait(&need, None));
         }
     }
 
-    /// The question that a received line puts to this client, to be answered by any thread at any time. `None` if the
-    /// line is something else.
+    /// The question that the line received last puts to this client, to be answered by any thread at any time. `None` if the
+    /// line is something else. A question is withdrawn by a line of its own, [`Event::Withdrawn`], when its asker has gone.
     ///
     /// ```no_run
     /// use std::{sync::mpsc, thread};
@@ -405,8 +379,7 @@ impl Client {
     pub fn question(&self, line: &str) -> Option<Question> {
         let Event::Question { asker, id, text } = Event::parse(line) else { return None };
         let (asker, id, text) = (asker.to_owned(), id.to_owned(), text.to_owned());
-        let connection = self.wire.state().connection;
-        Some(Question { sender: self.sender(), connection, asker, id, text, ended: false })
+        Some(Question { sender: self.sender(), connection: self.given, asker, id, text, ended: false })
     }
 
     /// Sends `quit` and waits until the server has ended the connection.
@@ -415,224 +388,41 @@ impl Client {
     /// Those of [`Client::send`] and [`Client::next`], but [`ClientError::Closed`].
     pub fn quit(mut self, timeout: Duration) -> Result<(), ClientError> {
         let deadline = Instant::now().checked_add(timeout);
-        match self.send_by(b"quit\r\n", Kind::Counted, deadline) {
+        match self.feed.send(b"quit\r\n", deadline) {
             // It was sent before.
             Ok(()) | Err(ClientError::Finished) => {}
             Err(error) => return Err(error),
         }
-        match self.find(deadline, |_| false) {
+        match self.feed.find(From::Now, deadline, |_| false) {
             Err(ClientError::Closed) => Ok(()),
             result => result.map(drop),
         }
     }
 
-    fn next_by(&mut self, deadline: Option<Instant>) -> Result<Incoming, ClientError> {
-        loop {
-            match self.queue.pop_front() {
-                Some(incoming) => return Ok(incoming),
-                None => self.step(deadline)?,
-            }
-        }
+    /// Notes what is given out.
+    fn give(&mut self, entry: Entry) -> Incoming {
+        self.given = entry.moment.connection;
+        entry.incoming
     }
 
-    /// Takes what fits out of the queue, which grows until it has come.
-    fn find(
+    /// Sends one command, and finds its reply. `None` if the server has dealt with it and there is none.
+    fn command(
         &mut self,
+        line: &[u8],
+        command: Command<'_>,
         deadline: Option<Instant>,
-        mut fits: impl FnMut(&Incoming) -> bool,
-    ) -> Result<Incoming, ClientError> {
-        let mut seen = 0;
-        loop {
-            while let Some(incoming) = self.queue.get(seen) {
-                if fits(incoming) {
-                    return self.queue.remove(seen).ok_or(ClientError::Closed);
-                }
-                seen += 1;
-            }
-            self.step(deadline)?;
-            // What comes all the time must not make it last for ever.
-            if self.queue.len() > seen && time_left(deadline) == Some(Duration::ZERO) {
-                return Err(ClientError::TimedOut);
-            }
+    ) -> Result<Option<String>, ClientError> {
+        let (moment, result) = self.feed.exchange(line, deadline);
+        let own = self.feed.options.name.clone();
+        // It may have come although what follows did not, as with a wrong token.
+        let reply = self.feed.inbox.take_best(moment, |line| fit(command, line, own.as_deref()));
+        if reply.is_none() {
+            result?;
         }
+        Ok(reply)
     }
+}
 
-    /// Sends lines and a ping after them, and waits for its answer. If the connection is lost meanwhile and made again,
-    /// everything is sent again; if it is not made again, the server's last words are its answer.
-    fn fence(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<(), ClientError> {
-        match self.try_fence(lines, deadline) {
-            Err(error @ (ClientError::Closed | ClientError::Lost(_))) => {
-                Err(self.last_words.clone().map_or(error, ClientError::Refused))
-            }
-            result => result,
-        }
-    }
-
-    fn try_fence(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<(), ClientError> {
-        loop {
-            self.send_by(lines, Kind::Counted, deadline)?;
-            let connection = self.wire.state().connection;
-            self.send_by(b"ping\r\n", Kind::Ping, deadline)?;
-            let fence = self.wire.state().ledger.own;
-            while self.connection.is_some() && self.wire.state().connection == connection {
-                if self.wire.state().ledger.own_answered >= fence {
-                    return Ok(());
-                }
-                // Lines that come all the time must not make it last for ever.
-                if time_left(deadline) == Some(Duration::ZERO) {
-                    return Err(ClientError::TimedOut);
-                }
-                self.step(deadline)?;
-            }
-        }
-    }
-
-    fn send_by(&mut self, lines: &[u8], kind: Kind, deadline: Option<Instant>) -> Result<(), ClientError> {
-        let wire = Arc::clone(&self.wire);
-        wire.send(lines, kind, None, |need| self.wait(&need, deadline))
-    }
-
-    /// Waits for what a write needs. It reads on meanwhile: a server that waits for its lines to be read does not read
-    /// either.
-    fn wait(&mut self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
-        match (need, &mut self.connection) {
-            (Need::Space(_), Some(connection)) => connection.read(&self.wire, deadline, true, &mut self.queue),
-            (Need::Space(_), None) => Err(ClientError::Closed),
-            (Need::Connection, _) => self.step(deadline),
-        }
-    }
-
-    /// One step: reads, waits or connects, and adds what has come to the queue.
-    fn step(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
-        if let Some(ended) = &self.ended {
-            return Err(ended.again());
-        }
-        match &mut self.connection {
-            Some(connection) => match connection.read(&self.wire, deadline, false, &mut self.queue) {
-                Err(ClientError::TimedOut) => Err(ClientError::TimedOut),
-                Err(error) => {
-                    self.lose(error);
-                    Ok(())
-                }
-                Ok(()) => Ok(()),
-            },
-            None => self.connect_again(deadline),
-        }
-    }
-
-    /// The connection has ended.
-    fn lose(&mut self, error: ClientError) {
-        let Some(mut connection) = self.connection.take() else { return };
-        if !connection.is_logging_in() {
-            self.pauses = Pauses::new();
-        }
-        let (cut, last_words) = (connection.cut(), connection.last_words);
-        let unanswered = self.wire.lose(&connection.stream, last_words.is_some());
-        for number in self.wire.questions().end_all() {
-            self.queue.push_back(Incoming::Answer(number, Err(AskError::Client(ClientError::Closed))));
-        }
-        self.last_words.clone_from(&last_words);
-        let was_asked_for = matches!(error, ClientError::Closed) && self.wire.state().finished && cut.is_none();
-        let told = (!was_asked_for).then(|| error.again());
-        self.queue.push_back(Incoming::Disconnected(Box::new(Ending { error: told, last_words, cut, unanswered })));
-        let is_final = matches!(&error, ClientError::Refused(text) if !login::may_pass(text));
-        if is_final || !self.goes_on() {
-            self.end(error);
-        }
-    }
-
-    fn end(&mut self, error: ClientError) {
-        self.wire.end();
-        self.ended = Some(error);
-    }
-
-    fn goes_on(&self) -> bool {
-        self.options.reconnect && !self.wire.state().finished
-    }
-
-    /// Makes a new connection. A pause that is longer than the caller's deadline goes on with the next call.
-    fn connect_again(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
-        if !self.goes_on() {
-            self.end(ClientError::Closed);
-            return Ok(());
-        }
-        let now = Instant::now();
-        let Some(next_try) = self.next_try else {
-            let pause = self.pauses.next();
-            self.queue.push_back(Incoming::Retrying(pause));
-            self.next_try = Some(now + pause);
-            return Ok(());
-        };
-        if now < next_try {
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Err(ClientError::TimedOut);
-            }
-            self.wire.wait(Some(deadline.map_or(next_try, |deadline| deadline.min(next_try))));
-            return Ok(());
-        }
-        self.next_try = None;
-        let deadline = self.attempt_deadline(deadline);
-        // Why it could not be made is told by the pauses.
-        self.connection = self.dial(deadline).and_then(|stream| self.log_in_on(stream, deadline)).ok();
-        Ok(())
-    }
-
-    /// Until when one attempt to connect and log in may last.
-    fn attempt_deadline(&self, limit: Option<Instant>) -> Option<Instant> {
-        [Instant::now().checked_add(self.options.connect_timeout), limit].into_iter().flatten().min()
-    }
-
-    fn dial(&self, deadline: Option<Instant>) -> Result<Stream, ClientError> {
-        let address = self.address.as_ref().ok_or(ClientError::Closed)?;
-        Stream::connect(address, time_left(deadline).unwrap_or(Duration::MAX)).map_err(ClientError::Connect)
-    }
-
-    fn log_in_on(&mut self, stream: Stream, deadline: Option<Instant>) -> Result<Connection, ClientError> {
-        Connection::new(&self.wire, stream, &self.options, self.options.name.as_deref(), deadline, &mut self.queue)
-    }
-
-    /// Waits until the first login is done. What comes meanwhile can be received afterwards.
-    fn log_in_over(&mut self, stream: Stream, deadline: Option<Instant>) -> Result<(), ClientError> {
-        let mut connection = self.log_in_on(stream, deadline)?;
-        while connection.is_logging_in() {
-            if let Err(error) = connection.read(&self.wire, None, false, &mut self.queue) {
-                connection.stream.shutdown(Shutdown::Both);
-                self.queue.clear();
-                return Err(error);
-            }
-        }
-        self.connection = Some(connection);
-        Ok(())
-    }
-
-    /// Connects for the first time, for as long as the options allow, and logs in.
-    fn start(&mut self) -> Result<(), ClientError> {
-        let wait = self.options.wait;
-        let give_up = Instant::now().checked_add(wait);
-        let mut before = None;
-        loop {
-            let deadline = self.attempt_deadline(give_up.filter(|_| !wait.is_zero()));
-            let attempt = self.dial(deadline).and_then(|stream| self.log_in_over(stream, deadline));
-            let Err(error) = attempt else { return Ok(()) };
-            let is_final = matches!(&error, ClientError::Refused(text) if !login::may_pass(text));
-            let left = time_left(give_up).unwrap_or(Duration::MAX);
-            if !is_final && !left.is_zero() {
-                before = Some(error);
-                thread::sleep(self.pauses.next().min(left).min(LONGEST_FIRST_PAUSE));
-                continue;
-            }
-            // An attempt that the end of the wait cut short tells nothing; the one before it does.
-            let error = match before {
-                Some(before) if error.is_timeout() => before,
-                _ => error,
-            };
-            // There is a server, so receiving can go on trying.
-            if self.options.reconnect && !is_final && !matches!(error, ClientError::Connect(_)) {
-                let ending = Ending { error: Some(error), last_words: None, cut: None, unanswered: 0 };
-                self.queue.push_back(Incoming::Disconnected(Box::new(ending)));
-                return Ok(());
-            }
-            return Err(error);
-        }
-    }
+fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

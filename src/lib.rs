@@ -135,7 +135,7 @@ pub mod programs {
 
 // With their descriptions on the first page of the documentation, rather than as mere names.
 #[doc(inline)]
-pub use client::{AskError, Client, ClientError, ClientOptions, Incoming, Mark};
+pub use client::{AskError, Client, ClientError, ClientOptions, Incoming};
 #[doc(inline)]
 pub use limits::Limits;
 #[doc(inline)]

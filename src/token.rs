@@ -24,6 +24,14 @@ const FILE_MAX: u64 = 64 * 1024;
 pub struct Token(String);
 
 impl Token {
+    /// Reads a token from a file: the first line, without a byte order mark before it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its first line is empty. The text names the file.
+    pub fn read(file: &Path) -> Result<Token, String> {
+        read_first_line(file).map(Token)
+    }
+
     /// Whether `given` is the token. The time that it takes depends on the length of `given` only.
     pub(crate) fn matches(&self, given: &str) -> bool {
         let token = self.0.as_bytes();
@@ -39,6 +47,14 @@ impl Token {
         format!("auth:{}", self.0)
     }
 }
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Token) -> bool {
+        self.matches(&other.0)
+    }
+}
+
+impl Eq for Token {}
 
 impl From<String> for Token {
     fn from(token: String) -> Token {

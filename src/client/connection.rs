@@ -2,7 +2,6 @@
 //!
 //! Made anew with each connection. Never blocks but in [`Connection::read`], and there until the deadline at most.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -10,14 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::error::ClientError;
 use super::heartbeat::{Beat, Heartbeat};
-use super::ledger::Ledger;
+use super::inbox::Inbox;
+use super::ledger::{Kind, Ledger};
 use super::login::{Login, Verdict};
-use super::options::{ClientOptions, Incoming};
+use super::options::Incoming;
+use super::outgoing::{Batch, PING, one_line};
+use super::place::{Place, Refused, is_of_the_room};
 use super::questions::Taken;
 use super::wire::Wire;
 use crate::line::{Line, LineReader};
 use crate::os::{self, Wait};
-use crate::protocol::Refusal;
+use crate::protocol::{Command, Refusal};
 use crate::transport::Stream;
 
 /// The longest line that is accepted from a server, in bytes. The longest ones are `who` of large servers.
@@ -27,8 +29,10 @@ const LONGEST_LINE: usize = 1 << 30;
 pub(super) struct Connection {
     pub(super) stream: Arc<Stream>,
     reader: LineReader,
-    /// The login that is under way, and how long it may take.
-    login: Option<(Login, Option<Instant>)>,
+    /// The login that is under way.
+    login: Option<UnderWay>,
+    /// Since when the caller's lines can be sent.
+    pub(super) open_since: Option<Instant>,
     refused: bool,
     heartbeat: Heartbeat,
     /// When the heartbeat is to be looked at. It never becomes due earlier than it said.
@@ -37,47 +41,62 @@ pub(super) struct Connection {
     pub(super) last_words: Option<String>,
 }
 
-impl Connection {
-    /// Takes over a stream, and sends the login over it. A first connection without a login is open at once: what the
-    /// server says against it is for the caller to judge.
-    pub(super) fn new(
-        wire: &Wire,
-        stream: Stream,
-        options: &ClientOptions,
-        name: Option<&str>,
-        deadline: Option<Instant>,
-        out: &mut VecDeque<Incoming>,
-    ) -> Result<Connection, ClientError> {
-        let stream = Arc::new(stream);
-        let (mut lines, count, login) = Login::new(options, name)?;
-        let mut ledger = Ledger::new(count);
-        let has_login = count > 0 || wire.state().connection > 0;
-        if has_login {
-            lines.extend_from_slice(b"ping\r\n");
-            ledger.ping();
-        }
-        let write = stream.set_write_timeout(time_left(deadline)).and_then(|()| (&*stream).write_all(&lines));
-        let write = write.and_then(|()| stream.never_wait());
-        write.map_err(ClientError::Lost)?;
-        wire.begin(ledger);
-        if !has_login {
-            wire.open(&stream);
-            out.push_back(Incoming::Connected);
-        }
-        let now = Instant::now();
-        Ok(Connection {
-            stream,
-            reader: LineReader::new(LONGEST_LINE),
-            login: has_login.then_some((login, deadline)),
-            refused: false,
-            heartbeat: Heartbeat::new(options.heartbeat, now),
-            next_beat: options.heartbeat.and_then(|time| now.checked_add(time)),
-            last_words: None,
-        })
-    }
+#[derive(Debug)]
+struct UnderWay {
+    login: Login,
+    deadline: Option<Instant>,
+    /// After how many answers to pings it is done in any case.
+    pongs: u64,
+    /// What has come meanwhile. It is known later whether it will come again.
+    held: Vec<String>,
+}
 
-    pub(super) fn is_logging_in(&self) -> bool {
-        self.login.is_some()
+/// What a connection tells and learns while it is read.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    pub(super) wire: &'a Wire,
+    pub(super) place: &'a mut Place,
+    pub(super) inbox: &'a mut Inbox,
+}
+
+impl Connection {
+    /// Takes over a stream, and sends these lines, the login, over it. A first connection without a login is open at once:
+    /// what the server says against it is for the caller to judge.
+    pub(super) fn new(
+        stream: Stream,
+        (mut lines, count, login): (Vec<u8>, u64, Login),
+        heartbeat: Option<Duration>,
+        deadline: Option<Instant>,
+        desk: &mut Desk<'_>,
+    ) -> Result<Connection, ClientError> {
+        let has_login = count > 0 || desk.wire.state().connection > 0;
+        let mut ledger = Ledger::new(count);
+        if has_login {
+            lines.extend_from_slice(PING);
+            ledger.send(&Batch::of(PING), Kind::Fenced);
+        }
+        stream
+            .set_write_timeout(time_left(deadline))
+            .and_then(|()| (&stream).write_all(&lines))
+            .and_then(|()| stream.never_wait())
+            .map_err(ClientError::Lost)?;
+        desk.inbox.now.connection = desk.wire.begin(ledger);
+        desk.inbox.now.pongs = 0;
+        let now = Instant::now();
+        let mut connection = Connection {
+            stream: Arc::new(stream),
+            reader: LineReader::new(LONGEST_LINE),
+            login: Some(UnderWay { login, deadline, pongs: 1, held: Vec::new() }),
+            open_since: None,
+            refused: false,
+            heartbeat: Heartbeat::new(heartbeat, now),
+            next_beat: heartbeat.and_then(|time| now.checked_add(time)),
+            last_words: None,
+        };
+        if !has_login {
+            connection.open(desk, 0);
+        }
+        Ok(connection)
     }
 
     /// Gives out the lines that have arrived, or waits until something can be read, or, if asked to, written.
@@ -86,10 +105,9 @@ impl Connection {
     /// [`ClientError::TimedOut`]; all others are the end of the connection.
     pub(super) fn read(
         &mut self,
-        wire: &Wire,
+        desk: &mut Desk<'_>,
         deadline: Option<Instant>,
         or_write: bool,
-        out: &mut VecDeque<Incoming>,
     ) -> Result<(), ClientError> {
         let filled = self.reader.fill(&mut Arrived(&self.stream));
         let now = Instant::now();
@@ -97,13 +115,13 @@ impl Connection {
             Ok(0) => return Err(ClientError::Closed),
             Ok(_) => {
                 self.heartbeat.heard(now);
-                self.take_lines(wire, out)?;
-                return self.beat(wire, now);
+                self.take_lines(desk)?;
+                return self.beat(desk.wire, now);
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.beat(wire, now)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.beat(desk.wire, now)?,
             Err(error) => return Err(ClientError::Lost(error)),
         }
-        let login_deadline = self.login.as_ref().and_then(|(_, deadline)| *deadline);
+        let login_deadline = self.login.as_ref().and_then(|login| login.deadline);
         if login_deadline.is_some_and(|deadline| deadline <= now) {
             return Err(silence("the server does not answer the login"));
         }
@@ -116,45 +134,98 @@ impl Connection {
         Ok(())
     }
 
-    fn take_lines(&mut self, wire: &Wire, out: &mut VecDeque<Incoming>) -> Result<(), ClientError> {
+    fn take_lines(&mut self, desk: &mut Desk<'_>) -> Result<(), ClientError> {
         while let Some(line) = self.reader.next_line().map(text) {
             let error = line.strip_prefix("error: ");
             self.last_words = error
                 .filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words()))
                 .map(str::to_owned);
-            match wire.questions().take(&line) {
+            match desk.wire.questions().take(&line) {
                 Taken::No => {}
                 Taken::Yes => continue,
                 Taken::Part(number, part) => {
-                    out.push_back(Incoming::Part(number, part));
+                    desk.inbox.push(Incoming::Part(number, part));
                     continue;
                 }
                 Taken::Ended(number, end) => {
-                    out.push_back(Incoming::Answer(number, end));
+                    desk.inbox.push(Incoming::Answer(number, end));
                     continue;
                 }
             }
-            let is_own_pong = wire.state().ledger.receive(&line);
-            match &mut self.login {
-                // The login's ping is the first of the library.
-                Some(_) if is_own_pong => {
-                    self.login = None;
-                    wire.open(&self.stream);
-                    out.push_back(Incoming::Connected);
-                }
+            let is_own_pong = desk.wire.state().ledger.receive(&line);
+            desk.inbox.now.pongs += u64::from(is_own_pong);
+            match &self.login {
+                Some(login) if is_own_pong && desk.inbox.now.pongs >= login.pongs => self.open(desk, 0),
                 _ if is_own_pong => {}
-                Some((login, _)) => match login.judge(&line) {
-                    Verdict::Show => out.push_back(Incoming::Line { text: line, mark: None }),
-                    Verdict::Swallow => {}
-                    Verdict::Refused => {
-                        self.refused = true;
-                        return Err(ClientError::Refused(error.unwrap_or(&line).to_owned()));
-                    }
-                },
-                None => out.push_back(Incoming::Line { text: line, mark: None }),
+                Some(_) => self.take_during_login(line, desk)?,
+                None => desk.show(line),
             }
         }
         Ok(())
+    }
+
+    fn take_during_login(&mut self, line: String, desk: &mut Desk<'_>) -> Result<(), ClientError> {
+        let Some(under_way) = &mut self.login else { return Ok(()) };
+        match under_way.login.judge(&line) {
+            Verdict::Show => under_way.held.push(line),
+            Verdict::Swallow => {}
+            Verdict::Place(mark) => {
+                let mut before = 0;
+                if desk.place.repeats() {
+                    under_way.held.retain(|line| !is_of_the_room(line));
+                } else {
+                    before = under_way.held.iter().filter(|line| is_of_the_room(line)).count() as u64;
+                }
+                desk.place.found(mark);
+                self.open(desk, before);
+            }
+            Verdict::NoPlace => {
+                let text = line.strip_prefix("error: ").unwrap_or(&line);
+                match desk.place.refuse(text) {
+                    Refused::Login => return self.refuse(text),
+                    Refused::Place => self.open(desk, 0),
+                    Refused::AskAgain => self.ask_again(desk)?,
+                }
+            }
+            Verdict::Refused => return self.refuse(line.strip_prefix("error: ").unwrap_or(&line)),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, text: &str) -> Result<(), ClientError> {
+        self.refused = true;
+        Err(ClientError::Refused(text.to_owned()))
+    }
+
+    /// Asks for the present place, as the one before is of no use.
+    fn ask_again(&mut self, desk: &Desk<'_>) -> Result<(), ClientError> {
+        let Some(under_way) = &mut self.login else { return Ok(()) };
+        under_way.login.ask_again();
+        under_way.pongs += 1;
+        desk.wire.state().ledger.send(&Batch::of(PING), Kind::Fenced);
+        let lines = [one_line(Command::Mark)?, PING.to_vec()].concat();
+        // A socket that does not take as little as this, after the login alone, is of no use.
+        match os::send_now(self.stream.as_fd(), &lines) {
+            Ok(count) if count == lines.len() => Ok(()),
+            result => Err(ClientError::Lost(result.err().unwrap_or_else(|| ErrorKind::WriteZero.into()))),
+        }
+    }
+
+    /// The login is done: the caller's lines can be sent. This many lines of the room have come before its place was named.
+    fn open(&mut self, desk: &mut Desk<'_>, mut before: u64) {
+        self.open_since = Some(Instant::now());
+        desk.inbox.extend(desk.place.take_missed().map(Incoming::Missed));
+        for text in self.login.take().into_iter().flat_map(|login| login.held) {
+            let mark = if before > 0 && is_of_the_room(&text) {
+                before -= 1;
+                desk.place.before(before)
+            } else {
+                None
+            };
+            desk.inbox.push(Incoming::Line { text, mark });
+        }
+        desk.wire.open(&self.stream);
+        desk.inbox.push(Incoming::Connected);
     }
 
     fn beat(&mut self, wire: &Wire, now: Instant) -> Result<(), ClientError> {
@@ -174,9 +245,21 @@ impl Connection {
         Ok(())
     }
 
-    /// At the end: the piece after the last line end.
-    pub(super) fn cut(&mut self) -> Option<String> {
+    /// At the end: gives out what a login has held that will not come again. Returns the piece after the last line end.
+    pub(super) fn end(&mut self, desk: &mut Desk<'_>) -> Option<String> {
+        for line in self.login.take().into_iter().flat_map(|login| login.held) {
+            if !(desk.place.repeats() && is_of_the_room(&line)) {
+                desk.show(line);
+            }
+        }
         if self.refused { None } else { self.reader.last_line().map(text) }
+    }
+}
+
+impl Desk<'_> {
+    fn show(&mut self, text: String) {
+        let mark = self.place.count(&text);
+        self.inbox.push(Incoming::Line { text, mark });
     }
 }
 

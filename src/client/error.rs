@@ -14,6 +14,8 @@ pub enum ClientError {
     Address(AddressError),
     /// The connection could not be made.
     Connect(ConnectError),
+    /// The file of the token could not be read, or its first line is empty. The text says which file, and why.
+    TokenFile(String),
     /// The server refused the token, the name or the command. The text is what it sent, without `error: `;
     /// [`Refusal::parse`](crate::protocol::Refusal::parse) reads it.
     Refused(String),
@@ -50,7 +52,7 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::Address(error) => error.fmt(f),
             ClientError::Connect(error) => error.fmt(f),
-            ClientError::Refused(text) => f.write_str(text),
+            ClientError::TokenFile(text) | ClientError::Refused(text) => f.write_str(text),
             ClientError::Closed => f.write_str("the server has ended the connection"),
             ClientError::Lost(error) => write!(f, "the connection is lost: {error}"),
             ClientError::TimedOut => f.write_str("nothing came in time"),
@@ -95,7 +97,8 @@ pub enum AskError {
         reason: String,
     },
     /// The server ended the question, or did not accept it: nobody has this name, the client that was asked has left
-    /// and so on. The text is what it sent, without `error: `.
+    /// and so on. The text is what it sent, without `error: `. (A client that has let 64 questions of this one time out is
+    /// asked no more until it has answered some of them: the server allows each asker a certain number of open questions.)
     Failed(String),
     /// No answer came in time. One that comes later is thrown away.
     TimedOut,

@@ -9,6 +9,17 @@ use std::collections::VecDeque;
 
 use super::outgoing::Batch;
 
+/// What lines are that are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The caller's own, with answers.
+    Counted,
+    /// Questions and what answers them, which have no answer in the ledger's sense.
+    Uncounted,
+    /// Lines of the caller between two pings of the library, or such a ping alone.
+    Fenced,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Answers to the login, which come first.
@@ -30,28 +41,20 @@ impl Ledger {
         Ledger { login, ..Ledger::default() }
     }
 
-    /// The caller's lines are about to be sent.
-    pub(super) fn send(&mut self, batch: &Batch) {
-        self.wanted += batch.answers;
-        self.pings.extend((0..batch.pings).map(|_| false));
+    /// These lines are about to be sent.
+    pub(super) fn send(&mut self, batch: &Batch, kind: Kind) {
+        for index in 0..batch.pings {
+            self.pings.push_back(is_own(index, batch, kind));
+        }
+        self.own += own(batch, kind);
+        self.wanted += wanted(batch, kind);
     }
 
-    /// The last lines could not be sent.
-    pub(super) fn unsend(&mut self, batch: &Batch) {
-        self.wanted -= batch.answers;
-        self.pings.truncate(self.pings.len() - batch.pings);
-    }
-
-    /// A ping of the library is about to be sent.
-    pub(super) fn ping(&mut self) {
-        self.pings.push_back(true);
-        self.own += 1;
-    }
-
-    /// The last one could not be sent.
-    pub(super) fn unping(&mut self) {
-        self.pings.pop_back();
-        self.own -= 1;
+    /// They could not be sent.
+    pub(super) fn unsend(&mut self, batch: &Batch, kind: Kind) {
+        self.pings.truncate(self.pings.len().saturating_sub(batch.pings));
+        self.own -= own(batch, kind);
+        self.wanted -= wanted(batch, kind);
     }
 
     /// A line has come. True if it is the answer to a ping of the library.
@@ -70,6 +73,19 @@ impl Ledger {
     }
 }
 
+/// Whether a ping of the batch is the library's.
+fn is_own(index: usize, batch: &Batch, kind: Kind) -> bool {
+    kind == Kind::Fenced && (index == 0 || index + 1 == batch.pings)
+}
+
+fn own(batch: &Batch, kind: Kind) -> u64 {
+    (0..batch.pings).filter(|index| is_own(*index, batch, kind)).count() as u64
+}
+
+fn wanted(batch: &Batch, kind: Kind) -> u64 {
+    if kind == Kind::Uncounted { 0 } else { batch.answers - own(batch, kind) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +102,7 @@ mod tests {
             (0, 3, 0, true, 3),
         ] {
             let mut ledger = Ledger::new(login);
-            ledger.send(&Batch { answers: wanted, ..Batch::default() });
+            ledger.send(&Batch { answers: wanted, ..Batch::default() }, Kind::Counted);
             (0..received).for_each(|_| assert!(!ledger.receive("x")));
             assert_eq!(ledger.unanswered(last_words), unanswered, "{login} {wanted} {received} {last_words}");
         }
@@ -95,19 +111,24 @@ mod tests {
     #[test]
     fn every_pong_answers_the_oldest_ping_and_those_of_the_library_are_not_counted() {
         let mut ledger = Ledger::new(1);
-        ledger.ping();
-        ledger.send(&Batch::of(b"ping\nmsg:x\nping\n"));
-        ledger.ping();
-        ledger.send(&Batch::of(b"ping\n"));
-        ledger.send(&Batch::of(b"ping\nmsg:not sent\n"));
-        ledger.unsend(&Batch::of(b"ping\nmsg:not sent\n"));
-        ledger.ping();
-        ledger.ping();
-        ledger.unping();
+        let ping = Batch::of(b"ping\n");
+        ledger.send(&ping, Kind::Fenced);
+        ledger.send(&Batch::of(b"ping\nmsg:x\nping\n"), Kind::Counted);
+        ledger.send(&ping, Kind::Fenced);
+        ledger.send(&Batch::of(b"ping\n"), Kind::Counted);
+        for kind in [Kind::Counted, Kind::Fenced] {
+            ledger.send(&Batch::of(b"ping\nmsg:not sent\nping\n"), kind);
+            ledger.unsend(&Batch::of(b"ping\nmsg:not sent\nping\n"), kind);
+        }
+        ledger.send(&Batch::of(b"ping\nping\nping\n"), Kind::Fenced);
         assert!(!ledger.receive("ada has joined"));
-        let answers: Vec<_> = (0..7).map(|_| ledger.receive("pong")).collect();
+        let answers: Vec<_> = (0..9).map(|_| ledger.receive("pong")).collect();
         // The last one was not asked for.
-        assert_eq!(answers, [true, false, false, true, false, true, false]);
-        assert_eq!((ledger.own_answered, ledger.unanswered(false)), (3, 0));
+        assert_eq!(answers, [true, false, false, true, false, true, false, true, false]);
+        assert_eq!((ledger.own, ledger.own_answered, ledger.unanswered(false)), (4, 4, 0));
+        // Nor was this one, which came before what it would have answered could not be sent.
+        ledger.send(&ping, Kind::Counted);
+        ledger.receive("pong");
+        ledger.unsend(&ping, Kind::Counted);
     }
 }

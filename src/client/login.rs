@@ -1,17 +1,18 @@
 //! The login that comes first on a connection: what is sent, and what the lines mean that come meanwhile. Pure.
 //!
-//! Token, `deaf` and name are sent together, and a `ping` after them. The answer to that ping shows that the server
-//! has dealt with them; an error before it is their refusal, because until then nothing else was sent. What others
-//! say, or are called, has no influence: only the server's own words start with `error: `, and no room line is a
-//! bare `pong`.
+//! Token, `deaf`, name, served names and the question for the place in the room are sent together, and a `ping` after them.
+//! The answer to the last of them shows that the server has dealt with all; an error before it is their refusal, because
+//! until then nothing else was sent. What others say, or are called, has no influence: only the server's own words start
+//! with `error: `, and no room line is a bare `pong` or starts with `at `.
 
 use super::error::ClientError;
 use super::options::ClientOptions;
 use super::outgoing::one_line;
-use crate::protocol::{Command, Refusal};
+use crate::protocol::{Command, Mark, Refusal};
+use crate::token::Token;
 
 /// What a line means that comes before the login is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is for the caller.
     Show,
@@ -19,49 +20,99 @@ pub(super) enum Verdict {
     Swallow,
     /// The login has failed.
     Refused,
+    /// It names the place in the room.
+    Place(Mark),
+    /// It does not name it, and says why.
+    NoPlace,
 }
 
+/// The answers that are still to come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Login {
     token: bool,
     deaf: bool,
+    name: bool,
+    serving: usize,
+    place: bool,
 }
 
 impl Login {
-    /// The lines of the login without its ping, how many they are, and what to expect. `name` is the one to log in
-    /// with, which may have changed since the options were given.
-    pub(super) fn new(options: &ClientOptions, name: Option<&str>) -> Result<(Vec<u8>, u64, Login), ClientError> {
-        let mut lines = Vec::new();
-        let mut count = 0;
-        let token = options.token.as_ref().map(|token| one_line(token.auth_line()));
-        let deaf = options.deaf.then(|| one_line(Command::Deaf));
-        let name = name.map(|name| one_line(Command::Iam(name)));
-        for line in [token, deaf, name].into_iter().flatten() {
-            lines.extend(line?);
-            count += 1;
-        }
-        Ok((lines, count, Login { token: options.token.is_some(), deaf: options.deaf }))
+    /// The lines of the login without its ping, how many they are, and what to expect. `name` is the one to log in with,
+    /// which may have changed since the options were given; `place` is the line that asks for the place in the room.
+    ///
+    /// # Errors
+    /// [`ClientError::NotOneLine`].
+    pub(super) fn new(
+        options: &ClientOptions,
+        name: Option<&str>,
+        token: Option<&Token>,
+        place: Option<String>,
+    ) -> Result<(Vec<u8>, u64, Login), ClientError> {
+        let login = Login {
+            token: token.is_some(),
+            deaf: options.deaf,
+            name: name.is_some(),
+            serving: options.serve.len(),
+            place: place.is_some(),
+        };
+        let lines = [token.map(Token::auth_line), options.deaf.then(|| Command::Deaf.to_string())]
+            .into_iter()
+            .chain([name.map(|name| Command::Iam(name).to_string())])
+            .chain(options.serve.iter().map(|name| Some(Command::Serve(name).to_string())))
+            .chain([place])
+            .flatten()
+            .map(one_line)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok((lines.concat(), lines.len() as u64, login))
     }
 
     /// Judges the next line.
     pub(super) fn judge(&mut self, line: &str) -> Verdict {
-        match line.strip_prefix("error: ").map(Refusal::parse) {
+        let expected = match line {
+            "authenticated" => &mut self.token,
+            "deaf" => &mut self.deaf,
+            "serving" if self.serving > 0 => {
+                self.serving -= 1;
+                return Verdict::Swallow;
+            }
+            _ => return self.judge_other(line),
+        };
+        if std::mem::take(expected) { Verdict::Swallow } else { Verdict::Show }
+    }
+
+    fn judge_other(&mut self, line: &str) -> Verdict {
+        let Some(text) = line.strip_prefix("error: ") else {
+            return match line.strip_prefix("at ").and_then(Mark::parse) {
+                Some(mark) if std::mem::take(&mut self.place) => Verdict::Place(mark),
+                _ => Verdict::Show,
+            };
+        };
+        match Refusal::parse(text) {
             // The server requires no token. That is for the caller to know, and no harm to the rest.
-            Some(Some(Refusal::UnknownCommand)) if self.token => {
-                self.token = false;
-                Verdict::Show
+            Some(Refusal::UnknownCommand) if std::mem::take(&mut self.token) => Verdict::Show,
+            Some(refusal) if self.is_about_the_place(&refusal) => {
+                self.place = false;
+                Verdict::NoPlace
             }
-            Some(_) => Verdict::Refused,
-            None if self.token && line == "authenticated" => {
-                self.token = false;
-                Verdict::Swallow
-            }
-            None if self.deaf && line == "deaf" => {
-                self.deaf = false;
-                Verdict::Swallow
-            }
-            None => Verdict::Show,
+            _ => Verdict::Refused,
         }
+    }
+
+    /// Whether it answers the question for the place, which comes last.
+    fn is_about_the_place(&self, refusal: &Refusal<'_>) -> bool {
+        let is_next = self.place && !self.deaf && self.serving == 0;
+        match refusal {
+            Refusal::UnknownCommand | Refusal::RoomOnly("mark" | "since") => is_next,
+            Refusal::NoHistory | Refusal::NotKept(_) | Refusal::DeafClient => is_next,
+            // Somebody without a token and a name may be about to send them.
+            Refusal::AuthenticateFirst => is_next && !self.name,
+            _ => false,
+        }
+    }
+
+    /// The question for the place is sent once more.
+    pub(super) fn ask_again(&mut self) {
+        self.place = true;
     }
 }
 
@@ -78,18 +129,29 @@ pub(super) fn may_pass(refusal: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn options(token: Option<&str>, deaf: bool) -> ClientOptions {
-        ClientOptions { token: token.map(Into::into), deaf, ..ClientOptions::default() }
+    const OLD: &str = "error: unknown command; send help for the list";
+
+    fn login(token: Option<&str>, deaf: bool, serve: &[&str], place: &str) -> (Vec<u8>, u64, Login) {
+        let serve = serve.iter().map(|name| (*name).to_owned()).collect();
+        let options = ClientOptions { deaf, serve, ..ClientOptions::default() };
+        let place = Some(place.to_owned()).filter(|place| !place.is_empty());
+        Login::new(&options, None, token.map(Token::from).as_ref(), place).unwrap()
     }
 
     #[test]
-    fn token_deaf_and_name_are_sent_in_this_order() {
-        let lines = |options, name| Login::new(&options, name).map(|(lines, count, _)| (lines, count));
-        assert_eq!(lines(options(None, false), None).unwrap(), (b"".to_vec(), 0));
-        let all = lines(options(Some("a:b"), true), Some("ada")).unwrap();
-        assert_eq!(all, (b"auth:a:b\r\ndeaf\r\niam:ada\r\n".to_vec(), 3));
-        assert!(matches!(lines(options(Some("a\nb"), false), None), Err(ClientError::NotOneLine)));
-        assert!(matches!(lines(options(None, false), Some("a\nb")), Err(ClientError::NotOneLine)));
+    fn what_the_others_need_is_sent_first() {
+        let new = |token: Option<&str>, name, serve: &str| {
+            let options = ClientOptions { deaf: true, serve: vec![serve.to_owned()], ..ClientOptions::default() };
+            let token = token.map(Token::from);
+            Login::new(&options, name, token.as_ref(), Some("since:all".to_owned()))
+                .map(|(lines, count, _)| (lines, count))
+        };
+        let lines = b"auth:a:b\r\ndeaf\r\niam:ada\r\nserve:work\r\nsince:all\r\n".to_vec();
+        assert_eq!(new(Some("a:b"), Some("ada"), "work").unwrap(), (lines, 5));
+        assert_eq!(login(None, false, &[], "").0, b"");
+        for (token, name, serve) in [("a\nb", "ada", "work"), ("a", "a\nb", "work"), ("a", "ada", "wo\nrk")] {
+            assert!(matches!(new(Some(token), Some(name), serve), Err(ClientError::NotOneLine)));
+        }
     }
 
     #[test]
@@ -97,34 +159,60 @@ mod tests {
         let (later, never) = ((Verdict::Refused, true), (Verdict::Refused, false));
         let (show, swallow) = ((Verdict::Show, false), (Verdict::Swallow, false));
         for (line, with_token, without) in [
-            ("authenticated", swallow, show),
-            ("deaf", swallow, swallow),
-            ("ada has joined", show, show),
-            ("bob: error: name ada is taken", show, show),
-            ("error: unknown command; send help for the list", show, never),
-            ("error: name ada is taken", later, later),
-            ("error: not joined yet", later, later),
-            ("error: server is full (1 clients)", later, later),
-            ("error: server is shutting down", later, later),
-            ("error: wrong token", never, never),
-            ("error: deaf is a room mode command", never, never),
-            ("error: something else", never, never),
+            ("authenticated", &swallow, &show),
+            ("deaf", &swallow, &swallow),
+            ("serving", &swallow, &swallow),
+            ("ada has joined", &show, &show),
+            ("bob: error: name ada is taken", &show, &show),
+            ("bob: at 5f.7", &show, &show),
+            ("at 5f.7", &show, &show),
+            (OLD, &show, &never),
+            ("error: name ada is taken", &later, &later),
+            ("error: not joined yet", &later, &later),
+            ("error: server is full (1 clients)", &later, &later),
+            ("error: server is shutting down", &later, &later),
+            ("error: wrong token", &never, &never),
+            ("error: deaf is a room mode command", &never, &never),
+            ("error: this room keeps no history", &never, &never),
+            ("error: something else", &never, &never),
         ] {
             for (token, wanted) in [(Some("t"), with_token), (None, without)] {
-                let mut login = Login::new(&options(token, true), None).unwrap().2;
+                let mut login = login(token, true, &["work"], "").2;
                 let passes = line.strip_prefix("error: ").is_some_and(may_pass) && wanted.0 == Verdict::Refused;
-                assert_eq!((login.judge(line), passes), wanted, "{line}, {token:?}");
+                assert_eq!((login.judge(line), passes), *wanted, "{line}, {token:?}");
             }
         }
-        // Each answer comes once; the second is an echo.
-        let mut login = Login::new(&options(Some("t"), true), None).unwrap().2;
-        for (line, wanted) in [
-            ("authenticated", Verdict::Swallow),
-            ("authenticated", Verdict::Show),
-            ("deaf", Verdict::Swallow),
-            ("deaf", Verdict::Show),
-        ] {
-            assert_eq!(login.judge(line), wanted, "{line}");
+    }
+
+    #[test]
+    fn each_answer_comes_once_and_the_second_is_for_the_caller() {
+        for line in ["authenticated", "deaf", "serving"] {
+            let mut login = login(Some("t"), true, &["work"], "").2;
+            assert_eq!([login.judge(line), login.judge(line)], [Verdict::Swallow, Verdict::Show], "{line}");
         }
+    }
+
+    #[test]
+    fn the_answer_to_the_question_for_the_place_comes_last() {
+        let at = Mark::parse("5f.7").unwrap();
+        for (lines, wanted) in [
+            (&["bob: hi", "at 5f.7"][..], &[Verdict::Show, Verdict::Place(at.clone())][..]),
+            (&["at 5f.7", "at 5f.7"], &[Verdict::Place(at.clone()), Verdict::Show]),
+            (&["error: lines since 5f.7 are not kept"], &[Verdict::NoPlace]),
+            (&["error: this room keeps no history"], &[Verdict::NoPlace]),
+            (&["error: since is a room mode command"], &[Verdict::NoPlace]),
+            (&[OLD, OLD], &[Verdict::NoPlace, Verdict::Refused]),
+            (&["error: authenticate first: auth:<token>"], &[Verdict::NoPlace]),
+            (&["error: not joined yet"], &[Verdict::Refused]),
+        ] {
+            let mut login = login(None, false, &[], "since:5f.7").2;
+            assert_eq!(lines.iter().map(|line| login.judge(line)).collect::<Vec<_>>(), wanted, "{lines:?}");
+        }
+        // An old server knows nothing of served names either.
+        assert_eq!(login(None, false, &["work"], "mark").2.judge(OLD), Verdict::Refused);
+        let mut again = login(None, false, &[], "since:5f.7").2;
+        again.judge("error: lines since 5f.7 are not kept");
+        again.ask_again();
+        assert_eq!(again.judge("at 5f.7"), Verdict::Place(at));
     }
 }

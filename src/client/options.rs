@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{AskError, ClientError};
-use super::mark::Mark;
+use crate::protocol::Mark;
 use crate::token::Token;
 
 /// How a client behaves. `ClientOptions::default()` connects once, within 5 seconds.

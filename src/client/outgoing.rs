@@ -7,6 +7,9 @@ use std::io::Write as _;
 use super::error::ClientError;
 use crate::os;
 
+/// The library's own `ping`.
+pub(super) const PING: &[u8] = b"ping\r\n";
+
 /// A line with its end. CRLF, so that a CR at the end of the line itself stays part of it.
 pub(super) fn one_line(text: impl Display) -> Result<Vec<u8>, ClientError> {
     let mut line = Vec::new();

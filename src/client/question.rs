@@ -1,9 +1,9 @@
 //! A question that another client has put to this one, and that owes an answer.
 
 use super::error::ClientError;
+use super::ledger::Kind;
 use super::outgoing::one_line;
 use super::sender::Sender;
-use super::wire::Kind;
 use crate::protocol::Command;
 
 /// A question that another client has put to this one; see [`Client::question`](super::Client::question).

@@ -2,17 +2,21 @@
 //!
 //! Answers are matched by id. The ids of one client start with a random text, so no answer to an earlier client of
 //! the same name is taken for one of this client's. A question leaves the table with its end; whatever comes for it
-//! later is thrown away.
+//! later is thrown away. One that nobody waits for any more stays until then, since the server counts it as open.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::error::AskError;
 use super::outgoing::one_line;
-use crate::protocol::{Command, Event, Refusal};
+use crate::protocol::{Command, Event, OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
 
 /// The longest answer, in bytes, with all its lines. One that never ends must not fill the memory.
 const ANSWER_MAX: usize = 64 << 20;
+
+/// How many questions to one client may be given up before it is asked no more: a part of those that the server allows, so
+/// that others can still be asked.
+const GIVEN_UP_MAX: usize = OPEN_QUESTIONS_MAX / 4;
 
 /// What a line is to the questions.
 #[derive(Debug)]
@@ -35,8 +39,12 @@ pub(super) struct Questions {
     open: BTreeMap<u64, Open>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    /// The client that was asked.
+    name: String,
+    /// Nobody waits for the answer any more.
+    given_up: bool,
     /// The length of its line without the line end, in bytes.
     length: usize,
     /// The lines of a longer answer, so far, each with an LF.
@@ -60,21 +68,33 @@ impl Questions {
             // It would make another question of it.
             return Err(AskError::Failed(format!("nobody here is called {name}")));
         }
+        if self.open.values().filter(|open| open.given_up && open.name == name).count() >= GIVEN_UP_MAX {
+            let end = QuestionEnd::OwesTooMany { name, limit: GIVEN_UP_MAX };
+            return Err(AskError::Failed(end.to_string()));
+        }
         let id = format!("{}{}", self.prefix, self.last + 1);
         let line = one_line(Command::Ask { name, id: &id, text })?;
         self.last += 1;
-        self.open.insert(self.last, Open { length: line.len() - 2, gives_parts, ..Open::default() });
+        let (name, length) = (name.to_owned(), line.len() - 2);
+        self.open.insert(self.last, Open { name, given_up: false, length, answer: String::new(), gives_parts });
         Ok((self.last, line))
     }
 
-    /// Forgets a question. False if it has ended already.
-    pub(super) fn forget(&mut self, number: u64) -> bool {
+    /// A question could not be sent. False if it has ended already.
+    pub(super) fn take_back(&mut self, number: u64) -> bool {
         self.open.remove(&number).is_some()
     }
 
-    /// Ends all, because their connection has ended.
+    /// Nobody waits for the end of a question any more.
+    pub(super) fn give_up(&mut self, number: u64) {
+        if let Some(open) = self.open.get_mut(&number) {
+            (open.given_up, open.answer) = (true, String::new());
+        }
+    }
+
+    /// Ends all, because their connection has ended. Gives those that somebody waits for.
     pub(super) fn end_all(&mut self) -> impl Iterator<Item = u64> + use<> {
-        std::mem::take(&mut self.open).into_keys()
+        std::mem::take(&mut self.open).into_iter().filter(|(_, open)| !open.given_up).map(|(number, _)| number)
     }
 
     /// Takes a line if it is for one of the questions.
@@ -121,7 +141,7 @@ impl Questions {
     }
 
     fn add(&mut self, number: u64, text: &str) -> Taken {
-        let Some(open) = self.open.get_mut(&number) else { return Taken::Yes };
+        let Some(open) = self.open.get_mut(&number).filter(|open| !open.given_up) else { return Taken::Yes };
         if open.gives_parts {
             return Taken::Part(number, text.to_owned());
         }
@@ -137,8 +157,8 @@ impl Questions {
     fn end(&mut self, number: Option<u64>, end: impl FnOnce(Open) -> Result<String, AskError>) -> Taken {
         let Some(number) = number else { return Taken::No };
         match self.open.remove(&number) {
-            Some(open) => Taken::Ended(number, end(open)),
-            None => Taken::Yes,
+            Some(open) if !open.given_up => Taken::Ended(number, end(open)),
+            _ => Taken::Yes,
         }
     }
 }
@@ -236,7 +256,7 @@ mod tests {
     fn what_comes_for_one_that_is_over_is_thrown_away() {
         let mut questions = Questions::default();
         let ids = [put(&mut questions, "1"), put(&mut questions, "2")];
-        assert!(questions.forget(1) && !questions.forget(1));
+        assert!(questions.take_back(1) && !questions.take_back(1));
         assert_eq!(questions.end_all().collect::<Vec<_>>(), [2]);
         for id in ids {
             assert!(matches!(questions.take(&format!("bob => {id}: late")), Taken::Yes));

@@ -3,12 +3,14 @@
 use std::fmt::Display;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection::time_left;
 use super::error::{AskError, ClientError};
+use super::ledger::Kind;
 use super::outgoing::one_line;
-use super::wire::{Kind, Need, Wire};
+use super::wire::{Need, TURN, Wire};
 use crate::os::{self, Wait};
 
 /// Sends lines over the connection of a [`Client`](super::Client); see [`Client::sender`](super::Client::sender).
@@ -87,7 +89,11 @@ impl Sender {
         let left = time_left(deadline);
         match need {
             _ if left == Some(Duration::ZERO) => return Err(ClientError::TimedOut),
-            Need::Connection => self.wire.wait(deadline),
+            Need::Turn => match left {
+                None => self.wire.wait_for_turn(),
+                Some(left) => thread::sleep(left.min(TURN)),
+            },
+            Need::Connection => self.wire.wait(deadline, |_| false),
             // The client breaks the stream if the server is gone.
             Need::Space(stream) => os::poll(&mut [Wait::writable(stream.as_fd())], left),
         }
@@ -103,15 +109,10 @@ pub(super) fn put_question(
     gives_parts: bool,
     mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
 ) -> Result<u64, AskError> {
-    let connection = loop {
-        match wire.opened()? {
-            Some((_, connection)) => break connection,
-            None => wait(Need::Connection)?,
-        }
-    };
+    let connection = wire.connection(&mut wait)?;
     let (number, line) = wire.questions().put(name, text, gives_parts)?;
     match wire.send(&line, Kind::Uncounted, Some(connection), wait) {
-        Err(error) if wire.questions().forget(number) => Err(error.into()),
+        Err(error) if wire.questions().take_back(number) => Err(error.into()),
         // If it could not be sent, its end has come along with that of its connection.
         _ => Ok(number),
     }

@@ -7,15 +7,18 @@
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use super::error::ClientError;
-use super::ledger::Ledger;
-use super::outgoing::{Batch, whole_lines};
+use super::ledger::{Kind, Ledger};
+use super::outgoing::{Batch, PING, whole_lines};
 use super::questions::Questions;
 use crate::os;
-use crate::transport::Stream;
+use crate::transport::{ConnectError, Stream};
+
+/// After how long a thread that cannot wait for its turn without limit asks for it again.
+pub(super) const TURN: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -39,6 +42,8 @@ pub(super) struct State {
     pub(super) last_sent: Instant,
     /// The sender wants no more: the end of its input, or `quit`.
     pub(super) finished: bool,
+    /// The outcome of an attempt to connect that another thread has made.
+    pub(super) dialed: Option<Result<Stream, ConnectError>>,
 }
 
 #[derive(Debug)]
@@ -51,20 +56,11 @@ enum Phase {
     Over,
 }
 
-/// What lines are that are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The caller's own, with answers.
-    Counted,
-    /// Questions and what answers them, which have no answer in the ledger's sense.
-    Uncounted,
-    /// A `ping` of the library.
-    Ping,
-}
-
 /// What a write waits for.
 #[derive(Debug)]
 pub(super) enum Need<'a> {
+    /// Another thread is writing.
+    Turn,
     Connection,
     Space(&'a Stream),
 }
@@ -72,7 +68,7 @@ pub(super) enum Need<'a> {
 impl Wire {
     pub(super) fn new(reconnect: bool, gives_parts: bool) -> Wire {
         let (phase, ledger, last_sent) = (Phase::Waiting, Ledger::default(), Instant::now());
-        let state = Mutex::new(State { phase, connection: 0, ledger, last_sent, finished: false });
+        let state = Mutex::new(State { phase, connection: 0, ledger, last_sent, finished: false, dialed: None });
         let (writing, changed, questions) = (Mutex::default(), Condvar::new(), Mutex::default());
         Wire { reconnect, gives_parts, writing, state, changed, questions }
     }
@@ -86,17 +82,17 @@ impl Wire {
     }
 
     /// Changes the state, and lets all who wait for a change look at it.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
         self.changed.notify_all();
     }
 
-    /// There is a new connection, over which nothing but its login was sent.
-    pub(super) fn begin(&self, ledger: Ledger) {
-        self.change(|state| {
-            (state.phase, state.ledger, state.last_sent) = (Phase::Waiting, ledger, Instant::now());
-            state.connection += 1;
-        });
+    /// There is a new connection, over which nothing but its login was sent. Returns its number.
+    pub(super) fn begin(&self, ledger: Ledger) -> u64 {
+        let mut state = self.state();
+        (state.phase, state.ledger, state.last_sent) = (Phase::Waiting, ledger, Instant::now());
+        state.connection += 1;
+        state.connection
     }
 
     /// The server has accepted the login.
@@ -139,10 +135,15 @@ impl Wire {
         });
     }
 
-    /// Waits for a change: of the phase, or to be finished.
-    pub(super) fn wait(&self, deadline: Option<Instant>) {
+    /// Waits until no thread is writing.
+    pub(super) fn wait_for_turn(&self) {
+        drop(lock(&self.writing));
+    }
+
+    /// Waits until there is a connection, or no reason to wait for one any more, or what is asked for holds.
+    pub(super) fn wait(&self, deadline: Option<Instant>, holds: impl FnOnce(&State) -> bool) {
         let state = self.state();
-        if state.finished || !matches!(state.phase, Phase::Waiting) {
+        if state.finished || !matches!(state.phase, Phase::Waiting) || holds(&state) {
             return;
         }
         match deadline {
@@ -154,7 +155,7 @@ impl Wire {
     }
 
     /// The connection, if lines can be sent over it, and its number; `None` if it is worth waiting for one.
-    pub(super) fn opened(&self) -> Result<Option<(Arc<Stream>, u64)>, ClientError> {
+    fn opened(&self) -> Result<Option<(Arc<Stream>, u64)>, ClientError> {
         let state = self.state();
         match &state.phase {
             _ if state.finished => Err(ClientError::Finished),
@@ -164,11 +165,24 @@ impl Wire {
         }
     }
 
-    /// Sends whole lines up to the first `quit`, over any connection or over a certain one. `wait` waits for what is
-    /// needed, or ends the attempt.
+    /// The number of the connection over which lines can be sent. Waits until there is one.
+    pub(super) fn connection(
+        &self,
+        mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
+    ) -> Result<u64, ClientError> {
+        loop {
+            match self.opened()? {
+                Some((_, connection)) => return Ok(connection),
+                None => wait(Need::Connection)?,
+            }
+        }
+    }
+
+    /// Sends whole lines up to the first `quit`: over one connection after the other, or all over a certain one. `wait`
+    /// waits for what is needed, or ends the attempt.
     ///
     /// # Errors
-    /// Those of `wait`, if no line was cut by it; [`ClientError::Closed`] if there will be no connection, or the one that
+    /// Those of `wait`, if nothing was cut by it; [`ClientError::Closed`] if there will be no connection, or the one that
     /// was asked for has ended; [`ClientError::Finished`] if lines are left that are not to be sent.
     pub(super) fn send(
         &self,
@@ -180,7 +194,14 @@ impl Wire {
         let mut rest = lines;
         while !rest.is_empty() {
             let batch = Batch::of(rest);
-            let turn = lock(&self.writing);
+            let turn = match self.writing.try_lock() {
+                Ok(turn) => turn,
+                Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    wait(Need::Turn)?;
+                    continue;
+                }
+            };
             let stream = match (over, self.opened()) {
                 (None, Ok(Some((stream, _)))) => stream,
                 (Some(over), Ok(Some((stream, connection)))) if over == connection => stream,
@@ -198,11 +219,16 @@ impl Wire {
                 (_, Err(error)) => return Err(error),
             };
             // Before they are sent: the answers may be here as soon as they are.
-            self.note(&batch, kind, true);
+            self.state().ledger.send(&batch, kind);
             let (written, result) = write(&stream, &rest[..batch.length], &mut wait);
-            let whole = if written == batch.length { written } else { whole_lines(&rest[..written]) };
+            let whole = match over {
+                _ if written == batch.length => written,
+                // What belongs together is not sent in part.
+                Some(_) => 0,
+                None => whole_lines(&rest[..written]),
+            };
             if whole < batch.length {
-                self.note(&Batch::of(&rest[whole..batch.length]), kind, false);
+                self.state().ledger.unsend(&Batch::of(&rest[whole..batch.length]), kind);
             }
             rest = &rest[whole..];
             let mut state = self.state();
@@ -227,26 +253,14 @@ impl Wire {
         Ok(())
     }
 
-    /// Notes what is sent, or that it could not be.
-    fn note(&self, batch: &Batch, kind: Kind, sent: bool) {
-        let ledger = &mut self.state().ledger;
-        match (kind, sent) {
-            (Kind::Counted, true) => ledger.send(batch),
-            (Kind::Counted, false) => ledger.unsend(batch),
-            (Kind::Uncounted, _) => {}
-            (Kind::Ping, true) => ledger.ping(),
-            (Kind::Ping, false) => ledger.unping(),
-        }
-    }
-
     /// Sends a heartbeat, unless lines are on their way, or nothing can be sent any more.
     pub(super) fn beat(&self) -> Result<(), ClientError> {
         let Ok(_turn) = self.writing.try_lock() else { return Ok(()) };
         let Ok(Some((stream, _))) = self.opened() else { return Ok(()) };
         let mut state = self.state();
-        match os::send_now(stream.as_fd(), b"ping\r\n") {
-            Ok(6) => {
-                state.ledger.ping();
+        match os::send_now(stream.as_fd(), PING) {
+            Ok(count) if count == PING.len() => {
+                state.ledger.send(&Batch::of(PING), Kind::Fenced);
                 state.last_sent = Instant::now();
                 Ok(())
             }

@@ -217,15 +217,11 @@ fn an_answerer_of_one_thread_reads_on_while_it_answers() {
 fn an_open_question_ends_with_its_connection_and_the_next_goes_over_the_next_one() {
     let (address, playing) = scripted(|listener| {
         let mut first = Peer::accept(&listener);
-        first.expect("iam:ada");
-        first.expect("ping");
-        first.send("ada has joined\r\npong\r\n");
+        first.let_in(&["iam:ada"], "ada has joined\r\n");
         assert!(first.line().unwrap().ends_with(":one"));
         drop(first);
         let mut second = Peer::accept(&listener);
-        second.expect("iam:ada");
-        second.expect("ping");
-        second.send("ada has joined\r\npong\r\n");
+        second.let_in(&["iam:ada"], "ada has joined\r\n");
         let line = second.line().unwrap();
         let id = line.strip_prefix("ask:bob:").and_then(|rest| rest.strip_suffix(":two")).unwrap().to_owned();
         second.send(format!("bob => {id}: 2\r\n"));
@@ -248,11 +244,12 @@ fn an_open_question_ends_with_its_connection_and_the_next_goes_over_the_next_one
 fn an_answer_never_goes_over_another_connection_than_its_question_came() {
     let (address, playing) = scripted(|listener| {
         let mut first = Peer::accept(&listener);
+        first.let_in(&[], "");
         first.send("ada ?> 1: old\r\n");
         drop(first);
         let mut second = Peer::accept(&listener);
-        second.expect("ping");
-        second.send("pong\r\nada ?> 1: new\r\n");
+        second.let_in(&[], "");
+        second.send("ada ?> 1: new\r\n");
         second.expect("answer:ada:1:new");
         second.send("error: server is shutting down\r\n");
     });

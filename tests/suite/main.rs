@@ -35,6 +35,7 @@ mod process;
 mod protocol_document;
 mod questions;
 mod recipes;
+mod resuming;
 mod room;
 mod serving;
 mod slow_readers;

@@ -1,0 +1,145 @@
+//! What has come and was not given out yet, in order. Pure.
+//!
+//! It is bounded: of lines that nobody receives, the oldest are dropped, and the stream tells where. Questions and what else
+//! happens are never dropped.
+
+use std::collections::VecDeque;
+
+use super::options::Incoming;
+use crate::protocol::Event;
+
+/// What the lines may take that wait to be received, in bytes.
+const LINES_MAX: usize = 16 << 20;
+
+/// What a line takes beside its text: the entry, and what the allocator adds.
+const LINE_COST: usize = size_of::<Entry>() + 16;
+
+/// When something came: on which connection, and after how many answers to pings of the library.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) connection: u64,
+    pub(super) pongs: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) incoming: Incoming,
+    pub(super) moment: Moment,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    entries: VecDeque<Entry>,
+    /// What the lines among them take.
+    bytes: usize,
+    /// How many of them a search has passed.
+    passed: usize,
+    /// That of what comes next.
+    pub(super) now: Moment,
+}
+
+impl Inbox {
+    pub(super) fn push(&mut self, incoming: Incoming) {
+        self.bytes += cost(&incoming);
+        self.entries.push_back(Entry { incoming, moment: self.now });
+    }
+
+    pub(super) fn extend(&mut self, all: impl IntoIterator<Item = Incoming>) {
+        all.into_iter().for_each(|incoming| self.push(incoming));
+    }
+
+    /// Takes the oldest.
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        self.remove(0)
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
+    /// Begins a search: with what is here, or with what comes from now on.
+    pub(super) fn search(&mut self, from: From) {
+        self.passed = match from {
+            From::Oldest => 0,
+            From::Now => self.entries.len(),
+        };
+    }
+
+    /// Goes on with the search. Takes what fits.
+    pub(super) fn find(&mut self, mut fits: impl FnMut(&Entry) -> bool) -> Option<Entry> {
+        while let Some(entry) = self.entries.get(self.passed) {
+            if fits(entry) {
+                return self.remove(self.passed);
+            }
+            self.passed += 1;
+        }
+        None
+    }
+
+    /// Takes the line that came at a certain moment and fits best; of several, the last.
+    pub(super) fn take_best<Fit: Ord>(&mut self, moment: Moment, fit: impl Fn(&str) -> Option<Fit>) -> Option<String> {
+        let fit = |(index, entry): (usize, &Entry)| match &entry.incoming {
+            Incoming::Line { text, .. } if entry.moment == moment => Some((fit(text)?, index)),
+            _ => None,
+        };
+        let (_, index) = self.entries.iter().enumerate().filter_map(fit).max()?;
+        match self.remove(index)?.incoming {
+            Incoming::Line { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether a line is here.
+    pub(super) fn contains(&self, line: &str) -> bool {
+        self.entries.iter().any(|entry| matches!(&entry.incoming, Incoming::Line { text, .. } if text == line))
+    }
+
+    /// Whether more can come without anything being dropped.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes < LINES_MAX
+    }
+
+    /// Drops the oldest lines that are too much. To be called before more is read, since what has just come is on its
+    /// way to the caller.
+    pub(super) fn make_room(&mut self) {
+        while self.bytes > LINES_MAX {
+            let Some(oldest) = self.entries.iter().position(|entry| can_go(&entry.incoming)) else { return };
+            let before = oldest.checked_sub(1).map(|before| &self.entries[before].incoming);
+            if matches!(before, Some(Incoming::Missed(_))) {
+                self.remove(oldest);
+            } else {
+                self.bytes -= cost(&self.entries[oldest].incoming);
+                let why = format!("more than {LINES_MAX} bytes waited to be received");
+                self.entries[oldest].incoming = Incoming::Missed(why);
+            }
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Entry> {
+        let entry = self.entries.remove(index)?;
+        self.bytes -= cost(&entry.incoming);
+        self.passed -= usize::from(index < self.passed);
+        Some(entry)
+    }
+}
+
+/// Where a search begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Oldest,
+    Now,
+}
+
+/// Somebody waits for the answer to a question. How many there can be is bounded by the server.
+fn can_go(incoming: &Incoming) -> bool {
+    matches!(incoming, Incoming::Line { text, .. } if !matches!(Event::parse(text), Event::Question { .. }))
+}
+
+fn cost(incoming: &Incoming) -> usize {
+    match incoming {
+        Incoming::Line { text, .. } => text.len() + LINE_COST,
+        _ => 0,
+    }
+}

@@ -1,0 +1,136 @@
+//! Where a client is in the order of the room, over all its connections. Pure.
+//!
+//! All clients of a room hear its messages and notices in one order. So once the server has named the place, with
+//! `at <mark>`, counting them is enough to know it, and after a loss `since:<mark>` asks for what follows. A connection
+//! begins with one of the two questions, [`Place::question`], whose answer is the end of its login.
+
+use super::options::ClientOptions;
+use crate::protocol::{Command, Event, Mark, Refusal};
+
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Whether the caller wants the mark of each line.
+    marks: bool,
+    /// Whether the place is to be known at all.
+    wanted: bool,
+    /// Where the caller wants to begin, until the server has agreed.
+    since: Option<String>,
+    known: Known,
+    /// Why lines may be missing, until that was told.
+    missed: Option<String>,
+}
+
+#[derive(Debug)]
+enum Known {
+    /// The client has heard nothing of a room, or need not know its place there.
+    Nothing,
+    /// It has heard everything up to here.
+    Up(Mark),
+    /// It hears a room whose lines are not kept, for this reason.
+    NotKept(String),
+}
+
+/// What the refusal of the question means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The caller wants to begin with what it cannot have: the connection is of no use.
+    Login,
+    /// The place is not known.
+    Place,
+    /// The server can name the present place.
+    AskAgain,
+}
+
+impl Place {
+    pub(super) fn new(options: &ClientOptions) -> Place {
+        Place {
+            marks: options.marks || options.since.is_some(),
+            wanted: !options.deaf && (options.marks || options.reconnect),
+            since: options.since.clone(),
+            known: Known::Nothing,
+            missed: None,
+        }
+    }
+
+    /// The line that a login ends with, if the place is to be known.
+    pub(super) fn question(&self) -> Option<String> {
+        match (&self.since, &self.known) {
+            (Some(since), _) => Some(Command::Since(since).to_string()),
+            (None, Known::Up(mark)) => Some(Command::Since(&mark.to_string()).to_string()),
+            (None, _) => self.wanted.then(|| Command::Mark.to_string()),
+        }
+    }
+
+    /// Whether the answer to the question begins with what this connection has brought of the room before.
+    pub(super) fn repeats(&self) -> bool {
+        self.since.is_some() || matches!(self.known, Known::Up(_))
+    }
+
+    /// The server has named the place.
+    pub(super) fn found(&mut self, mark: Mark) {
+        self.since = None;
+        if let Known::NotKept(why) = std::mem::replace(&mut self.known, Known::Up(mark)) {
+            self.missed = Some(why);
+        }
+    }
+
+    /// The server has refused the question, with this text.
+    pub(super) fn refuse(&mut self, text: &str) -> Refused {
+        if self.since.is_some() {
+            return Refused::Login;
+        }
+        let refusal = Refusal::parse(text);
+        let was = std::mem::replace(&mut self.known, Known::Nothing);
+        // There is no room, or none for this client.
+        if matches!(refusal, Some(Refusal::RoomOnly(_) | Refusal::AuthenticateFirst)) {
+            return Refused::Place;
+        }
+        if !matches!(was, Known::Nothing) {
+            self.missed = Some(text.to_owned());
+        }
+        if matches!(refusal, Some(Refusal::NotKept(_))) {
+            return Refused::AskAgain;
+        }
+        self.known = Known::NotKept(text.to_owned());
+        Refused::Place
+    }
+
+    /// Why lines may be missing at this point, told once.
+    pub(super) fn take_missed(&mut self) -> Option<String> {
+        self.missed.take()
+    }
+
+    /// Counts a line. Returns its mark, if it has one that the caller wants.
+    pub(super) fn count(&mut self, line: &str) -> Option<Mark> {
+        let Known::Up(mark) = &mut self.known else { return None };
+        match Event::parse(line) {
+            Event::Message { .. } | Event::Joined(_) | Event::Left(_) | Event::Renamed { .. } => {
+                mark.number += 1;
+                return self.marks.then(|| mark.clone());
+            }
+            // The caller has asked for itself.
+            Event::Other(line) => match line.strip_prefix("at ").and_then(Mark::parse) {
+                Some(asked) => *mark = asked,
+                None if line == "deaf" => self.known = Known::Nothing,
+                None => {}
+            },
+            _ => {}
+        }
+        None
+    }
+
+    /// The mark of a line that came this many lines of the room before the place was named.
+    pub(super) fn before(&self, lines: u64) -> Option<Mark> {
+        match &self.known {
+            Known::Up(mark) if self.marks => {
+                Some(Mark { room: mark.room.clone(), number: mark.number.checked_sub(lines)? })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether all clients of a room hear this line.
+pub(super) fn is_of_the_room(line: &str) -> bool {
+    matches!(Event::parse(line), Event::Message { .. } | Event::Joined(_) | Event::Left(_) | Event::Renamed { .. })
+}
