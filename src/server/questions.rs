@@ -20,6 +20,9 @@ pub(super) struct Key {
     pub(super) number: u64,
 }
 
+/// How many questions are noted in which neither client is of this server. They only help to choose whom to ask.
+pub(super) const FOREIGN_MAX: usize = 65_536;
+
 /// How far a question has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -45,6 +48,8 @@ struct Table {
     debts: BTreeMap<Who, Debts>,
     /// Where each open question is: the client that was asked, and the label.
     open: BTreeMap<Key, (Who, Arc<str>)>,
+    /// How many answers are owed.
+    owed: usize,
     /// For the labels of withdrawn questions, of which there can be many.
     hasher: RandomState,
 }
@@ -77,6 +82,7 @@ impl Table {
         let (debtor, label) = self.open.remove(&key)?;
         let debts = self.debts.get_mut(&debtor)?;
         let (_, state) = debts.open.remove(&label)?;
+        self.owed -= 1;
         if debts.count() == 0 {
             self.debts.remove(&debtor);
         }
@@ -111,10 +117,14 @@ impl Questions {
 
     /// Notes that a question is put to a client, or will be. Nothing changes if there is an obstacle.
     pub(super) fn ask(&self, debtor: Who, key: Key, label: &str, state: State) {
-        if self.obstacle(debtor, key, label).is_none() {
-            let mut table = lock(&self.0);
+        if self.obstacle(debtor, key, label).is_some() {
+            return;
+        }
+        let mut table = lock(&self.0);
+        if table.owed < FOREIGN_MAX || debtor.is_here() || key.asker.is_here() {
             let label: Arc<str> = Arc::from(label);
-            table.debts.entry(debtor).or_default().open.insert(Arc::clone(&label), (key, state));
+            let before = table.debts.entry(debtor).or_default().open.insert(Arc::clone(&label), (key, state));
+            table.owed += usize::from(before.is_none());
             table.open.insert(key, (debtor, label));
         }
     }
@@ -138,6 +148,7 @@ impl Questions {
             if debts.count() == 0 {
                 table.debts.remove(&debtor);
             }
+            table.owed -= 1;
         }
     }
 
@@ -155,7 +166,8 @@ impl Questions {
         let mut table = lock(&self.0);
         if let Some((debtor, label, State::Asked)) = table.remove(key) {
             let hash = table.hasher.hash_one(&label);
-            table.debts.entry(debtor).or_default().withdrawn.insert(hash, key);
+            let before = table.debts.entry(debtor).or_default().withdrawn.insert(hash, key);
+            table.owed += usize::from(before.is_none());
         }
     }
 
@@ -170,6 +182,7 @@ impl Questions {
     pub(super) fn forget(&self, debtor: Who) {
         let mut table = lock(&self.0);
         let debts = table.debts.remove(&debtor).unwrap_or_default();
+        table.owed -= debts.count();
         for (key, _) in debts.open.into_values() {
             table.open.remove(&key);
         }

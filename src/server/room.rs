@@ -13,6 +13,7 @@
 
 mod batch;
 mod delivery;
+mod detour;
 mod history;
 mod log;
 mod outgoing;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use batch::{Batch, Kind};
 use delivery::{Delivery, Full, Surroundings};
+
 use log::Log;
 pub(super) use log::{Arrival, Phase, Snapshot, Task};
 use pause::{Rule, Verdict, Watch};

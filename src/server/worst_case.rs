@@ -5,8 +5,9 @@
 
 use super::config::{Config, Mode};
 use super::engine::ENTRY_MARGIN;
+use super::questions::FOREIGN_MAX;
 use crate::limits::{CLOSING_MIN, OUTBOX_STEP, READ_BUFFER_MAX};
-use crate::protocol::{NAME_MAX, OPEN_QUESTIONS_MAX};
+use crate::protocol::{NAME_MAX, OPEN_QUESTIONS_MAX, OWED_ANSWERS_MAX, SERVED_NAMES_MAX};
 
 /// The program itself: its code, its libraries, threads of its own, and what waits for its log.
 const PROCESS: u128 = 6 << 20;
@@ -21,7 +22,11 @@ const NAME: u128 = 4 * NAME_MAX as u128;
 const AROUND: u128 = 2 * NAME + 64;
 
 /// What an open question takes in the tables: its asker's name, its id and the entries.
-const QUESTION: u128 = NAME + 256;
+const QUESTION: u128 = NAME + 384;
+
+/// What a withdrawn question takes, and what a name takes that a client serves.
+const WITHDRAWN: u128 = 64;
+const SERVED: u128 = NAME + 256;
 
 /// What a named client takes in the tables.
 const PERSON: u128 = NAME + 344;
@@ -73,9 +78,10 @@ impl Config {
         // A client holds its place until nearly everything but its last words has been sent.
         let closing = SESSION * clients.max(CLOSING_MIN as u128);
         let room = if is_room {
-            // The queue, the chunk that is being delivered, and what is kept of it: the last piece comes before the first goes.
-            let lines = 2 * 2 * chunk + 2 * (history + chunk);
-            clients * OPEN_QUESTIONS_MAX as u128 * QUESTION + lines
+            // The queue and the chunk that is being delivered; what is kept of it is moved as it grows.
+            let lines = 2 * 2 * chunk + 2 * history;
+            let questions = OPEN_QUESTIONS_MAX as u128 * QUESTION + OWED_ANSWERS_MAX as u128 * WITHDRAWN;
+            clients * (questions + SERVED_NAMES_MAX as u128 * SERVED) + lines
         } else {
             0
         };
@@ -83,7 +89,7 @@ impl Config {
             // Pieces that wait for the engine, the one that is sent with its copies, and the entry that is read.
             let pieces = 2 * chunk + 3 * chunk + 4 * entry;
             // The names of others are listed for one client at a time, in a buffer of its own and in the outbox.
-            pieces + OTHERS * (PERSON + 3 * (NAME + 2))
+            pieces + OTHERS * (PERSON + SERVED + 3 * (NAME + 2)) + FOREIGN_MAX as u128 * QUESTION
         } else {
             0
         };
@@ -110,14 +116,14 @@ mod tests {
         let one = || Limits { max_clients: 1, max_line: 1, max_backlog: 1024, ..default() };
         let rows = [
             ("echo", Mode::Echo, false, default(), 1104),
-            ("room", Mode::Room, false, default(), 2514),
-            ("joined", Mode::Room, true, default(), 2602),
+            ("room", Mode::Room, false, default(), 2809),
+            ("joined", Mode::Room, true, default(), 2969),
             ("small echo", Mode::Echo, false, small(), 27),
-            ("small room", Mode::Room, false, small(), 31),
-            ("small joined", Mode::Room, true, small(), 118),
+            ("small room", Mode::Room, false, small(), 36),
+            ("small joined", Mode::Room, true, small(), 196),
             ("least echo", Mode::Echo, false, one(), 15),
             ("least room", Mode::Room, false, one(), 15),
-            ("no history", Mode::Room, false, Limits { history: 0, ..small() }, 30),
+            ("no history", Mode::Room, false, Limits { history: 0, ..small() }, 36),
             ("long lines", Mode::Echo, false, Limits { max_line: 1 << 20, ..small() }, 125),
             ("many names", Mode::Echo, false, Limits { max_clients: 10_000, ..default() }, 82501),
         ];

@@ -75,7 +75,8 @@ fn stats_tell_what_has_happened() {
     on_each_transport(&Config::default(), |_, address| {
         let mut peer = Peer::connect(address);
         peer.ping();
-        let stats = peer.ask("stats");
+        // On a busy machine a second may have passed.
+        let stats = peer.ask("stats").replacen("uptime=1 ", "uptime=0 ", 1);
         let wanted = "stats: mode=echo uptime=0 clients=1 accepted=1 refused=0 evicted=0 \
                       lines-in=2 lines-out=1 bytes-in=11 bytes-out=6 asked=0 max-line=65536 protocol=2";
         assert_eq!(stats, wanted);

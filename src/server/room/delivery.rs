@@ -8,7 +8,7 @@
 //! [`Surroundings::check`] is asked whether its receiver has room. A client that has ended has no say in that, and gets
 //! nothing. An entry whose receivers have no room is tried again as a whole; what was done of it is not done twice.
 
-mod questions;
+mod asking;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,17 +1,8 @@
-//! The detour that everything takes in a joined room before it is delivered: through a log that all servers read.
-//!
-//! The room's side of it, for the threads of `link`: one takes what is to be written to the log, the other puts into the
-//! queue what has come out of it.
+//! What a joined room knows of its log, in which all servers read the same entries in one order. Pure.
 
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use super::outgoing::{Mismatch, Outgoing};
-use super::{Batch, Kind, Room};
-use crate::server::ending::EndReason;
+use super::batch::Batch;
+use super::outgoing::Outgoing;
 use crate::server::engine::Position;
-use crate::server::lock;
 use crate::server::member::Who;
 use crate::server::people::Person;
 
@@ -31,13 +22,13 @@ pub(super) struct Log {
     pub(super) phase: Phase,
     pub(super) outgoing: Outgoing,
     /// How far the log has been read.
-    position: Position,
-    servers: usize,
+    pub(super) position: Position,
+    pub(super) servers: usize,
     pub(super) speaker_waits: bool,
     /// The end of the position at which a beat is due.
-    beat_at: u64,
+    pub(super) beat_at: u64,
     /// The link to the engine is to end, or the membership.
-    ending: Option<Task>,
+    pub(super) ending: Option<Task>,
 }
 
 /// What the thread that writes to the log has to do.
@@ -71,199 +62,7 @@ pub(in crate::server) enum Arrival {
 }
 
 impl Log {
-    fn leaving(&self) -> Option<Task> {
+    pub(super) fn leaving(&self) -> Option<Task> {
         self.ending.clone().filter(|task| *task == Task::Leave)
-    }
-}
-
-impl Room {
-    /// Whether the room is joined, and this server is not in it.
-    pub(in crate::server) fn is_joining(&self) -> bool {
-        self.joining.load(Ordering::Relaxed)
-    }
-
-    /// If the room is joined: how many servers share it, and whether this one reaches them.
-    pub(in crate::server) fn shared(&self) -> Option<(usize, bool)> {
-        lock(&self.queue).log.as_ref().map(|log| (log.servers, log.phase == Phase::Joined))
-    }
-
-    /// Does something with the state of the detour, and wakes whoever waits for it.
-    fn with_log<R: Default>(&self, change: impl FnOnce(&mut Log) -> R) -> R {
-        let result = lock(&self.queue).log.as_mut().map(change).unwrap_or_default();
-        self.changed.notify_all();
-        self.work.notify_all();
-        result
-    }
-
-    /// This server has joined.
-    pub(in crate::server) fn begin(&self, snapshot: Snapshot) {
-        let Snapshot { own, position, servers, people, served, life, lines } = snapshot;
-        for (who, person) in people {
-            self.around.people.set(who, person);
-        }
-        for (who, name) in served {
-            // What the engine has noted was allowed.
-            let _ = self.around.people.serve(who, &name);
-        }
-        self.around.own.store(own, Ordering::Relaxed);
-        lock(&self.delivery).delivery.history.begin(&life, lines);
-        self.joining.store(false, Ordering::Relaxed);
-        self.with_log(|log| {
-            *log = Log { phase: Phase::Joined, position, servers, ending: log.leaving(), ..Log::default() }
-        });
-    }
-
-    /// The engine is lost.
-    pub(in crate::server) fn lose_link(&self) {
-        self.with_log(|log| {
-            log.phase = Phase::Away;
-            log.outgoing.gather_less();
-        });
-    }
-
-    /// What is in the log comes through.
-    pub(in crate::server) fn is_back(&self) {
-        self.with_log(|log| log.phase = Phase::Joined);
-    }
-
-    /// A link begins: the end of the one before it is over.
-    pub(in crate::server) fn begin_link(&self) {
-        self.with_log(|log| log.ending = log.leaving());
-    }
-
-    pub(in crate::server) fn set_servers(&self, servers: usize) {
-        self.with_log(|log| log.servers = servers);
-    }
-
-    /// Ends the work of the thread that writes to the log: for this link, or for good.
-    pub(in crate::server) fn end_link(&self, how: Task) {
-        self.with_log(|log| log.ending = log.leaving().or(Some(how)));
-    }
-
-    pub(in crate::server) fn position(&self) -> Position {
-        lock(&self.queue).log.as_ref().map(|log| log.position).unwrap_or_default()
-    }
-
-    /// The engine has the pieces of this server up to this number, and no more.
-    pub(in crate::server) fn confirm(&self, number: u64) -> Result<(), Mismatch> {
-        lock(&self.queue).log.as_mut().map_or(Ok(()), |log| log.outgoing.confirm(number))
-    }
-
-    /// Waits for something to do: a beat is due at `beat`, and when the log has been read up to `beat_at`; pieces may be said
-    /// from `quiet` on.
-    pub(in crate::server) fn next_task(&self, beat: Instant, quiet: Instant, beat_at: u64) -> (Task, Position) {
-        let mut queue = lock(&self.queue);
-        loop {
-            let now = Instant::now();
-            let Some(log) = &mut queue.log else { return (Task::Leave, Position::default()) };
-            if let Some(ending) = &log.ending {
-                return (ending.clone(), log.position);
-            }
-            if now >= beat || log.position.end >= beat_at {
-                return (Task::Beat, log.position);
-            }
-            let mut wake = beat;
-            if !log.outgoing.is_empty() && now < quiet {
-                wake = beat.min(quiet);
-            } else if let Some((number, piece)) = log.outgoing.next() {
-                let mut data = Vec::with_capacity(piece.batch.len());
-                piece.batch.write_to(&mut data);
-                return (Task::Say(number, data, piece.batch.effects()), log.position);
-            }
-            log.speaker_waits = true;
-            log.beat_at = beat_at;
-            queue = self.work.wait_timeout(queue, wake - now).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Waits, unless the server leaves. Returns whether it does.
-    pub(in crate::server) fn pause(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        let mut queue = lock(&self.queue);
-        loop {
-            let leaves = queue.log.as_ref().is_none_or(|log| log.leaving().is_some());
-            let left = until.saturating_duration_since(Instant::now());
-            if leaves || left.is_zero() {
-                return leaves;
-            }
-            queue = self.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Puts what has come out of the log into the queue.
-    pub(in crate::server) fn arrive(&self, position: Position, arrival: Arrival) -> Result<(), Mismatch> {
-        let mut queue = lock(&self.queue);
-        let last = queue.last;
-        let Some(log) = &mut queue.log else { return Ok(()) };
-        let (mut batch, last) = match arrival {
-            Arrival::Own(number) => log.outgoing.take(number).map(|piece| (piece.batch, piece.last))?,
-            Arrival::Other(batch) => (batch, last),
-        };
-        log.position = position;
-        if log.speaker_waits && position.end >= log.beat_at {
-            self.work.notify_one();
-        }
-        self.put(queue, &mut batch, last, 0);
-        Ok(())
-    }
-
-    /// Waits until all of the queue has been delivered, unless the link is to end. Returns whether it has.
-    pub(in crate::server) fn wait_until_idle(&self, patience: Option<Duration>) -> bool {
-        let mut queue = lock(&self.queue);
-        let began = Instant::now();
-        while queue.busy {
-            let left = patience.map_or(Duration::from_secs(1), |patience| patience.saturating_sub(began.elapsed()));
-            if left.is_zero() || patience.is_none() && queue.log.as_ref().is_some_and(|log| log.ending.is_some()) {
-                break;
-            }
-            queue.waiting += 1;
-            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-            queue.waiting -= 1;
-        }
-        !queue.busy
-    }
-
-    /// Ends the membership, and all clients with it. When this returns, no client that comes in hears any line of it.
-    pub(in crate::server) fn cut_off(&self) {
-        let end_all = || {
-            self.around.list.end_all(EndReason::CutOff);
-            self.wake();
-        };
-        // First, so that a client that was in the room is told this, and not that the server has not joined yet.
-        end_all();
-        self.joining.store(true, Ordering::Relaxed);
-        self.with_log(|log| *log = Log { ending: log.leaving(), ..Log::default() });
-        while !self.wait_until_idle(Some(Duration::from_millis(20))) {
-            end_all();
-        }
-        let delivering = lock(&self.delivery);
-        self.around.questions.clear();
-        self.around.people.clear();
-        let queue = lock(&self.queue);
-        self.delivered.store(queue.submitted, Ordering::Release);
-        drop((queue, delivering));
-        // Clients that came in before that was done may have heard some of it.
-        end_all();
-    }
-}
-
-impl Batch {
-    /// What the engine has to know to tell a server that joins later: how many lines are for everyone, and then for each
-    /// name that is taken, given back or served its kind, its client and the name.
-    fn effects(&self) -> Vec<String> {
-        let (mut lines, mut effects) = (0, vec![String::new()]);
-        for index in 0..self.entries() {
-            let (entry, head, _) = self.entry(index);
-            match entry.kind {
-                Kind::Everyone => lines += entry.lines,
-                Kind::LogIn | Kind::LogInDeaf | Kind::Leave | Kind::Serve => {
-                    let kind = char::from(entry.kind as u8);
-                    effects.extend([kind.to_string(), entry.sender.client.to_string(), head.to_owned()]);
-                }
-                _ => {}
-            }
-        }
-        effects[0] = lines.to_string();
-        effects
     }
 }
