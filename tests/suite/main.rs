@@ -26,6 +26,7 @@ mod faults;
 mod history;
 mod joined;
 mod joined_faults;
+mod joined_script;
 mod listening;
 mod log;
 mod lost_connections;
