@@ -27,6 +27,7 @@ mod history;
 mod joined;
 mod joined_faults;
 mod joined_script;
+mod joined_scripted;
 mod listening;
 mod log;
 mod lost_connections;
