@@ -37,9 +37,9 @@ impl Room<'_> {
         self.run(&format!("join {server} 1 0-0 2 {lease} 1000 500 0"))
     }
 
-    /// Says 100 bytes.
+    /// Says 100 bytes, one line.
     fn say(&self, caller: &str, number: u32) -> String {
-        self.run(&format!("say {caller} {number} {}", "x".repeat(100)))
+        self.run(&format!("say {caller} {number} {} 1", "x".repeat(100)))
     }
 
     fn entries(&self) -> String {

@@ -1,7 +1,7 @@
 //! One server against an engine of the test's own, which answers wrongly, late, in pieces, or not at all.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -150,7 +150,7 @@ fn entry((end, header, data): &(u64, String, String)) -> String {
 }
 
 fn read_command(reader: &mut impl BufRead) -> Option<Vec<String>> {
-    let mut number = |reader: &mut dyn BufRead| {
+    let number = |reader: &mut dyn BufRead| {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         line.trim_end().get(1..)?.parse::<usize>().ok()
