@@ -49,6 +49,11 @@ pub(crate) const WRITE_BEHIND_MAX: usize = 16 * 1024;
 /// How many bytes of lines may wait in a room for delivery. Several batches, so that senders seldom wait.
 const ROOM_QUEUE: usize = 256 * 1024;
 
+/// How much longer than the longest line an entry in the log of a joined room may be. A piece is gathered up to this size.
+/// One batch is a piece if it is longer: it is passed on from half of this size on, and then holds one line more, with
+/// the names and numbers around it.
+pub(crate) const ENTRY_MARGIN: usize = 64 * 1024;
+
 /// How many bytes a session writes to others before it lets the room's writer go on. Some milliseconds of work.
 pub(crate) const SHARE: usize = 16 * 1024 * 1024;
 

@@ -27,15 +27,13 @@ pub use failure::JoinError;
 use resp::{Reader, Value, write_command};
 pub use url::{Join, JoinPassword, JoinUrl, JoinUrlError};
 
+use crate::limits::ENTRY_MARGIN;
 use crate::token::read_first_line;
 use crate::transport::Stream;
 
 const SCRIPT: &str = include_str!("engine/room.lua");
 /// Version of the script and of the log's entries. Servers of different versions do not mix in one room.
 const VERSION: &str = "2";
-/// How much longer than `--max-line` an entry may be. It holds a gathered batch, or one item with the longest line and
-/// its names and lengths.
-pub(super) const ENTRY_MARGIN: usize = 64 * 1024;
 /// How long connecting may take, and for how long the engine may take or send no byte. Less than half a lease, so that
 /// one lost answer does not cost the membership.
 const SILENCE: Duration = Duration::from_secs(2);

@@ -19,11 +19,9 @@ use super::stats::Stats;
 use super::stop::Stop;
 use super::waker::Waker;
 use super::yielder::Yielder;
+use crate::limits::ENTRY_MARGIN;
 use crate::token::Token;
 use crate::transport::Stream;
-
-/// In a joined room, gathered lines are passed on when they pass this many bytes.
-const JOINED_BATCH: usize = 32 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -74,8 +72,7 @@ impl Hub {
             )?),
         };
         let (help, batch) = (config.help(), limits.batch(is_room));
-        // An entry of the log holds a batch and the longest line.
-        let batch = if config.join.is_some() { batch.min(JOINED_BATCH) } else { batch };
+        let batch = if config.join.is_some() { batch.min(ENTRY_MARGIN / 2) } else { batch };
         Ok(Hub {
             token: config.token.take().map(Mutex::new),
             list,

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
-use super::engine::{Answer, Caller, ENTRY_MARGIN, Engine, Entry, Join, JoinError, PORTION, Position, Welcome};
+use super::engine::{Answer, Caller, Engine, Entry, Join, JoinError, PORTION, Position, Welcome};
 use super::hub::Hub;
 use super::member::Who;
 use super::people::Person;
 use super::room::{Arrival, Batch, Kind, Room, Snapshot, Task};
 use super::throttle::Throttle;
 use crate::counted::Counted;
-use crate::limits::STACK_SIZE;
+use crate::limits::{ENTRY_MARGIN, STACK_SIZE};
 
 /// How long clients are kept while the engine cannot be reached.
 const GIVE_UP: Duration = Duration::from_secs(30);
@@ -375,4 +375,21 @@ impl Backoff {
 /// The keys of std's hashers are its only random numbers. Never [`HERE`].
 fn random() -> u64 {
     RandomState::new().hash_one(0) | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_are_jittered() {
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.next(), Duration::ZERO);
+        for most in [100, 200, 400, 800, 1600, 2000, 2000].map(Duration::from_millis) {
+            let pause = backoff.next();
+            assert!(pause >= most / 2 && pause <= most, "{pause:?} of {most:?}");
+        }
+        let pauses: std::collections::HashSet<Duration> = (0..20).map(|_| backoff.next()).collect();
+        assert!(pauses.len() > 10, "{pauses:?}");
+    }
 }

@@ -4,9 +4,8 @@
 //! kernel's socket buffers, and what the commands of an embedding program hold.
 
 use super::config::{Config, Mode};
-use super::engine::ENTRY_MARGIN;
 use super::questions::FOREIGN_MAX;
-use crate::limits::{CLOSING_MIN, OUTBOX_STEP, READ_BUFFER_MAX};
+use crate::limits::{CLOSING_MIN, ENTRY_MARGIN, OUTBOX_STEP, READ_BUFFER_MAX};
 use crate::protocol::{NAME_MAX, OPEN_QUESTIONS_MAX, OWED_ANSWERS_MAX, SERVED_NAMES_MAX};
 
 /// The program itself: its code, its libraries, threads of its own, and what waits for its log.

@@ -69,3 +69,44 @@ pub(super) fn text(value: &Value) -> Option<&str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(id: &str, [h, header, d]: [&str; 3], length: usize) -> Value {
+        let bytes = |text: &str| Value::Bytes(text.as_bytes().to_vec());
+        let fields = vec![bytes(h), bytes(header), bytes(d), Value::Bytes(vec![b'x'; length])];
+        Value::Array(vec![bytes(id), Value::Array(fields)])
+    }
+
+    #[test]
+    fn an_entry_follows_directly_or_is_none() {
+        let before: Position = "1000-500".parse().unwrap();
+        assert_eq!(before.to_string(), "1000-500");
+        for (id, words, length, is_read) in [
+            ("1000-638", ["h", "s 7 1", "d"], 10, true),
+            ("1001-628", ["h", "g 7 0", "d"], 0, true),
+            // Time goes back, something is missing, something is there twice.
+            ("999-638", ["h", "s 7 1", "d"], 10, false),
+            ("1000-639", ["h", "s 7 1", "d"], 10, false),
+            ("1000-500", ["h", "s 7 1", "d"], 10, false),
+            ("1000-638", ["x", "s 7 1", "d"], 10, false),
+            ("1000-638", ["h", "s 7 1", "h"], 10, false),
+            ("1000-638", ["h", "s 7", "d"], 10, false),
+            ("1000-638", ["h", "s x 1", "d"], 10, false),
+            ("1000-638", ["h", "q 7 1", "d"], 10, false),
+            ("1000-638", ["h", "s 7 1 2", "d"], 10, false),
+            ("1000", ["h", "s 7 1", "d"], 10, false),
+            ("1000-x", ["h", "s 7 1", "d"], 10, false),
+        ] {
+            let value = value(id, words, length);
+            assert_eq!(read(&value, before).is_some(), is_read, "{id} {words:?}");
+        }
+        let last = Position { milliseconds: 1, end: u64::MAX };
+        assert!(read(&value("1-100", ["h", "s 7 1", "d"], 10), last).is_none(), "no number is too large");
+        for value in [Value::Nil, Value::Bytes(Vec::new()), Value::Array(vec![Value::Nil; 2])] {
+            assert!(read(&value, before).is_none(), "{value:?}");
+        }
+    }
+}

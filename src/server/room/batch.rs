@@ -85,8 +85,10 @@ pub(in crate::server) struct Entry {
     pub(in crate::server) lines: u64,
 }
 
-/// What an entry is reckoned to take besides its bytes.
-const ENTRY: usize = size_of::<Entry>();
+/// What an entry is reckoned to take besides its bytes: as much as in a vector that doubles, and as its line in the log
+/// at the least. So what is written to the log is never longer than [`Batch::len`].
+const ENTRY: usize = 96;
+const _: () = assert!(2 * size_of::<Entry>() <= ENTRY);
 
 /// Entries in their order, as one client has said them or as they wait for delivery.
 #[derive(Debug, Default)]
@@ -221,5 +223,53 @@ impl Batch {
             bytes = rest;
         }
         Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(batch: &Batch) -> Vec<u8> {
+        let mut out = Vec::new();
+        batch.write_to(&mut out);
+        assert!(out.len() <= batch.len(), "{} bytes, reckoned as {}", out.len(), batch.len());
+        out
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_is_never_longer_than_it_was_reckoned() {
+        for client in [1, u64::MAX] {
+            for (head, text) in
+                [("", ""), ("a", "\r\n"), ("7 ada: \n", "9 9 9\n"), (&*"h".repeat(999), &*"t".repeat(99_999))]
+            {
+                for count in [1, 2, 500] {
+                    let (who, mut batch) = (Who { server: 5, client }, Batch::default());
+                    for index in 0..count {
+                        let kind = Kind::SHARED[index % Kind::SHARED.len()];
+                        batch.headed(kind, who, format_args!("{head}")).extend_from_slice(text.as_bytes());
+                        batch.line(Kind::Own, who).extend_from_slice(b"nobody else's business\r\n");
+                    }
+                    let bytes = written(&batch);
+                    let read = Batch::read(5, &bytes).unwrap();
+                    assert_eq!((read.entries(), written(&read)), (count, bytes.clone()));
+                    let (entry, its_head, its_text) = read.entry(count - 1);
+                    assert_eq!((entry.sender, its_head, its_text), (who, head, text.as_bytes()));
+                    // No piece of it is anything.
+                    assert!(Batch::read(5, &bytes[..bytes.len() - 1]).is_none_or(|read| read.entries() < count));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_server_writes_is_not_read() {
+        for bytes in
+            ["x", "\n", "m 1 1 0 3\n", "o 1 1 0 0\n", "m 1 1 0\n", "m -1 1 0 0\n", "g 1 1 0 0\n", "mm 1 1 0 0\n"]
+        {
+            assert!(Batch::read(5, bytes.as_bytes()).is_none(), "{bytes:?}");
+        }
+        assert!(Batch::read(5, b"t 1 1 1 0\n\xff").is_none(), "a head is text");
+        assert!(Batch::read(5, b"").is_some_and(|batch| batch.is_empty()));
     }
 }

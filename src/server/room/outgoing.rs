@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use super::batch::Batch;
+use crate::limits::ENTRY_MARGIN;
 
 /// The most that is gathered into one piece: more does not raise the throughput. It is halved down to the first figure
 /// whenever a link breaks, since a link that breaks often brings short entries only, and doubled when a piece has arrived.
-const GATHERED: RangeInclusive<usize> = 4 * 1024..=60 * 1024;
+const GATHERED: RangeInclusive<usize> = 4 * 1024..=ENTRY_MARGIN;
 
 #[derive(Debug, Default)]
 pub(in crate::server) struct Piece {
@@ -102,5 +103,86 @@ impl Outgoing {
         self.confirmed = self.confirmed.saturating_sub(1);
         self.bytes -= piece.batch.len();
         Ok(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::Kind;
+    use super::*;
+    use crate::server::member::Who;
+
+    fn add(outgoing: &mut Outgoing, kind: Kind, length: usize, number: u64) {
+        let mut batch = Batch::default();
+        batch.headed(kind, Who { server: 0, client: 1 }, format_args!("")).resize(length, b'x');
+        outgoing.add(&mut batch, number);
+        assert!(batch.is_empty());
+    }
+
+    fn number_of_next(outgoing: &mut Outgoing) -> Option<u64> {
+        outgoing.next().map(|(number, _)| number)
+    }
+
+    #[test]
+    fn batches_are_gathered_until_their_piece_is_sent() {
+        let mut outgoing = Outgoing::default();
+        (1..=3).for_each(|number| add(&mut outgoing, Kind::Direct, 1000, number));
+        assert_eq!((outgoing.pieces.len(), number_of_next(&mut outgoing)), (1, Some(1)));
+        // What is nobody else's business goes with a piece that was sent; what others get does not.
+        add(&mut outgoing, Kind::Own, 10, 4);
+        add(&mut outgoing, Kind::Direct, 10, 5);
+        add(&mut outgoing, Kind::Own, 10, 6);
+        assert_eq!(outgoing.pieces.iter().map(|piece| piece.last).collect::<Vec<_>>(), [4, 6]);
+        add(&mut outgoing, Kind::Direct, ENTRY_MARGIN, 7);
+        assert_eq!(outgoing.pieces.len(), 3, "more than is gathered");
+        assert!(outgoing.has_room(1, usize::MAX) && !outgoing.has_room(1, ENTRY_MARGIN));
+        for (number, last, entries) in [(1, 4, 4), (2, 6, 2), (3, 7, 1)] {
+            assert_eq!(number_of_next(&mut outgoing), Some(number));
+            assert_eq!(outgoing.confirm(number), Ok(()));
+            let piece = outgoing.take(number).unwrap();
+            assert_eq!((piece.last, piece.batch.entries()), (last, entries));
+        }
+        assert!(outgoing.is_empty() && outgoing.bytes == 0 && outgoing.has_room(usize::MAX, 0));
+    }
+
+    #[test]
+    fn a_piece_stays_until_it_was_seen_in_the_log_whatever_was_confirmed() {
+        let mut outgoing = Outgoing::default();
+        for number in 1..=3 {
+            add(&mut outgoing, Kind::Direct, 10, number);
+            assert_eq!(number_of_next(&mut outgoing), Some(number));
+            assert_eq!(outgoing.confirm(number), Ok(()));
+        }
+        assert_eq!(number_of_next(&mut outgoing), None);
+        // The engine has lost the last two: they are said again.
+        assert_eq!(outgoing.confirm(1), Ok(()));
+        assert_eq!(number_of_next(&mut outgoing), Some(2));
+        assert!(outgoing.take(1).is_ok());
+        // It knows pieces that it cannot know, or not those that came out of it.
+        assert_eq!((outgoing.confirm(4), outgoing.confirm(0)), (Err(Mismatch), Err(Mismatch)));
+        // What comes out of the log is in the order in which it was said, and nothing that was not.
+        assert_eq!(outgoing.take(3).unwrap_err(), Mismatch);
+        // A piece whose answer was lost can be seen before it is confirmed.
+        assert!(outgoing.take(2).is_ok());
+        assert_eq!(number_of_next(&mut outgoing), Some(3));
+        assert!(outgoing.take(3).is_ok());
+        assert_eq!(outgoing.take(4).unwrap_err(), Mismatch);
+        add(&mut outgoing, Kind::Direct, 10, 4);
+        assert_eq!(outgoing.take(4).unwrap_err(), Mismatch, "it was not sent yet");
+    }
+
+    #[test]
+    fn less_is_gathered_while_links_break() {
+        let mut outgoing = Outgoing::default();
+        (0..10).for_each(|_| outgoing.gather_less());
+        (1..=6).for_each(|number| add(&mut outgoing, Kind::Direct, 1000, number));
+        assert_eq!(outgoing.pieces.len(), 2);
+        assert_eq!(outgoing.pieces[0].batch.entries(), 3);
+        for number in 1..=2 {
+            assert_eq!(number_of_next(&mut outgoing), Some(number));
+            assert_eq!(outgoing.confirm(number), Ok(()));
+            assert!(outgoing.take(number).is_ok());
+        }
+        assert_eq!(outgoing.most, 16 * 1024);
     }
 }
