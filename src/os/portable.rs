@@ -54,11 +54,11 @@ fn let_options_be_set(stream: BorrowedFd<'_>) {
 
 pub(crate) fn connect_unix(address: &SocketAddr, patience: Duration) -> io::Result<UnixStream> {
     let began = Instant::now();
-    // The last attempt has to end before the caller's time does.
-    let doubt = (patience - patience / 8).min(DOUBT);
+    // The last attempt has to end well before the caller's time does.
+    let doubt = (patience / 2).min(DOUBT);
     loop {
         match UnixStream::connect_addr(address) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused && began.elapsed() + PAUSE < doubt => {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && began.elapsed() < doubt => {
                 thread::sleep(PAUSE);
             }
             result => return result,

@@ -24,8 +24,9 @@ use crate::os;
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// A dead server's socket refuses at once. One that takes longer belongs to a live server that is busy.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A dead server's socket refuses at once. One that takes longer belongs to a live server that is busy. (Where that one
+/// would refuse too, half of this is for trying again.)
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct SocketFile {
