@@ -128,7 +128,7 @@ pub mod programs {
     pub use crate::line::{Line, LineReader};
     pub use crate::os::{
         Signal, Signals, Wait, forget_children, kill_apart, permit_only, poll, raise_descriptor_limit, share_one_heap,
-        spawn_apart,
+        spawn_apart, spawn_unblocked, terminate_apart, wait_for_child,
     };
     pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
 }

@@ -27,10 +27,10 @@ mod socket;
 mod system;
 
 pub(crate) use bytes::{find, text};
-pub use child::{kill_apart, spawn_apart};
+pub use child::{kill_apart, spawn_apart, spawn_unblocked, terminate_apart};
 pub use poll::{Wait, poll};
 pub(crate) use process::has_address_space;
-pub use process::{Signal, Signals, forget_children, permit_only, raise_descriptor_limit};
+pub use process::{Signal, Signals, forget_children, permit_only, raise_descriptor_limit, wait_for_child};
 pub(crate) use socket::{
     SocketKind, is_unknown_family, receive_now, reset_on_close, send_now, set_backlog, set_keepalive, socket_kind,
     take_inherited, unread,

@@ -134,6 +134,11 @@ unsafe extern "C" {
     pub(super) fn umask(mask: Mode) -> Mode;
 }
 
+// unistd.h
+unsafe extern "C" {
+    pub(super) fn setsid() -> c_int;
+}
+
 // sys/wait.h
 pub(super) const WNOHANG: c_int = 1;
 

@@ -23,6 +23,11 @@ impl<'fd> Wait<'fd> {
         Wait::new(descriptor, c::POLLOUT)
     }
 
+    /// Waits until nobody can read what is written to `descriptor`, or its terminal has gone.
+    pub fn broken(descriptor: BorrowedFd<'fd>) -> Wait<'fd> {
+        Wait::new(descriptor, 0)
+    }
+
     fn new(descriptor: BorrowedFd<'fd>, events: c_short) -> Wait<'fd> {
         Wait(c::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 }, PhantomData)
     }

@@ -5,7 +5,8 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::process;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{self, ExitStatus};
 
 use super::c;
 use super::result::check;
@@ -58,6 +59,22 @@ pub fn forget_children() {
     }
 }
 
+/// Waits until a certain child has ended, and collects all others that end meanwhile: the duty of process 1.
+///
+/// # Errors
+/// There is no such child.
+pub fn wait_for_child(child: u32) -> io::Result<ExitStatus> {
+    loop {
+        let mut status: c_int = 0;
+        // SAFETY: the status is live.
+        match check(unsafe { c::waitpid(-1, &raw mut status, 0) }) {
+            Ok(ended) if u32::try_from(ended) == Ok(child) => return Ok(ExitStatus::from_raw(status)),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+    }
+}
+
 /// A signal that [`Signals::wait`] delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,6 +94,19 @@ impl Signal {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
             Signal::HangUp => "SIGHUP",
+        }
+    }
+
+    /// Sends it to a process.
+    pub fn send_to(self, process: u32) {
+        let number = match self {
+            Signal::Interrupt => c::SIGINT,
+            Signal::Terminate => c::SIGTERM,
+            Signal::HangUp => c::SIGHUP,
+        };
+        if let Ok(process @ 1..) = i32::try_from(process) {
+            // SAFETY: takes numbers only.
+            unsafe { c::kill(process, number) };
         }
     }
 }
