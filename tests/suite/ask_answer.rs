@@ -43,8 +43,9 @@ fn a_question_gets_its_answer() {
         let mut squarer = answerer(address, &["-n", "squarer", "--answer", "awk '{ print $1 * $1 }'"]);
         let outcome = ask(address, &["squarer", "12"], b"");
         assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "144\n", ""));
-        let input: String = (0..200).map(|n| format!("{n}\n\n")).collect();
-        let wanted: String = (0..200).map(|n| format!("{}\n", n * n)).collect();
+        // An empty line is a question too.
+        let input: String = (0..200).map(|n| format!("{n}\n")).chain(["\n".to_owned()]).collect();
+        let wanted: String = (0..200).map(|n| format!("{}\n", n * n)).chain(["0\n".to_owned()]).collect();
         let outcome = ask(address, &["squarer"], input.as_bytes());
         assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), &*wanted, ""));
         assert!(children(&squarer).is_empty(), "zombies: {:?}", children(&squarer));
@@ -55,16 +56,22 @@ fn a_question_gets_its_answer() {
 }
 
 #[test]
-fn answers_are_printed_in_the_order_of_the_questions_however_they_come() {
+fn one_question_follows_the_other_and_the_lines_of_an_answer_are_printed_as_they_come() {
     let server = ServerProgram::start(ROOM);
     let address = server.address();
-    let command = "read -r n; sleep 0.$((9 - n)); echo \"$n\"; echo of \"$LOCALSOCKET_ASKER\"";
-    let _slow = answerer(address, &["-n", "slow", "--jobs", "9", "--answer", command]);
-    let began = Instant::now();
-    let outcome = ask(address, &["slow", "-n", "ada", "1", "2", "3", "4", "5", "6", "7", "8", "9"], b"");
-    let wanted: String = (1..=9).map(|n| format!("{n}\nof ada\n")).collect();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), &*wanted), "{outcome:?}");
-    assert!(began.elapsed() < Duration::from_millis(3600), "not at a time");
+    let directory = TempDir::new();
+    let go = directory.join("go");
+    let command = format!(
+        "read -r n; echo \"$n\"; echo; while [ ! -e {} ]; do sleep 0.01; done; echo of \"$LOCALSOCKET_ASKER\"",
+        go.display()
+    );
+    let _slow = answerer(address, &["-n", "slow", "--jobs", "9", "--answer", &command]);
+    let mut asking = client(address, &["--ask", "slow", "-n", "ada", "--timeout", "30", "1", "2", "3"]);
+    wait_for("the first line of the first answer", || asking.stdout() == "1\n");
+    assert_eq!(Peer::connect(address).stat("asked"), 1);
+    fs::write(&go, "").unwrap();
+    let outcome = asking.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "1\n\nof ada\n2\n\nof ada\n3\n\nof ada\n"), "{outcome:?}");
 }
 
 #[test]
@@ -98,15 +105,28 @@ fn each_failure_is_told_and_has_its_exit_code() {
     }
     // One failure among others holds up none of them.
     let outcome = ask(address, &["moody"], b"yes\nno\n\xff\nyes\n");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "yes\nyes\n"), "{outcome:?}");
-    let outcome = ask(address, &["nobody", "x"], b"");
-    assert_eq!(outcome.code, Some(3));
-    assert!(outcome.stderr.contains("nobody here is called nobody"), "{outcome:?}");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "yes\nyes\nyes\n"), "{outcome:?}");
+    for question in ["x", ""] {
+        let outcome = ask(address, &["nobody", question], b"");
+        assert_eq!(outcome.code, Some(3));
+        assert!(outcome.stderr.contains("nobody here is called nobody"), "{outcome:?}");
+    }
     // The stderr of a command is the stderr of its answerer.
     moody.signal("KILL");
     assert_eq!(moody.wait().stderr, "not today\nnot today\n");
-    let outcome = ask(&ServerProgram::start(&[]).address().clone(), &["cat", "x"], b"");
-    assert_ne!(outcome.code, Some(0), "echo mode has no questions: {outcome:?}");
+}
+
+#[test]
+fn echo_mode_has_no_room_and_says_how_to_start_one() {
+    let server = ServerProgram::start(&[]);
+    let connect = ["-c", &server.address().to_string()];
+    for arguments in
+        [["--ask", "cat", "x"].as_slice(), &["-n", "cat", "--answer", "cat"], &["--to", "bob", "x", "y"], &["--deaf"]]
+    {
+        let outcome = run(CLIENT, &[&connect, arguments].concat(), b"");
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+        assert!(outcome.stderr.contains("is in echo mode") && outcome.stderr.contains("--mode room"), "{outcome:?}");
+    }
 }
 
 #[test]
@@ -271,17 +291,34 @@ fn an_answer_that_the_server_does_not_take_is_a_refusal() {
 
 #[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
-fn a_command_that_writes_for_ever_ends_when_nobody_waits_for_it() {
+fn a_command_whose_asker_has_gone_runs_on_and_one_that_waits_is_not_started() {
     let server = ServerProgram::start(ROOM);
     let address = server.address();
-    let endless = answerer(address, &["-n", "endless", "--answer", "while echo tick; do sleep 0.01; done"]);
-    let outcome = ask(address, &["endless", "--timeout", "0.2", "x"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(4), ""), "{outcome:?}");
-    wait_for("the end of the command", || children(&endless).is_empty());
-    // Its place is free again.
-    let outcome = ask(address, &["endless", "--timeout", "0.2", "x"], b"");
-    assert_eq!(outcome.code, Some(4), "{outcome:?}");
-    wait_for("the end of the command", || children(&endless).is_empty());
+    let directory = TempDir::new();
+    let (ran, go) = (directory.join("ran"), directory.join("go"));
+    let command = format!(
+        "read -r n; echo $n >>{0}; until [ -e {1} ]; do echo tick; sleep 0.01; done; echo end of $n >>{0}; echo $n",
+        ran.display(),
+        go.display()
+    );
+    let slow = answerer(address, &["-n", "slow", "--answer", &command]);
+    let mut asking = client(address, &["--ask", "slow", "--timeout", "30", "runs"]);
+    wait_for("the first command", || asking.stdout().contains("tick\n"));
+    // One leaves, one asks the next question when the time of the one before is over.
+    for questions in [["waits"].as_slice(), &["waits too", "and this"]] {
+        let outcome = ask(address, &[&["slow", "--timeout", "0.2"], questions].concat(), b"");
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(4), ""), "{outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), questions.len(), "{outcome:?}");
+    }
+    asking.signal("KILL");
+    asking.wait();
+    let last = client(address, &["--ask", "slow", "--timeout", "30", "last"]);
+    wait_for("the last question", || Peer::connect(address).stat("asked") == 5);
+    fs::write(&go, "").unwrap();
+    let outcome = { last }.wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "last\n"), "{outcome:?}");
+    assert_eq!(fs::read_to_string(&ran).unwrap(), "runs\nend of runs\nlast\nend of last\n");
+    assert_eq!(children(&slow), [""; 0]);
 }
 
 #[test]
@@ -333,13 +370,8 @@ fn a_connection_that_is_lost_while_questions_are_open_is_exit_code_1() {
         assert!(peer.line().unwrap().starts_with("iam:asker-"));
         peer.expect("ping");
         peer.send("deaf\r\nx has joined\r\npong\r\n");
-        let mut ids = BTreeSet::new();
-        for text in ["a", "b"] {
-            let line = peer.line().unwrap();
-            let id = line.strip_prefix("ask:bob:").unwrap().strip_suffix(&format!(":{text}")).unwrap();
-            ids.insert(id.to_owned());
-        }
-        assert_eq!(ids.len(), 2);
+        let line = peer.line().unwrap();
+        assert!(line.starts_with("ask:bob:") && line.ends_with(":a"), "{line}");
     });
     let outcome = ask(&address, &["bob", "a", "b"], b"");
     assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");

@@ -85,12 +85,16 @@ fn it_leaves_by_itself_after_so_many_lines() {
     ada.send("msg:1\nmsg:2\nmsg:3\nmsg:4\n");
     let outcome = counting.wait();
     assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "ada: 1\nada: 2\nada: 3\n", ""));
-    // LINE arguments are sent nevertheless, and arrive.
-    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "-n", "bob", "--count", "1", "last words"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "bob has joined\n"));
+    // LINE arguments are sent nevertheless, and arrive. What the client itself does is not counted.
+    let arguments = ["-c", &server.address().to_string(), "-n", "bob", "--count", "1"];
+    let outcome = run(CLIENT, &[&arguments[..], &["who", "last words"]].concat(), b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "bob has joined\nwho: ada, bob\n"));
     for line in ["ada: 1", "ada: 2", "ada: 3", "ada: 4", "bob has joined", "bob: last words", "bob has left"] {
         ada.expect(line);
     }
+    let outcome = run(CLIENT, &[&arguments[..], &["hello"]].concat(), b"");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(4), "bob has joined\nbob: hello\n"));
+    assert_eq!(outcome.stderr, "localsocket-client: 1 of the lines of --count did not come\n");
     // An error counts, and is one.
     let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--count", "1", "hello"], b"");
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
@@ -200,7 +204,7 @@ fn mistakes_say_which_two_options_conflict() {
         (["--ask", "a", "--to", "b"].as_slice(), "--ask and --to cannot be used together"),
         (&["--text", "--verbatim"], "--text and --verbatim cannot be used together"),
         (&["--recv-only", "x"], "--recv-only and a LINE argument cannot be used together"),
-        (&["--answer", "cat"], "--answer needs --name too"),
+        (&["--answer", "cat"], "--answer needs --name or --serve too"),
         (&["-n", "a\nb", "x"], "--name: the name contains a line end"),
         (&["a\nquit"], "LINE 'a\\nquit' contains a line end; each line is an argument of its own"),
         (&["--count", "0"], "--count: invalid value '0'; allowed: a number from 1 to"),

@@ -2,31 +2,36 @@
 //!
 //! Whatever COMMAND does with its input and output, nothing here waits for it but its end: it need not read its
 //! input, may close or fill its output, and may leave children behind that keep the output open. What it has written
-//! when it ends is the answer. Memory is bounded by one line.
+//! when it ends is the answer. One thread does all that; memory is bounded by one line.
 
-use std::io::{self, ErrorKind, Read, Write as _};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use localsocket::client::Question;
-use localsocket::programs::{Counted, Wait, kill_apart, poll, spawn_apart};
+use localsocket::programs::{Counted, Wait, kill_apart, poll, spawn_apart, terminate_apart};
 
-use crate::output::say_bytes;
+use crate::output::{say_bytes, write_piece};
 
 /// The most of what is in a pipe when COMMAND ends: no more fits into one, unless a privileged process resized it.
 /// Children that COMMAND left behind could write for ever.
 const LEFT_IN_PIPE: usize = 1024 * 1024;
 
-/// How often it is looked whether COMMAND has ended while something it left behind keeps its output open.
-const TICK: Duration = Duration::from_millis(20);
+/// How often it is looked whether COMMAND has ended, at first and while nothing happens: something that it left behind
+/// may keep its output open.
+const FIRST_TICK: Duration = Duration::from_micros(100);
+const LAST_TICK: Duration = Duration::from_millis(50);
 
-/// The longest line of stderr that is passed on, and of stdout unless the server's limit is lower.
+/// The longest line of stdout, unless the server's limit is lower.
 const LINE_MAX: usize = 64 * 1024 * 1024;
+
+/// The longest line of stderr that is passed on as a whole.
+const COMPLAINT_MAX: usize = 64 * 1024;
 
 /// The longest reason of a refusal, in bytes.
 const REASON_MAX: usize = 500;
@@ -34,136 +39,192 @@ const REASON_MAX: usize = 500;
 /// What a line of an answer costs beside its text and the names: `answer:` and two colons.
 const OVERHEAD: usize = 9;
 
-/// Commands that run now, so that they can be killed at the end.
+/// Commands that run now. One that is in here was not waited for, so its id is not that of another process.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 fn running() -> MutexGuard<'static, Vec<u32>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Asks all commands to end.
+pub(crate) fn terminate_all() {
+    running().iter().for_each(|id| terminate_apart(*id));
+}
+
+/// Ends all commands.
 pub(crate) fn kill_all() {
     running().iter().for_each(|id| kill_apart(*id));
 }
 
 /// Answers a question with what the command writes, or refuses it. `limit` is the longest line that the server takes.
+/// Once the question is `forgotten`, the output is thrown away.
 pub(crate) fn answer(command: &str, question: Question, limit: usize, forgotten: &AtomicBool) {
     let longest = limit.saturating_sub(question.asker().len() + question.id().len() + OVERHEAD).min(LINE_MAX);
-    let too_long =
-        || format!("the answer has a line that is longer than the server allows (limit {})", Counted(limit, "byte"));
-    let part = |line: &str| {
-        // If its connection has ended, so has the question.
-        let _ = question.part(line);
-        !forgotten.load(Ordering::SeqCst)
-    };
-    let result = run(command, question.asker(), question.text(), longest, part);
-    let _ = match result {
+    // If its connection has ended, so has the question.
+    let _ = match run(command, &question, longest, forgotten) {
         Ok(Some(last)) => question.answer(&last),
-        Ok(None) => question.refuse(&too_long()),
+        Ok(None) => {
+            let limit = Counted(limit, "byte");
+            question.refuse(&format!("the answer has a line that is longer than the server allows (limit {limit})"))
+        }
         Err(reason) => question.refuse(&reason),
     };
 }
 
-/// Runs `sh -c command` for one question and returns the last line of its output, or nothing if a line was too long;
-/// earlier lines are given to `part` as they come. When that says that nobody wants more, stdout is closed.
-fn run(
-    command: &str,
-    asker: &str,
-    text: &str,
-    longest: usize,
-    mut part: impl FnMut(&str) -> bool,
-) -> Result<Option<String>, String> {
+/// Runs `sh -c command` and returns the last line of its output, or nothing if a line was too long. Earlier lines are
+/// sent as they come.
+fn run(command: &str, question: &Question, longest: usize, forgotten: &AtomicBool) -> Result<Option<String>, String> {
     let mut shell = Command::new("sh");
-    shell.args(["-c", command]).env("LOCALSOCKET_ASKER", asker);
+    shell.args(["-c", command]).env("LOCALSOCKET_ASKER", question.asker());
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = spawn_apart(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?;
-    let id = child.id();
-    running().push(id);
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let input = [text, "\n"].concat();
-    // Nobody waits for this: what the command leaves behind may keep its input open and not read it.
-    let writing = thread::Builder::new().spawn(move || drop(stdin.map(|mut stdin| stdin.write_all(input.as_bytes()))));
-    let (ended, mut complaint, mut last) = (AtomicBool::new(false), String::new(), None::<String>);
-    let mut is_short_enough = true;
-    let run = thread::scope(|scope| {
-        thread::Builder::new().spawn_scoped(scope, || {
-            each_line(stderr, &ended, LINE_MAX, |line| {
-                say_bytes(&[line, b"\n"].concat());
-                let line = text_of(line);
-                complaint = if line.trim().is_empty() { std::mem::take(&mut complaint) } else { line };
-                true
-            })
-        })?;
-        let waiting = thread::Builder::new().spawn_scoped(scope, || {
-            let status = child.wait();
-            running().retain(|running| *running != id);
-            ended.store(true, Ordering::SeqCst);
-            status
-        })?;
-        is_short_enough = each_line(stdout, &ended, longest, |line| match last.replace(text_of(line)) {
-            Some(before) => part(&before),
-            None => true,
-        });
-        waiting.join().unwrap_or_else(|_| Err(io::Error::other("its end was not seen")))
-    });
-    match writing.and(run) {
-        Ok(_) if !is_short_enough => Ok(None),
-        Ok(status) if status.success() => Ok(Some(last.unwrap_or_default())),
-        Ok(status) => Err(reason(status, complaint)),
-        Err(error) => {
-            kill_apart(id);
-            let _ = child.wait();
-            running().retain(|running| *running != id);
-            Err(format!("cannot run the command: {error}"))
+    let mut child = start(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?;
+    let (mut stdin, input, mut written) = (child.stdin.take(), [question.text(), "\n"].concat(), 0);
+    let mut stdout = Lines::new(child.stdout.take(), longest, Excess::Refused);
+    let mut stderr = Lines::new(child.stderr.take(), COMPLAINT_MAX, Excess::NextLine);
+    let (mut answer, mut complaint) = (Vec::new(), String::new());
+    let mut complain = |line: &[u8]| {
+        say_bytes(&[line, b"\n"].concat());
+        complaint =
+            Some(text_of(line)).filter(|line| !line.trim().is_empty()).unwrap_or(std::mem::take(&mut complaint));
+    };
+    let (mut buffer, mut left, mut tick) = (vec![0; 64 * 1024], LEFT_IN_PIPE, FIRST_TICK);
+    let status = loop {
+        let ended = status_of(&mut child);
+        let pipes = [stdin.as_ref().map(AsFd::as_fd), stdout.descriptor(), stderr.descriptor()];
+        let [can_write, can_read, has_complained] = wait(pipes, if ended.is_some() { Duration::ZERO } else { tick });
+        if let Some(pipe) = stdin.as_mut().filter(|_| can_write) {
+            let rest = &input.as_bytes()[written..];
+            written += write_piece(pipe, rest).unwrap_or(rest.len());
+            stdin = stdin.filter(|_| written < input.len());
         }
-    }
-}
-
-/// A line of the output, in which CR LF counts as LF.
-fn text_of(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
-}
-
-/// Reads a pipe line by line, to its end or until the command has ended and no more is in it. False if a line is longer
-/// than `longest`, after which no more is read.
-fn each_line(
-    pipe: Option<impl Read + AsFd>,
-    ended: &AtomicBool,
-    longest: usize,
-    mut take: impl FnMut(&[u8]) -> bool,
-) -> bool {
-    let Some(mut pipe) = pipe else { return true };
-    let (mut line, mut buffer, mut left) = (Vec::new(), vec![0; 64 * 1024], LEFT_IN_PIPE);
-    while left > 0 {
-        let has_ended = ended.load(Ordering::SeqCst);
-        let mut waits = [Wait::readable(pipe.as_fd())];
-        poll(&mut waits, Some(if has_ended { Duration::ZERO } else { TICK }));
-        let count = match waits[0].is_ready().then(|| pipe.read(&mut buffer)) {
-            None if has_ended => break,
-            None => continue,
-            Some(Err(error)) if error.kind() == ErrorKind::Interrupted => continue,
-            Some(Ok(0) | Err(_)) => break,
-            Some(Ok(count)) => count,
-        };
-        left = if has_ended { left.saturating_sub(count) } else { left };
-        for piece in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
-            line.extend_from_slice(piece);
-            let is_whole = line.last() == Some(&b'\n');
-            if line.len() - usize::from(is_whole) > longest + usize::from(line.ends_with(b"\r\n")) {
-                return false;
-            }
-            if is_whole {
-                line.pop();
-                if !take(&line) {
-                    return true;
+        let mut count = 0;
+        if can_read {
+            count += stdout.read(&mut buffer, |line| answer.push(text_of(line)));
+            if let Some(last) = answer.pop() {
+                if !answer.is_empty() && !forgotten.load(Ordering::SeqCst) {
+                    let _ = question.part(&answer.join("\n"));
                 }
-                line.clear();
+                answer.clear();
+                answer.push(last);
             }
         }
+        if has_complained {
+            count += stderr.read(&mut buffer, &mut complain);
+        }
+        match ended {
+            Some(status) if count == 0 || left < count => break status,
+            Some(_) => left -= count,
+            None if count > 0 => tick = FIRST_TICK,
+            None => tick = (2 * tick).min(LAST_TICK),
+        }
+    };
+    stdout.end(|line| answer.push(text_of(line)));
+    stderr.end(complain);
+    match status {
+        _ if stdout.has_excess => Ok(None),
+        Ok(status) if status.success() => Ok(Some(answer.join("\n"))),
+        Ok(status) => Err(reason(status, complaint)),
+        Err(error) => Err(format!("the end of the command was not seen: {error}")),
     }
-    if !line.is_empty() {
-        take(&line);
+}
+
+fn start(shell: &mut Command) -> io::Result<Child> {
+    let mut running = running();
+    let child = spawn_apart(shell)?;
+    running.push(child.id());
+    Ok(child)
+}
+
+/// How it has ended, if it has. From then on it is not among those that run.
+fn status_of(child: &mut Child) -> Option<io::Result<ExitStatus>> {
+    let mut running = running();
+    let ended = child.try_wait().transpose()?;
+    running.retain(|id| *id != child.id());
+    Some(ended)
+}
+
+/// Waits until one of the pipes is ready, and tells which are.
+fn wait<const N: usize>(pipes: [Option<BorrowedFd<'_>>; N], patience: Duration) -> [bool; N] {
+    let mut waits: Vec<Wait<'_>> = Vec::with_capacity(N);
+    for (number, pipe) in pipes.iter().enumerate() {
+        waits.extend(pipe.map(|pipe| if number == 0 { Wait::writable(pipe) } else { Wait::readable(pipe) }));
     }
-    true
+    if waits.is_empty() {
+        thread::sleep(patience);
+    } else {
+        poll(&mut waits, Some(patience));
+    }
+    let mut ready = waits.iter().map(Wait::is_ready);
+    pipes.map(|pipe| pipe.is_some() && ready.next().unwrap_or(false))
+}
+
+/// What becomes of a line that is too long.
+#[derive(PartialEq)]
+enum Excess {
+    /// Nothing more is read.
+    Refused,
+    /// It is taken for several.
+    NextLine,
+}
+
+/// What a pipe gives, line by line.
+struct Lines<P> {
+    pipe: Option<P>,
+    line: Vec<u8>,
+    longest: usize,
+    excess: Excess,
+    has_excess: bool,
+}
+
+impl<P: Read + AsFd> Lines<P> {
+    fn new(pipe: Option<P>, longest: usize, excess: Excess) -> Lines<P> {
+        Lines { pipe, line: Vec::new(), longest, excess, has_excess: false }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads what is at hand, and gives out whole lines without their ends, in which CR LF counts as LF. Returns how many
+    /// bytes there were.
+    fn read(&mut self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> usize {
+        let count = match self.pipe.as_mut().map(|pipe| pipe.read(buffer)) {
+            Some(Ok(count @ 1..)) => count,
+            Some(Err(error)) if error.kind() == ErrorKind::Interrupted => 0,
+            _ => {
+                self.pipe = None;
+                0
+            }
+        };
+        for piece in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            let line = self.line.strip_suffix(b"\n");
+            let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+            if line.unwrap_or(&self.line).len() > self.longest + usize::from(line.is_none()) {
+                if self.excess == Excess::Refused {
+                    (self.has_excess, self.pipe) = (true, None);
+                    break;
+                }
+                take(line.unwrap_or(&self.line));
+                self.line.clear();
+            } else if let Some(line) = line {
+                take(line);
+                self.line.clear();
+            }
+        }
+        count
+    }
+
+    /// Gives out what stands behind the last line end.
+    fn end(&mut self, mut take: impl FnMut(&[u8])) {
+        if !self.line.is_empty() {
+            take(&self.line);
+        }
+    }
+}
+
+fn text_of(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).into_owned()
 }
 
 fn reason(status: ExitStatus, complaint: String) -> String {
@@ -176,4 +237,55 @@ fn reason(status: ExitStatus, complaint: String) -> String {
     let end = (0..=REASON_MAX.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
     reason.truncate(end.unwrap_or(0));
     reason
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// The lines that a pipe gives which gets these bytes, and whether one was too long.
+    fn lines(bytes: &[u8], excess: Excess) -> (Vec<String>, bool) {
+        let (mut there, here) = UnixStream::pair().unwrap();
+        there.write_all(bytes).unwrap();
+        drop(there);
+        let mut lines = Lines::new(Some(here), 5, excess);
+        let mut taken = Vec::new();
+        while lines.pipe.is_some() {
+            // At all chunk sizes the outcome is the same.
+            lines.read(&mut [0; 3], |line| taken.push(text_of(line)));
+        }
+        lines.end(|line| taken.push(text_of(line)));
+        (taken, lines.has_excess)
+    }
+
+    #[test]
+    fn output_is_taken_line_by_line() {
+        for (bytes, wanted) in [
+            (&b"a\nb\n"[..], &["a", "b"][..]),
+            (b"12345\r\n\nend", &["12345", "", "end"]),
+            (b"a\rb\n\xff\n", &["a\rb", "\u{fffd}"]),
+            (b"", &[]),
+        ] {
+            let wanted = wanted.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+            assert_eq!(lines(bytes, Excess::Refused), (wanted, false));
+        }
+        assert!(lines(b"a\n123456\nb\n", Excess::Refused).1);
+        let (taken, _) = lines(b"1234567890123\nb\n", Excess::NextLine);
+        assert_eq!((taken.concat(), taken.last().map(String::as_str)), ("1234567890123b".to_owned(), Some("b")));
+    }
+
+    #[test]
+    fn the_reason_is_what_was_complained_or_how_it_ended() {
+        for (status, complaint, wanted) in [
+            (0x100, "no", "no"),
+            (0x700, "", "exit status 7"),
+            (9, "", "killed by signal 9"),
+            (0x100, "\u{e4}".repeat(300).as_str(), "\u{e4}".repeat(250).as_str()),
+        ] {
+            assert_eq!(reason(ExitStatus::from_raw(status), complaint.to_owned()), wanted);
+        }
+    }
 }

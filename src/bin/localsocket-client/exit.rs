@@ -28,8 +28,10 @@ pub(crate) enum End {
     Closed,
     /// The connection broke, or could not be made.
     Lost,
-    /// The server refused the login.
-    NameRefused,
+    /// The server refused the login, or has not kept the lines of `--since`.
+    Refused,
+    /// The server is in echo mode, which does not have what was asked for.
+    EchoMode,
     /// Stdout could not be written to.
     OutputFailed,
 }
@@ -80,19 +82,19 @@ pub(crate) fn code(course: &Course) -> u8 {
     if course.cut {
         return 1;
     }
-    if end == End::NameRefused || course.error && !course.person {
+    if end == End::Refused || course.error && !course.person {
         return 3;
     }
-    if course.late || end == End::Time && course.count_missing {
+    if course.late || course.count_missing && matches!(end, End::Time | End::Closed | End::Lost) {
         return 4;
     }
     let done = match end {
         End::Count | End::Time | End::Stopped | End::ReaderGone => true,
         End::AllAsked => !course.input_lost,
         // A question that was open is an error; one that could not be put is lost input.
-        End::Closed if work == Work::Serve => !course.count_missing,
-        End::Closed => course.finished && !course.input_lost && !course.count_missing,
-        End::Lost | End::NameRefused | End::OutputFailed => false,
+        End::Closed if work == Work::Serve => true,
+        End::Closed => course.finished && !course.input_lost,
+        End::Lost | End::Refused | End::EchoMode | End::OutputFailed => false,
     };
     if done { 0 } else { 1 }
 }
@@ -127,8 +129,8 @@ mod tests {
             ("an error, then the reader has gone", Course { error: true, end: End::ReaderGone, ..TALK }, 3),
             ("a person's error", Course { error: true, person: true, ..TALK }, 0),
             ("a person's error, then lost", Course { error: true, person: true, end: End::Lost, ..TALK }, 1),
-            ("a name refused", Course { end: End::NameRefused, ..TALK }, 3),
-            ("a person's name refused", Course { end: End::NameRefused, person: true, ..TALK }, 3),
+            ("a name refused", Course { end: End::Refused, ..TALK }, 3),
+            ("a person's name refused", Course { end: End::Refused, person: true, ..TALK }, 3),
             ("cut", Course { cut: true, ..TALK }, 1),
             ("cut, with an error before", Course { cut: true, error: true, ..TALK }, 1),
             ("head -1", Course { end: End::ReaderGone, finished: false, ..TALK }, 0),
@@ -137,12 +139,15 @@ mod tests {
             ("listened long enough", Course { end: End::Time, finished: false, ..TALK }, 0),
             ("waited in vain", Course { end: End::Time, count_missing: true, ..TALK }, 4),
             ("waited in vain after an error", Course { end: End::Time, count_missing: true, error: true, ..TALK }, 3),
-            ("all came, but not enough", Course { count_missing: true, ..TALK }, 1),
+            ("all came, but not enough", Course { count_missing: true, ..TALK }, 4),
+            ("lost before enough came", Course { end: End::Lost, count_missing: true, ..LISTEN }, 4),
+            ("dropped as too slow before enough came", Course { error: true, count_missing: true, ..LISTEN }, 3),
+            ("echo mode, where a room is needed", Course { end: End::EchoMode, ..TALK }, 1),
             ("listened to the end", LISTEN, 0),
             ("listened until it was lost", Course { end: End::Lost, ..LISTEN }, 1),
             ("listened, then dropped as too slow", Course { error: true, ..LISTEN }, 3),
             ("listened to a cut end", Course { cut: true, ..LISTEN }, 1),
-            ("not enough to count", Course { count_missing: true, ..LISTEN }, 1),
+            ("not enough to count", Course { count_missing: true, ..LISTEN }, 4),
             ("a service that was stopped", Course { end: End::Stopped, ..LISTEN }, 0),
             ("the same after an error", Course { end: End::Stopped, error: true, ..LISTEN }, 0),
             ("all answered", ASK, 0),

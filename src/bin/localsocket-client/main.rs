@@ -1,25 +1,32 @@
 //! `localsocket-client`: talks to a server from a terminal, a pipe or a script. The connection is the library's.
 //!
 //! - `options.rs`: the table of options; `settings.rs`: what they ask for.
-//! - `work.rs`: the one loop, to which everything comes in one queue: from the server, the input, commands and signals.
-//! - `input.rs`: the thread that sends the input; `output.rs`: stdout and stderr; `timestamp.rs`: the time of a line.
+//! - `happening.rs`: what can happen; `sources.rs`: the threads that tell it.
+//! - `work.rs`: the one loop, to which all that comes; `work/received.rs`: what it does with what the server sends.
+//! - `input.rs`: the thread that sends the input; `person.rs`: what a person is asked before a line is sent.
+//! - `output.rs`: stdout and stderr; `timestamp.rs`: the time of a line.
 //! - `asking.rs`: what `--ask` keeps; `answering.rs`: what `--answer` keeps; `command.rs`: one run of COMMAND.
-//! - `exit.rs`: the exit code.
+//! - `exit.rs`: the exit code; `process_1.rs`: the program as the first process of a container.
 
 mod answering;
 mod asking;
 mod command;
 mod exit;
+mod happening;
 mod input;
 mod options;
 mod output;
+mod person;
+mod process_1;
 mod settings;
+mod sources;
 mod timestamp;
 mod work;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use localsocket::programs::cli::Patient;
 use localsocket::protocol::Refusal;
@@ -30,13 +37,16 @@ use crate::output::say;
 use crate::settings::{Mode, Settings};
 
 fn main() -> ExitCode {
-    PROGRAM.run(|arguments| {
-        let settings = Settings::new(arguments)?;
-        Ok(match settings.mode {
-            Mode::Ping => ping(settings),
-            _ => work::work(settings).map_or_else(|why| fail(&why), |course| ExitCode::from(exit::code(&course))),
+    let main = || {
+        PROGRAM.run(|arguments| {
+            let settings = Settings::new(arguments)?;
+            Ok(match settings.mode {
+                Mode::Ping => ping(settings),
+                _ => work::work(&settings).map_or_else(|why| fail(&why), |course| ExitCode::from(exit::code(&course))),
+            })
         })
-    })
+    };
+    process_1::run_below().unwrap_or_else(main)
 }
 
 fn fail(why: &dyn Display) -> ExitCode {
@@ -44,11 +54,17 @@ fn fail(why: &dyn Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The health check: 0 if the server answers in time. Says nothing but `pong` then. A server that is full is alive.
+/// The health check: 0 if the server answers in time, 4 if the time of `--timeout` is over first. Says nothing but `pong`
+/// then. A server that is full is alive.
 fn ping(settings: Settings) -> ExitCode {
-    let options = ClientOptions { heartbeat: None, reconnect: false, name: None, deaf: false, ..settings.options };
-    let timeout = options.connect_timeout;
-    match Client::connect_with(&settings.address, options).and_then(|mut client| client.ping(timeout)) {
+    let began = Instant::now();
+    let is_over = || settings.timeout.is_some_and(|timeout| began.elapsed() >= timeout);
+    let shorter =
+        |time: Duration| settings.timeout.map_or(time, |timeout| timeout.saturating_sub(began.elapsed()).min(time));
+    let mut options = ClientOptions { heartbeat: None, reconnect: false, name: None, deaf: false, ..settings.options };
+    (options.connect_timeout, options.wait) = (shorter(options.connect_timeout), shorter(options.wait));
+    let patience = options.connect_timeout;
+    match Client::connect_with(&settings.address, options).and_then(|mut client| client.ping(shorter(patience))) {
         Ok(()) => {
             // A health check counts by its exit code, whoever reads along.
             let _ = Patient(io::stdout().lock()).write_all(b"pong\n");
@@ -58,6 +74,9 @@ fn ping(settings: Settings) -> ExitCode {
             say(&format_args!("{} is alive, but {text}", settings.address));
             ExitCode::SUCCESS
         }
-        Err(error) => fail(&format_args!("no pong from {}: {error}", settings.address)),
+        Err(error) => {
+            say(&format_args!("no pong from {}: {error}", settings.address));
+            ExitCode::from(if is_over() { 4 } else { 1 })
+        }
     }
 }

@@ -12,15 +12,16 @@ use localsocket::{Address, ClientOptions};
 const CONFLICTS: [(&str, &[&str]); 7] = [
     ("ping", &["recv-only", "ask", "answer", "text", "to", "verbatim", "LINE"]),
     ("recv-only", &["ask", "answer", "text", "to", "verbatim", "LINE"]),
-    ("answer", &["ask", "text", "to", "verbatim", "LINE"]),
-    ("ask", &["text", "to", "verbatim", "count"]),
+    ("answer", &["ask", "text", "to", "verbatim", "since", "marks", "LINE"]),
+    ("ask", &["text", "to", "verbatim", "count", "since", "marks"]),
+    ("deaf", &["since", "marks"]),
     ("text", &["verbatim"]),
     ("to", &["verbatim"]),
-    ("jobs", &["ask"]),
 ];
 
-/// Options that mean something only with another one.
-const NEEDED: [(&str, &str); 2] = [("answer", "name"), ("jobs", "answer")];
+/// Options that mean something only with one of some others.
+const NEEDED: [(&str, &[&str]); 4] =
+    [("answer", &["name", "serve"]), ("serve", &["answer"]), ("jobs", &["answer"]), ("retry", &["ask"])];
 
 /// How many commands of `--answer` may run at a time.
 const JOBS: std::ops::RangeInclusive<usize> = 1..=1024;
@@ -29,6 +30,10 @@ const COUNT: std::ops::RangeInclusive<usize> = 1..=usize::MAX;
 
 /// How long the answer to a question may take, unless `--timeout` says otherwise.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The default of `--heartbeat`, and the least that `--ask` uses.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+const ASK_HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What the client is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub(crate) enum Mode {
     /// `--recv-only`.
     Listen,
     /// `--ask NAME`.
-    Ask { name: String, timeout: Duration },
+    Ask { name: String, timeout: Duration, retry: bool },
     /// `--answer COMMAND`.
     Answer { command: String, jobs: usize },
 }
@@ -78,14 +83,13 @@ impl Settings {
     /// A mistake of the user.
     pub(crate) fn new(arguments: Arguments) -> Result<Settings, UsageError> {
         check_combinations(&arguments)?;
-        for option in ["name", "to", "ask"] {
-            if arguments.value(option).is_some_and(|value| value.contains(['\n', '\r'])) {
-                return Err(UsageError(format!("--{option}: the name contains a line end")));
+        for (option, what) in [("name", "name"), ("to", "name"), ("ask", "name"), ("serve", "name"), ("since", "mark")]
+        {
+            if arguments.all(option).any(|value| value.contains(['\n', '\r'])) {
+                return Err(UsageError(format!("--{option}: the {what} contains a line end")));
             }
-        }
-        for option in ["to", "ask"] {
             // It would end the name, and the rest would be sent as text.
-            if arguments.value(option).is_some_and(|value| value.contains(':')) {
+            if matches!(option, "to" | "ask") && arguments.all(option).any(|value| value.contains(':')) {
                 return Err(UsageError(format!("--{option}: the name contains a colon")));
             }
         }
@@ -95,21 +99,38 @@ impl Settings {
         }
         let default = ClientOptions::default();
         let from_zero = Duration::ZERO..=*limits::TIMEOUT.end();
-        let heartbeat = arguments.seconds("heartbeat", &from_zero)?.unwrap_or(Duration::from_secs(30));
         let timeout = arguments.seconds("timeout", &limits::TIMEOUT)?;
         let mode = mode(&arguments, timeout)?;
+        let heartbeat = match (arguments.seconds("heartbeat", &from_zero)?, &mode) {
+            (Some(heartbeat), _) => heartbeat,
+            // A server that has not answered a question in time is asked whether it is there.
+            (None, Mode::Ask { timeout, .. }) => (*timeout).clamp(ASK_HEARTBEAT, HEARTBEAT),
+            (None, _) => HEARTBEAT,
+        };
+        let own_name = |start: &str| {
+            // std's hasher keys are the only random numbers it has.
+            format!("{start}-{:016x}", RandomState::new().hash_one(process::id()))
+        };
+        // A missing file is a mistake of the user; later it is read again before each login.
+        arguments.first_line("token-file")?;
         let options = ClientOptions {
             connect_timeout: arguments.seconds("connect-timeout", &limits::TIMEOUT)?.unwrap_or(default.connect_timeout),
             wait: arguments.seconds("wait", &from_zero)?.unwrap_or(default.wait),
             token: arguments.first_line("token-file")?.map(Into::into),
-            name: match &mode {
-                Mode::Ask { .. } => Some(arguments.value("name").map_or_else(own_name, str::to_owned)),
-                _ => arguments.value("name").map(str::to_owned),
+            token_file: arguments.value("token-file").map(Into::into),
+            name: match (arguments.value("name"), &mode) {
+                (Some(name), _) => Some(name.to_owned()),
+                (None, Mode::Ask { .. }) => Some(own_name("asker")),
+                (None, Mode::Answer { .. }) => Some(own_name("answerer")),
+                (None, _) => None,
             },
+            serve: arguments.all("serve").map(str::to_owned).collect(),
+            since: arguments.value("since").map(str::to_owned),
+            marks: arguments.has("marks"),
+            parts: true,
             deaf: arguments.has("deaf") || matches!(mode, Mode::Ask { .. } | Mode::Answer { .. }),
             reconnect: arguments.has("reconnect"),
             heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
-            ..ClientOptions::default()
         };
         Ok(Settings {
             address: arguments.parsed("connect")?.unwrap_or_default(),
@@ -135,16 +156,13 @@ fn check_combinations(arguments: &Arguments) -> Result<(), UsageError> {
             return Err(UsageError(format!("{option} and {other} cannot be used together")));
         }
     }
-    match NEEDED.iter().find(|(option, needed)| has(option) && !has(needed)) {
-        Some((option, needed)) => Err(UsageError(format!("{} needs {} too", shown(option), shown(needed)))),
+    match NEEDED.iter().find(|(option, needed)| has(option) && !needed.iter().any(|needed| has(needed))) {
+        Some((option, needed)) => {
+            let needed: Vec<String> = needed.iter().map(|needed| shown(needed)).collect();
+            Err(UsageError(format!("{} needs {} too", shown(option), needed.join(" or "))))
+        }
         None => Ok(()),
     }
-}
-
-/// A name that no other client has.
-fn own_name() -> String {
-    // std's hasher keys are the only random numbers it has.
-    format!("asker-{:016x}", RandomState::new().hash_one(process::id()))
 }
 
 fn mode(arguments: &Arguments, timeout: Option<Duration>) -> Result<Mode, UsageError> {
@@ -154,7 +172,8 @@ fn mode(arguments: &Arguments, timeout: Option<Duration>) -> Result<Mode, UsageE
     } else if arguments.has("recv-only") {
         Mode::Listen
     } else if let Some(name) = arguments.value("ask") {
-        Mode::Ask { name: name.to_owned(), timeout: timeout.unwrap_or(ANSWER_TIMEOUT) }
+        let (name, timeout) = (name.to_owned(), timeout.unwrap_or(ANSWER_TIMEOUT));
+        Mode::Ask { name, timeout, retry: arguments.has("retry") }
     } else if let Some(command) = arguments.value("answer") {
         Mode::Answer { command: command.to_owned(), jobs }
     } else if let Some(name) = arguments.value("to") {
@@ -208,11 +227,12 @@ mod tests {
             (&["--verbatim"], Mode::Talk(Form::Verbatim)),
             (&["--recv-only"], Mode::Listen),
             (&["--ping"], Mode::Ping),
-            (&["--ask", "b"], Mode::Ask { name: "b".to_owned(), timeout: ANSWER_TIMEOUT }),
+            (&["--ask", "b"], Mode::Ask { name: "b".to_owned(), timeout: ANSWER_TIMEOUT, retry: false }),
             (
-                &["--ask", "b", "--timeout", "0.5"],
-                Mode::Ask { name: "b".to_owned(), timeout: Duration::from_millis(500) },
+                &["--ask", "b", "--timeout", "0.5", "--retry"],
+                Mode::Ask { name: "b".to_owned(), timeout: Duration::from_millis(500), retry: true },
             ),
+            (&["--answer", "x", "--serve", "c"], Mode::Answer { command: "x".to_owned(), jobs: 1 }),
             (&["--answer", "a\nb", "-n", "c"], Mode::Answer { command: "a\nb".to_owned(), jobs: 1 }),
             (&["--answer", "x", "-n", "c", "--jobs", "7"], Mode::Answer { command: "x".to_owned(), jobs: 7 }),
         ] {
@@ -222,11 +242,13 @@ mod tests {
 
     #[test]
     fn no_value_is_more_than_one_line() {
-        for option in ["--name", "--to", "--ask"] {
+        for (option, what) in [("--name", "name"), ("--to", "name"), ("--ask", "name"), ("--since", "mark")] {
             for value in ["a\nb", "a\n", "a\r"] {
-                assert_eq!(refused(&[option, value], &[]), format!("{option}: the name contains a line end"));
+                assert_eq!(refused(&[option, value], &[]), format!("{option}: the {what} contains a line end"));
             }
         }
+        let serve = ["--answer", "x", "--serve", "a\nb", "--serve", "c"];
+        assert_eq!(refused(&serve, &[]), "--serve: the name contains a line end");
         assert_eq!(refused(&["--to", "a:b"], &[]), "--to: the name contains a colon");
         let wanted = "LINE 'a\\nquit' contains a line end; each line is an argument of its own";
         assert_eq!(refused(&["fine", "a\nquit"], &[]), wanted);
@@ -241,11 +263,11 @@ mod tests {
         let environment = [("LOCALSOCKET_CONNECT", "unix:/x"), ("LOCALSOCKET_TOKEN_FILE", path)];
         let settings_with = |words: &[&str]| settings(words, &environment).unwrap();
         assert_eq!(settings_with(&[]).address.to_string(), "unix:/x");
-        assert!(settings_with(&[]).options.token.is_some());
+        assert!(settings_with(&[]).options.token_file.is_some());
         assert_eq!(settings_with(&["-c", "127.0.0.1:7"]).address.to_string(), "127.0.0.1:7");
         let empty = [("LOCALSOCKET_CONNECT", ""), ("LOCALSOCKET_TOKEN_FILE", "")];
         let plain = settings(&[], &empty).unwrap();
-        assert_eq!((plain.address, plain.options.token.is_none()), (Address::default(), true));
+        assert_eq!((plain.address, plain.options.token_file.is_none()), (Address::default(), true));
         let error = refused(&[], &[("LOCALSOCKET_CONNECT", "31000")]);
         assert!(error.starts_with("LOCALSOCKET_CONNECT: "), "{error}");
         let error = refused(&[], &[("LOCALSOCKET_TOKEN_FILE", "/nowhere")]);
@@ -276,7 +298,13 @@ mod tests {
             }
         }
         assert!(pairs > 20);
-        assert_eq!(refused(&["--answer", "cat"], &[]), "--answer needs --name too");
-        assert_eq!(refused(&["--jobs", "2"], &[]), "--jobs needs --answer too");
+        for (words, wanted) in [
+            (["--answer", "cat"].as_slice(), "--answer needs --name or --serve too"),
+            (&["--jobs", "2"], "--jobs needs --answer too"),
+            (&["--serve", "a"], "--serve needs --answer too"),
+            (&["--retry"], "--retry needs --ask too"),
+        ] {
+            assert_eq!(refused(words, &[]), wanted);
+        }
     }
 }

@@ -1,0 +1,137 @@
+//! A person at a terminal: what is asked about before it is said to everybody, and which commands the server has beside
+//! the built-in ones. Pure, but for the question.
+
+use localsocket::protocol::Command;
+
+use crate::output::say;
+
+/// A terminal gives no more of a line, and drops the rest without a word.
+const TERMINAL_MAX: usize = 4095;
+
+pub(crate) struct Person {
+    /// Commands of the server's own: the word, and whether an argument follows.
+    commands: Vec<(String, bool)>,
+    /// A line that waits for a yes.
+    doubtful: Option<Vec<u8>>,
+}
+
+impl Person {
+    /// `help` is the server's answer to that command.
+    pub(crate) fn new(help: &str) -> Person {
+        let usages = help.trim_start_matches("help: ").split(", ");
+        let commands = usages.map(|usage| match usage.split_once(':') {
+            Some((word, _)) => (word.to_owned(), true),
+            None => (usage.to_owned(), false),
+        });
+        Person { commands: commands.collect(), doubtful: None }
+    }
+
+    /// Whether the server has such a command.
+    pub(crate) fn knows(&self, line: &str) -> bool {
+        let (word, has_argument) = line.split_once(':').map_or((line, false), |(word, _)| (word, true));
+        self.commands.iter().any(|(name, takes_argument)| name == word && *takes_argument == has_argument)
+    }
+
+    /// Whether the line is to be sent. If it is the answer to a question, it is replaced by what was asked about.
+    pub(crate) fn lets_pass(&mut self, line: &mut Vec<u8>) -> bool {
+        if let Some(doubtful) = self.doubtful.take() {
+            match line.to_ascii_lowercase().as_slice() {
+                b"y" | b"yes" => {
+                    *line = doubtful;
+                    return true;
+                }
+                b"n" | b"no" | b"" => return false,
+                // A new line, instead of an answer.
+                _ => {}
+            }
+        }
+        let Some(doubt) = self.doubt(line) else { return true };
+        say(&format_args!("{doubt} [y/N]"));
+        self.doubtful = Some(line.clone());
+        false
+    }
+
+    /// What to ask before the line is sent.
+    fn doubt(&self, line: &[u8]) -> Option<&'static str> {
+        if line.len() >= TERMINAL_MAX {
+            return Some("the terminal has cut this line at 4,095 bytes; send what is left of it?");
+        }
+        let line = str::from_utf8(line).ok()?;
+        let is_command = |line: &str| self.knows(line) || !matches!(Command::parse(line), Command::Unknown(_));
+        if is_command(line) {
+            return None;
+        }
+        let meant = line.trim().to_lowercase();
+        let (word, rest) = meant.split_once(':').unwrap_or((&meant, " "));
+        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        // Not "note: milk", "http://x" or "std::io".
+        let looks_like_one = is_command(&meant)
+            || is_word && !rest.starts_with([' ', '/', ':'])
+            || line.strip_prefix(['/', '@']).is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+        looks_like_one.then_some("that is not a command of this server; say it to everyone?")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person() -> Person {
+        Person::new("help: iam:<name>, msg:<text>, who, quit, shout:<text>, time")
+    }
+
+    #[test]
+    fn what_looks_like_a_command_is_asked_about() {
+        for line in
+            ["too:ada:x", "/msg bob x", "/quit", "@bob x", "to:bob", "ping:", "Who", " quit", "iam :ada", "tiem:"]
+        {
+            let asked = person().doubt(line.as_bytes());
+            assert_eq!(asked.is_some(), line != "iam :ada", "{line}");
+        }
+        for line in [
+            "hello",
+            "note: milk",
+            "http://x",
+            "std::io",
+            "/",
+            "@",
+            "who is there?",
+            "to:ada:x",
+            "shout:x",
+            "time",
+            ":)",
+            "12:30",
+            "a/b",
+            "",
+        ] {
+            assert_eq!(person().doubt(line.as_bytes()), None, "{line}");
+        }
+        let cut = "x".repeat(TERMINAL_MAX);
+        assert!(person().doubt(cut.as_bytes()).is_some_and(|doubt| doubt.contains("4,095")));
+    }
+
+    #[test]
+    fn it_is_sent_after_a_yes_only() {
+        for (answer, sent) in [("y", Some("too:ada:x")), ("YES", Some("too:ada:x")), ("n", None), ("", None)] {
+            let mut person = person();
+            assert!(!person.lets_pass(&mut b"too:ada:x".to_vec()));
+            let mut line = answer.as_bytes().to_vec();
+            let passes = person.lets_pass(&mut line);
+            assert_eq!(passes.then_some(&*line), sent.map(str::as_bytes), "{answer}");
+            // It is asked about once.
+            assert!(person.lets_pass(&mut b"y".to_vec()));
+        }
+        let mut person = person();
+        assert!(!person.lets_pass(&mut b"too:ada:x".to_vec()));
+        let mut line = b"to:ada:x".to_vec();
+        assert!(person.lets_pass(&mut line) && line == b"to:ada:x");
+    }
+
+    #[test]
+    fn commands_of_the_server_are_commands() {
+        for (line, known) in [("shout:hi", true), ("shout:", true), ("shout", false), ("time", true), ("time:", false)]
+        {
+            assert_eq!(person().knows(line), known, "{line}");
+        }
+    }
+}

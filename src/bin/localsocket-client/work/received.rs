@@ -1,0 +1,341 @@
+//! What is done with what the server sends, and what is said about the connection.
+
+use localsocket::client::Ending;
+use localsocket::programs::Counted;
+use localsocket::protocol::{Event, Refusal};
+use localsocket::{AskError, ClientError, ClientOptions, Incoming, Mark};
+
+use super::{Renewal, Role, Work};
+use crate::asking::Ended;
+use crate::exit::End;
+use crate::happening::start;
+use crate::output::say;
+use crate::person::Person;
+use crate::settings::{Form, Mode};
+use crate::sources;
+
+/// What begins the replies to what the program itself sends.
+const STATS: &str = "stats: ";
+const HELP: &str = "help: ";
+
+impl Work<'_> {
+    pub(super) fn take_all(&mut self, all: Vec<Incoming>) -> Result<(), End> {
+        // What comes before the login is done comes together with that. The last one of this name is this client.
+        let connected = all.iter().position(|incoming| matches!(incoming, Incoming::Connected));
+        if connected.is_some() {
+            self.name = self.settings.options.name.as_ref().map(|name| name.trim().to_owned());
+        }
+        let joined = self.name.as_ref().map(|name| format!("{name} has joined"));
+        let is_own =
+            |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if Some(text) == joined.as_ref());
+        let own = connected.and_then(|connected| all[..connected].iter().rposition(is_own));
+        for (index, incoming) in all.into_iter().enumerate() {
+            match incoming {
+                Incoming::Line { text, mark } => {
+                    self.joins |= own == Some(index);
+                    self.take_line(&text, mark.as_ref())?;
+                }
+                Incoming::Connected => {
+                    // With `--since` it comes later.
+                    self.joins = own.is_none();
+                    self.take_connection();
+                }
+                Incoming::Part(question, part) => {
+                    if let Role::Ask(asking) = &self.role
+                        && asking.wants(question)
+                    {
+                        self.output.add(&part, None);
+                    }
+                }
+                Incoming::Answer(question, answer) => {
+                    if let Role::Ask(asking) = &mut self.role {
+                        let ended = asking.take_answer(question, answer);
+                        self.print_answer(ended);
+                    }
+                }
+                change => self.tell(change),
+            }
+            if self.output.is_full() {
+                self.write(self.deadline)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_line(&mut self, line: &str, mark: Option<&Mark>) -> Result<(), End> {
+        if self.probes.first().is_some_and(|start| line.starts_with(start)) {
+            return self.take_probe(line);
+        }
+        let event = Event::parse(line);
+        match (&mut self.role, event) {
+            (_, Event::Error(text)) => self.take_error(line, text),
+            (Role::Answer(answering), Event::Withdrawn { asker, id }) => {
+                answering.withdraw(asker, id);
+                Ok(())
+            }
+            (Role::Print, _) => {
+                let is_notice = matches!(event, Event::Joined(_) | Event::Left(_) | Event::Renamed { .. });
+                let counts = if self.is_own(event) { Counts::No } else { Counts::Yes };
+                if is_notice && self.settings.no_notices { Ok(()) } else { self.print(line, mark, counts) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a line tells only what this client did itself.
+    fn is_own(&mut self, event: Event<'_>) -> bool {
+        let Some(name) = &mut self.name else { return false };
+        match event {
+            Event::Message { name: sender, .. } | Event::Direct { sender, .. } => sender == name,
+            Event::Joined(joined) => joined == name && std::mem::take(&mut self.joins),
+            Event::Renamed { old, new } if old == name => {
+                new.clone_into(name);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn print(&mut self, line: &str, mark: Option<&Mark>, counts: Counts) -> Result<(), End> {
+        self.output.add(line, mark);
+        match &mut self.left {
+            Some(left) if counts == Counts::Yes => *left -= 1,
+            _ => {}
+        }
+        if self.left == Some(0) { Err(End::Count) } else { Ok(()) }
+    }
+
+    fn take_error(&mut self, line: &str, text: &str) -> Result<(), End> {
+        let refusal = Refusal::parse(text);
+        let is_answerer = matches!(self.role, Role::Answer(_));
+        match refusal {
+            // Who asked has gone before the answer came. That happens.
+            Some(Refusal::NoOpenQuestion { .. }) if is_answerer => return Ok(()),
+            Some(Refusal::RoomOnly(_)) if matches!(self.settings.mode, Mode::Talk(Form::To(_))) => {
+                return Err(echo_mode());
+            }
+            // These count only if there is no connection afterwards.
+            Some(Refusal::ShuttingDown | Refusal::CutOff) => self.server_stopped = true,
+            refusal => {
+                self.course.error |= !is_answerer || refusal.is_some_and(|refusal| refusal.is_last_words());
+            }
+        }
+        self.show_error(line, text)
+    }
+
+    /// An error is a line that was received, where those are printed.
+    fn show_error(&mut self, line: &str, text: &str) -> Result<(), End> {
+        if let Role::Print = self.role {
+            self.print(line, None, Counts::Yes)?;
+            self.write(self.deadline)?;
+        } else {
+            say(&line);
+        }
+        if let Some(hint) = hint(text) {
+            say(&hint);
+        }
+        Ok(())
+    }
+
+    pub(super) fn print_answer(&mut self, ended: Option<Ended>) {
+        let Some(Ended { question, answer, failed }) = ended else { return };
+        let error = match answer {
+            Ok(last) => return self.output.add(&last, None),
+            Err(error) => error,
+        };
+        let failed = failed.map_or(String::new(), |failed| format!(" ({failed})"));
+        say(&format_args!("{question}: {error}{failed}"));
+        match error {
+            AskError::TimedOut => {
+                self.course.late = true;
+                if let (Role::Ask(asking), Renewal::No) = (&mut self.role, self.renewal) {
+                    asking.disconnect();
+                    self.renewal = Renewal::Leaving;
+                }
+            }
+            // The end of the connection is told as such, unless there is to be another one.
+            AskError::Client(_) if !self.settings.options.reconnect => self.course.input_lost = true,
+            _ => self.course.error = true,
+        }
+    }
+
+    /// There is a connection, which is logged in.
+    fn take_connection(&mut self) {
+        (self.server_stopped, self.unanswered) = (false, 0);
+        if self.renewal != Renewal::No {
+            self.renewal = Renewal::No;
+            return;
+        }
+        let mode = &self.settings.mode;
+        if self.for_person {
+            let hint = match mode {
+                Mode::Talk(_) => {
+                    "help lists the commands, quit or Ctrl-D leaves; rlwrap keeps what you type apart from what comes"
+                }
+                Mode::Ask { .. } => "each line is a question, Ctrl-D leaves",
+                _ => "Ctrl-C leaves",
+            };
+            say(&format_args!("connected to {}; {hint}", self.settings.address));
+        }
+        self.probes = match mode {
+            Mode::Talk(_) if self.input.is_some() && self.course.person => vec![STATS, HELP],
+            Mode::Answer { .. } => vec![STATS],
+            _ => Vec::new(),
+        };
+        for probe in &self.probes {
+            let _ = self.sender.as_ref().map(|sender| sender.send(probe.trim_end_matches(": ")));
+        }
+        if self.probes.is_empty() {
+            self.start_input(None);
+        }
+    }
+
+    fn take_probe(&mut self, line: &str) -> Result<(), End> {
+        self.probes.remove(0);
+        if let Some(stats) = line.strip_prefix(STATS) {
+            let value = |key: &str| stats.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+            let is_echo = value("mode") == Some("echo");
+            match (&mut self.role, &self.settings.mode) {
+                (Role::Answer(answering), _) => {
+                    answering.set_limit(value("max-line").and_then(|limit| limit.parse().ok()).or(Some(usize::MAX)));
+                }
+                (_, Mode::Talk(Form::To(_))) if is_echo => return Err(echo_mode()),
+                _ if is_echo => {
+                    say(&format_args!("the server is in echo mode: only you get what you send; {START_ROOM}"))
+                }
+                _ => {}
+            }
+        }
+        if self.probes.is_empty() {
+            self.start_input(line.strip_prefix(HELP).map(Person::new));
+        }
+        Ok(())
+    }
+
+    /// From now on, the input is sent.
+    fn start_input(&mut self, person: Option<Person>) {
+        let (Some(input), Some(sender), Mode::Talk(form)) =
+            (self.input.take(), self.sender.clone(), &self.settings.mode)
+        else {
+            return;
+        };
+        let form = form.clone();
+        if let Err(error) = start("input", move || input.send_all(&form, &sender, person)) {
+            say(&error);
+            self.course.input_lost = true;
+        }
+    }
+
+    /// There is no connection and will be none.
+    pub(super) fn end(&mut self, error: ClientError) -> Result<(), End> {
+        let end = match error {
+            ClientError::Closed if self.renewal == Renewal::Leaving => return self.connect_again(),
+            ClientError::Closed => End::Closed,
+            ClientError::Refused(text) => self.take_refusal(&text)?,
+            error => {
+                if self.sender.is_none() || self.renewal == Renewal::Connecting {
+                    say(&error);
+                }
+                End::Lost
+            }
+        };
+        match &mut self.role {
+            Role::Answer(answering) => {
+                answering.stop(end);
+                Ok(())
+            }
+            _ => Err(end),
+        }
+    }
+
+    /// The server does not let this client in, or not any more.
+    fn take_refusal(&mut self, text: &str) -> Result<End, End> {
+        match Refusal::parse(text) {
+            Some(Refusal::RoomOnly(_)) => return Ok(echo_mode()),
+            Some(Refusal::NotKept(_) | Refusal::NoHistory) => say(&text),
+            _ => self.show_error(&format!("error: {text}"), text)?,
+        }
+        self.course.error = true;
+        Ok(End::Refused)
+    }
+
+    /// With a connection of its own each question that is over is over for everybody.
+    fn connect_again(&mut self) -> Result<(), End> {
+        self.renewal = Renewal::Connecting;
+        let options = &self.settings.options;
+        let wait = if options.reconnect { std::time::Duration::MAX } else { options.wait };
+        let options = ClientOptions { wait, ..options.clone() };
+        sources::connect(self.settings, options, self.happenings.clone()).map_err(|error| {
+            say(&error);
+            End::Lost
+        })
+    }
+
+    /// Tells what has happened to the connection.
+    pub(super) fn tell(&mut self, change: Incoming) {
+        match change {
+            Incoming::Disconnected(ending) => self.tell_ending(*ending),
+            Incoming::Retrying(pause) => {
+                say(&format_args!("connecting to {} again in {:.1} s", self.settings.address, pause.as_secs_f64()));
+            }
+            Incoming::Missed(why) => say(&format_args!("lines may have been missed: {why}")),
+            _ => {}
+        }
+    }
+
+    fn tell_ending(&mut self, ending: Ending) {
+        if let Role::Answer(answering) = &mut self.role {
+            answering.withdraw_all();
+        }
+        if self.renewal == Renewal::Leaving && ending.error.is_none() {
+            return;
+        }
+        // A deaf client gets no copy of what it says.
+        self.unanswered = if self.settings.options.deaf { 0 } else { ending.unanswered };
+        if let Some(piece) = ending.cut {
+            let reconnect = self.settings.options.reconnect;
+            if let (Role::Print, false) = (&self.role, reconnect) {
+                self.output.add_piece(&piece, None);
+            }
+            self.course.cut |= !reconnect;
+            let bytes = Counted(piece.len(), "byte");
+            say(&format_args!("the connection ended in the middle of a line, after {bytes} of it"));
+        }
+        let lines = match self.unanswered {
+            0 => String::new(),
+            1 => "; 1 line that was sent has no answer".to_owned(),
+            count => format!("; {count} lines that were sent have no answer"),
+        };
+        match ending.error {
+            _ if self.leaving => {}
+            Some(error) => say(&format_args!("disconnected: {error}{lines}")),
+            None if self.for_person || !lines.is_empty() => say(&format_args!("disconnected{lines}")),
+            None => {}
+        }
+    }
+}
+
+/// Whether a printed line is one of those of `--count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    No,
+    Yes,
+}
+
+const START_ROOM: &str = "a room is started with localsocket-server --mode room";
+
+fn echo_mode() -> End {
+    say(&format_args!("the server is in echo mode, and this needs a room; {START_ROOM}"));
+    End::EchoMode
+}
+
+/// What to do about an error, where that is not plain from the error itself.
+fn hint(text: &str) -> Option<&'static str> {
+    match Refusal::parse(text)? {
+        Refusal::WrongToken => Some("the server's --token-file holds another token"),
+        Refusal::AuthenticateFirst => Some("give the server's token with --token-file"),
+        Refusal::NameTaken(_) => Some("choose another name with --name or iam:<name>, or wait for it with --wait"),
+        Refusal::ServerFull(_) => Some("try again later, or start it with a larger --max-clients"),
+        _ => None,
+    }
+}
