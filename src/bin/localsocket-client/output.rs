@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use localsocket::Mark;
 use localsocket::programs::{Wait, poll};
+use localsocket::protocol::Mark;
 use localsocket::protocol::is_invisible;
 
 use crate::options::PROGRAM;

@@ -2,8 +2,8 @@
 
 use localsocket::client::Ending;
 use localsocket::programs::Counted;
-use localsocket::protocol::{Event, Refusal};
-use localsocket::{AskError, ClientError, ClientOptions, Incoming, Mark};
+use localsocket::protocol::{Event, Mark, Refusal};
+use localsocket::{AskError, ClientError, ClientOptions, Incoming};
 
 use super::{Renewal, Role, Work};
 use crate::asking::Ended;
