@@ -218,3 +218,84 @@ impl Drop for Place {
         self.list.notify(&state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Admits a client. Nobody reads what it is given, but its connection is not broken.
+    fn admit(list: &Arc<ClientList>, hears: bool) -> Place {
+        let (own, peer) = UnixStream::pair().unwrap();
+        std::mem::forget(peer);
+        list.admit(Stream::Unix(own), "a test".to_owned(), hears).unwrap()
+    }
+
+    fn list(max_clients: usize) -> Arc<ClientList> {
+        ClientList::new(max_clients, 1 << 16, Arc::default())
+    }
+
+    #[test]
+    fn a_full_list_refuses_until_a_place_is_given_back_which_happens_once_however_it_is_done() {
+        let list = list(2);
+        let (first, second) = (admit(&list, true), admit(&list, true));
+        let refused = admit(&list, true);
+        assert_eq!((refused.member.end_reason(), list.len()), (Some(EndReason::ServerFull), 2));
+        // A client that only closes its connection holds no place.
+        first.free();
+        first.free();
+        assert_eq!(list.len(), 1);
+        let third = admit(&list, true);
+        assert_eq!((third.member.end_reason(), list.len()), (None, 2));
+        for (place, left) in [(refused, 2), (first, 2), (second, 1), (third, 0)] {
+            drop(place);
+            assert_eq!(list.len(), left);
+        }
+        assert!(list.wait_until_empty(Instant::now()));
+    }
+
+    #[test]
+    fn of_too_many_that_are_closing_the_first_is_cut_for_a_newcomer_and_then_the_next() {
+        let list = list(1);
+        let refused: Vec<Place> = (0..=CLOSING_MIN).map(|_| admit(&list, true)).collect();
+        assert_eq!(refused.iter().filter(|place| place.member.end_reason().is_none()).count(), 1);
+        let is_cut = |place: &Place| crate::os::has_ended(std::os::fd::AsFd::as_fd(place.member.outbox.stream()));
+        assert!(!refused.iter().any(is_cut));
+        let _more = [admit(&list, true), admit(&list, true)];
+        let cut: Vec<usize> = (0..refused.len()).filter(|index| is_cut(&refused[*index])).collect();
+        assert_eq!(cut, [1, 2], "the first one holds the place");
+    }
+
+    #[test]
+    fn listeners_are_those_that_hear_the_room_and_hold_a_place() {
+        let list = list(3);
+        let (hears, waits) = (admit(&list, true), admit(&list, false));
+        let heard = |list: &ClientList| list.listeners().iter().map(|member| member.id).collect::<Vec<_>>();
+        assert_eq!(heard(&list), [hears.member.id]);
+        list.set_hears(&waits.member, true);
+        assert_eq!(heard(&list), [hears.member.id, waits.member.id]);
+        list.set_hears(&hears.member, false);
+        assert_eq!(heard(&list), [waits.member.id]);
+        drop(waits);
+        assert_eq!(heard(&list), [0; 0]);
+    }
+
+    #[test]
+    fn silence_comes_when_nobody_can_come_in_and_the_last_client_has_no_more_to_say() {
+        let list = list(3);
+        let (one, other) = (admit(&list, true), admit(&list, true));
+        let is_silent = |list: &ClientList| list.wait_for_silence(Instant::now());
+        list.hush(&one.member);
+        list.hush(&one.member);
+        list.close();
+        assert!(!is_silent(&list));
+        let waiting = std::thread::spawn({
+            let list = Arc::clone(&list);
+            move || list.wait_for_silence(Instant::now() + Duration::from_secs(60))
+        });
+        drop(other);
+        assert!(waiting.join().unwrap() && is_silent(&list));
+    }
+}
