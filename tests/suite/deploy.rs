@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use crate::common::{ServerProgram, TempDir, options};
 use localsocket::programs::cli::Program;
+use localsocket::protocol::BUILT_IN;
 
 const PROGRAMS: [Program; 3] = [options::server::PROGRAM, options::client::PROGRAM, options::bench::PROGRAM];
 
@@ -58,6 +59,17 @@ fn generated_options_of_the_manual_pages_are_those_of_the_tables() {
         } else {
             assert_eq!(present, wanted, "{} is out of date: run `make manuals`", path.display());
         }
+    }
+}
+
+#[test]
+fn the_manual_page_of_the_server_has_every_command() {
+    let page = std::fs::read_to_string(source("src/deploy/man/localsocket-server.1")).unwrap();
+    let named: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("\\fB")?.strip_suffix("\\fR")).collect();
+    for command in BUILT_IN {
+        let usage = command.usage.split(['<', '>']).enumerate();
+        let usage: String = usage.map(|(i, part)| if i % 2 == 1 { part.to_uppercase() } else { part.into() }).collect();
+        assert!(named.iter().any(|names| names.split(", ").any(|name| name == usage)), "no {usage}");
     }
 }
 
