@@ -6,17 +6,20 @@
 //! LOCALSOCKET_SOAK=15 cargo test --release --test suite soak -- --ignored --nocapture
 //! ```
 //!
-//! which prints the log of one server and figures. `LOCALSOCKET_SOAK` is how many times longer than 20 s it takes.
+//! which prints the log of one server and figures. `LOCALSOCKET_SOAK` is how many times longer than 20 s it takes. With
+//! `soak/network.py 20 1` before that command, the engine and each server have a network of their own, a slow one that
+//! loses packets; it sets `LOCALSOCKET_SOAK_NETWORK` to the command that runs a program there, but for the number.
 
 mod check;
 mod client;
 
 use std::panic::resume_unwind;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Engine, Proxy, Random, ServerProgram, TempDir, wait_for};
+use crate::common::{Engine, Program, Proxy, Random, ServerProgram, TempDir, wait_for};
 use client::{Client, Event, Life};
 
 const SERVERS: usize = 3;
@@ -58,8 +61,28 @@ impl Servers {
     }
 }
 
-fn start(arguments: &[String]) -> ServerProgram {
-    ServerProgram::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+fn start(command: &[String]) -> ServerProgram {
+    ServerProgram::from_command(Command::new(&command[0]).args(&command[1..]))
+}
+
+/// The words that run a program in the engine's network (0), or in that of a server (from 1).
+fn in_network(number: usize, program: &str) -> Vec<String> {
+    let network = std::env::var("LOCALSOCKET_SOAK_NETWORK").map_or(String::new(), |way| format!("{way}{number}"));
+    network.split_whitespace().chain([program]).map(str::to_owned).collect()
+}
+
+/// How the servers reach the proxy: through its socket, or from their own networks.
+fn way_to(proxy: &Proxy) -> (String, Option<Program>) {
+    let words = in_network(0, "socat");
+    if words.len() == 1 {
+        return (proxy.url(), None);
+    }
+    let target = proxy.url().replace("unix:", "UNIX-CONNECT:");
+    let mut relay = Command::new(&words[0]);
+    (
+        "redis://10.77.0.1".to_owned(),
+        Some(Program::spawn(relay.args(&words[1..]).args(["TCP-LISTEN:6379,fork,reuseaddr", &target]))),
+    )
 }
 
 /// Does one thing that the clients must not notice, or must be told.
@@ -137,10 +160,12 @@ fn a_room_of_three_servers_under_faults() {
     let proxy = Proxy::start(&engine.socket(), 1, 150_000);
     let directory = TempDir::new();
     let path = |server: usize| directory.join(&format!("hub-{server}.sock"));
+    let (url, _relay) = way_to(&proxy);
     let arguments: Vec<Vec<String>> = (0..SERVERS)
         .map(|server| {
             let listen = format!("unix:{}", path(server).display());
-            ["--mode", "room", "--join", &proxy.url(), "--listen", &listen].map(str::to_owned).to_vec()
+            let arguments = ["--mode", "room", "--join", &url, "--listen", &listen].map(str::to_owned);
+            [in_network(server + 1, env!("CARGO_BIN_EXE_localsocket-server")), arguments.to_vec()].concat()
         })
         .collect();
     let programs = arguments.iter().map(|arguments| start(arguments)).collect();
