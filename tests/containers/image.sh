@@ -169,35 +169,27 @@ limits() {
   remove small small-crowd tasks
 }
 
-# has_children NAME NUMBER: process 1 has that many. (`docker top` leaves out dead ones that nobody has collected.)
-has_children() {
+# Whether no orphan runs any more below process 1. (`docker top` leaves out dead ones that nobody has collected.)
+no_orphan_runs() {
   ps -o stat=,args= --ppid "$(field "$1" .State.Pid)" >"$scratch/seen" || true
-  [ "$(wc -l <"$scratch/seen")" = "$2" ]
-}
-
-no_child_sleeps() {
-  has_children "$1" 0 || ! grep -q '^[^Z].*sleep 0.5$' "$scratch/seen"
+  ! grep -q '^[^Z].*sleep 0.5$' "$scratch/seen"
 }
 
 zombies() {
+  local name dead
   volume zombies
-  start zombies -v "$run-zombies:/run/localsocket" "$tools"
-  until_true 10 'it listens' listens zombies
-  for _ in 1 2 3; do quietly docker exec "$run-zombies" sh -c '(sleep 0.5 >/dev/null 2>&1 &)'; done
-  has_children zombies 3 || fail "no orphans: $(cat "$scratch/seen")"
-  until_true 5 'no process is left' has_children zombies 0
-  ok 'a server collects the processes that others leave behind'
-  for init in false true; do
-    start leaver --init=$init -v "$run-zombies:/run/localsocket" --entrypoint localsocket-client "$tools" -c $socket \
-      -n "leaver-$init" --answer '(sleep 0.5 &); cat'
-    equal "a COMMAND that leaves a process behind answers, --init=$init" \
-      "$(client zombies -- --wait 10 --ask "leaver-$init" 42)" 42
-    until_true 5 'the end of that process' no_child_sleeps leaver
-    equal "--init=$init: what it leaves behind is collected" \
-      "$(grep -q '^Z' "$scratch/seen" && echo no || echo yes)" "$([ $init = true ] && echo yes || echo no)"
-    remove leaver
+  start server -v "$run-zombies:/run/localsocket" "$tools"
+  start client -v "$run-zombies:/run/localsocket" --entrypoint localsocket-client "$tools" -c $socket --wait 10 -n cat \
+    --answer cat
+  start other --entrypoint sleep "$tools" 60
+  # The last one shows that dead ones are seen.
+  for name in server client other; do
+    for _ in 1 2 3; do quietly docker exec "$run-$name" sh -c '(sleep 0.5 >/dev/null 2>&1 &)'; done
+    until_true 5 'the end of the orphans' no_orphan_runs $name
+    dead=$(grep -c '^Z' "$scratch/seen" || true)
+    equal "process 1, $name: orphans that it has not collected" "$dead" "$([ $name = other ] && echo 3 || echo 0)"
   done
-  remove zombies
+  remove server client other
 }
 
 # mode WHAT CODES [ARGUMENT...]: a client stops at `docker stop`, and what it prints shows that it was at work.
@@ -239,4 +231,36 @@ stops() {
   stopped echo 'server, echo' 0
   hub alone -- --mode room --listen $socket --join redis://nobody
   stopped alone 'server, --join without an engine' 0
+}
+
+# The pod of kubernetes.yaml, its containers started as the engine's own. What a kubelet adds is not tried.
+pod() {
+  local manifest=src/deploy/kubernetes.yaml
+  if ! python3 -c 'import yaml' 2>/dev/null; then
+    echo "containers: SKIPPED: $manifest, for there is no PyYAML to read it"
+    return
+  fi
+  if python3 -c 'import kubernetes_validate' 2>/dev/null; then
+    quietly python3 -m kubernetes_validate --strict $manifest
+    ok 'kubernetes.yaml: a pod by the schema of Kubernetes'
+  fi
+  # As an emptyDir is, with fsGroup.
+  volume sockets --opt type=tmpfs --opt device=tmpfs --opt o=mode=2777,gid=65534
+  eval "$(python3 $here/pod.py $manifest "$run")"
+  quietly docker exec "$run-hub" /localsocket-client -c $socket -n ada hello
+  until_true 5 'the last line' says app 'ada has left'
+  equal 'kubernetes.yaml: the other container prints what is said' "$(docker logs "$run-app" 2>&1)" \
+    $'app has joined\nada has joined\nada: hello\nada has left'
+  stopped app 'kubernetes.yaml: app' 0 143
+  stopped hub 'kubernetes.yaml: hub' 0
+}
+
+inside() {
+  docker exec "$run-$1" "${@:3}" >"$scratch/seen" 2>&1
+}
+
+# probed NAME PROBE COMMAND...
+probed() {
+  until_true 10 "$2 of $1" inside "$@"
+  ok "kubernetes.yaml: $2 of $1"
 }
