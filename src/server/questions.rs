@@ -192,3 +192,94 @@ impl Questions {
         *lock(&self.0) = Table::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(client: u64) -> Who {
+        Who { server: super::super::member::HERE, client }
+    }
+
+    fn key(asker: u64, number: u64) -> Key {
+        Key { asker: who(asker), number }
+    }
+
+    #[test]
+    fn a_label_fits_one_question_at_a_time_until_its_answer_comes() {
+        let questions = Questions::default();
+        let (ada, bob) = (key(1, 1), who(2));
+        questions.ask(bob, ada, "7 ada", State::Asked);
+        assert_eq!((questions.find(bob, "7 ada"), questions.find(who(3), "7 ada")), (Some(ada), None));
+        assert_eq!((questions.obstacle(bob, ada, "7 ada"), questions.is_open(bob, ada)), (None, true));
+        for withdrawn in [false, true] {
+            if withdrawn {
+                questions.withdraw(ada);
+                assert_eq!((questions.find(bob, "7 ada"), questions.is_open(bob, ada)), (Some(ada), false));
+            }
+            // The next client of that name.
+            let other = key(9, 1);
+            assert_eq!(questions.obstacle(bob, other, "7 ada"), Some(Obstacle::SameLabel));
+            questions.ask(bob, other, "7 ada", State::Asked);
+            assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (Some(ada), 1));
+            assert_eq!(questions.obstacle(bob, other, "8 ada"), None);
+            questions.end(bob, other, "7 ada");
+            assert_eq!(questions.owed(bob), 1);
+        }
+        questions.end(bob, ada, "7 ada");
+        assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob), lock(&questions.0).owed), (None, 0, 0));
+    }
+
+    #[test]
+    fn one_that_is_only_chosen_can_not_be_answered_and_is_not_owed_when_its_asker_leaves() {
+        let questions = Questions::default();
+        let (ada, bob) = (key(1, 1), who(2));
+        questions.ask(bob, ada, "7 ada", State::Chosen);
+        assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (None, 1));
+        assert_eq!(questions.obstacle(bob, key(9, 1), "7 ada"), Some(Obstacle::SameLabel));
+        questions.ask(bob, ada, "7 ada", State::Asked);
+        assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (Some(ada), 1));
+        questions.ask(bob, key(1, 2), "8 ada", State::Chosen);
+        questions.withdraw(ada);
+        questions.withdraw(key(1, 2));
+        assert_eq!(questions.owed(bob), 1);
+    }
+
+    #[test]
+    fn what_a_client_owes_and_asks_is_found_in_order_and_forgotten_with_it() {
+        let questions = Questions::default();
+        let bob = who(2);
+        for number in [3, 1, 2] {
+            questions.ask(bob, key(1, number), &format!("q{} ada", 9 - number), State::Asked);
+        }
+        questions.ask(who(3), key(2, 1), "1 bob", State::Asked);
+        let owed: Vec<u64> = questions.owed_by(bob).into_keys().map(|key| key.number).collect();
+        assert_eq!(owed, [1, 2, 3]);
+        assert_eq!(questions.first_of(who(1)), Some((key(1, 1), bob, Arc::from("q8 ada"), State::Asked)));
+        questions.forget(bob);
+        assert_eq!((questions.first_of(who(1)), questions.owed(bob), questions.owed(who(3))), (None, 0, 1));
+        assert_eq!(lock(&questions.0).owed, 1);
+    }
+
+    #[test]
+    fn a_client_owes_a_bounded_number_of_answers_and_those_of_other_servers_are_bounded_together() {
+        let questions = Questions::default();
+        let most = OWED_ANSWERS_MAX as u64;
+        for number in 0..most {
+            questions.ask(who(2), key(1, number), &format!("{number} ada"), State::Asked);
+            questions.withdraw(key(1, number));
+        }
+        assert_eq!(questions.obstacle(who(2), key(1, most), "x ada"), Some(Obstacle::TooMany));
+        questions.end(who(2), key(1, 5), "5 ada");
+        assert_eq!(questions.obstacle(who(2), key(1, most), "x ada"), None);
+
+        let elsewhere = |client| Who { server: 7, client };
+        for client in 0..FOREIGN_MAX as u64 + 10 {
+            let foreign = Key { asker: elsewhere(client), number: 1 };
+            questions.ask(elsewhere(client), foreign, "1 eve", State::Asked);
+        }
+        assert_eq!(lock(&questions.0).owed, FOREIGN_MAX);
+        questions.ask(who(2), Key { asker: elsewhere(1), number: 2 }, "2 eve", State::Asked);
+        assert_eq!(lock(&questions.0).owed, FOREIGN_MAX + 1);
+    }
+}

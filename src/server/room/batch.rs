@@ -272,4 +272,24 @@ mod tests {
         assert!(Batch::read(5, b"t 1 1 1 0\n\xff").is_none(), "a head is text");
         assert!(Batch::read(5, b"").is_some_and(|batch| batch.is_empty()));
     }
+
+    #[test]
+    fn lines_that_follow_each_other_are_one_entry_and_batches_are_appended_in_order() {
+        let who = |client| Who { server: 5, client };
+        let mut batch = Batch::default();
+        for text in ["a", "b"] {
+            batch.line(Kind::Own, who(1)).extend_from_slice(text.as_bytes());
+        }
+        assert_eq!((batch.only(Kind::Own), batch.is_shared()), (Some((&b"ab"[..], 2)), false));
+        batch.line(Kind::Everyone, who(1)).push(b'c');
+        let mut other = Batch::default();
+        other.line(Kind::Everyone, who(2)).push(b'd');
+        other.headed(Kind::Leave, who(2), format_args!(""));
+        batch.append(&mut other);
+        assert!(other.is_empty() && batch.is_shared() && batch.only(Kind::Own).is_none());
+        let shown: Vec<_> = (0..3).map(|index| (batch.entry(index).0.lines, batch.entry(index).2)).collect();
+        assert_eq!(shown, [(2, &b"ab"[..]), (2, b"cd"), (0, b"")]);
+        batch.clear(0);
+        assert_eq!(batch.len(), 0);
+    }
 }
