@@ -1,52 +1,51 @@
-//! A room is a queue: everything that goes through it is an entry in one order.
+//! A room is a log of batches: everything that is said in it is an entry in one order.
 //!
-//! Sessions [submit](Room::submit) what their clients say as batches. A session that finds the room idle delivers until
-//! the queue is empty or its share is done; then it hands over to the room's writer, a thread of its own. A session
-//! waits only while the queue has no room for its batch: this is how readers hold senders back. When a reader has no
-//! room for the next entry, delivery pauses. The writer then empties outboxes, ends the readers that the rule in
-//! `pause` finds too slow, and goes on with delivery once no reader is full.
+//! Sessions [submit](Room::submit) what their clients say. In a room of one server the log is a queue in memory. In a
+//! joined room a batch makes a detour before it comes into that queue: through a log that all servers read.
 //!
-//! In a joined room, what is submitted makes a detour before it comes into the queue: through a log that all servers
-//! read. `batch` is what is submitted, `delivery` what is done with it, `pause` the rule for slow readers, `outgoing` and
-//! `log` the detour. Lock order: `delivery`, then `queue`, the client list's, an outbox's. No thread waits for a client
-//! while it holds one of them.
+//! A session that finds the room idle delivers until the queue is empty or its share is done; then the room's writer, a
+//! thread of its own, goes on. A session waits only while the queue has no room for its batch: this is how readers hold
+//! senders back. When a reader has no room for the next entry, delivery pauses until the writer has emptied the full
+//! outboxes or ended their clients.
+//!
+//! Lock order: `delivery`, then `queue`, the client list's, an outbox's; the tables of names and questions are innermost.
+//! No thread waits for a client while it holds one of them.
 
-mod batch;
-mod delivery;
-mod detour;
-mod history;
-mod log;
-mod outgoing;
-pub(super) mod pause;
+mod batch; // what is submitted: entries, also in the form that they have in the log
+mod delivery; // what an entry means and who gets which lines: the only place that decides
+mod detour; // the log, for the threads that write and read it
+mod history; // the last lines for everyone, and marks
+mod log; // what the room knows of the log
+mod outgoing; // what this server has said and has not seen in the log yet
+pub(super) mod pause; // the rule for slow readers
+mod surroundings; // what delivery uses, and the rule for all that is given to anybody
+mod writer; // the thread that empties outboxes and ends pauses
 
 use std::io::{self, Write as _};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) use batch::{Batch, Kind};
-use delivery::{Delivery, Full, Surroundings};
-
+use delivery::Delivery;
 use log::Log;
 pub(super) use log::{Arrival, Phase, Snapshot, Task};
-use pause::{Rule, Verdict, Watch};
+use pause::Watch;
+use surroundings::{Full, Surroundings};
 
 use super::client_list::ClientList;
 use super::clock::Clock;
 use super::counters::Counters;
 use super::ending::EndReason;
 use super::lock;
-use super::member::HERE;
-use super::member::Member;
+use super::member::{HERE, Member};
 use super::people::People;
 use super::questions::Questions;
 use super::stop::Stop;
 use super::yielder::Yielder;
 use crate::atomic::AtomicU64;
-use crate::limits::{Limits, PAUSE_TICK, SHARE, YEAR};
-use crate::os::{self, Wait};
+use crate::limits::{Limits, SHARE, YEAR};
 
 #[derive(Debug)]
 pub(super) struct Room {
@@ -275,29 +274,6 @@ impl Room {
         }
     }
 
-    /// Waits until a client's backlog is at most half full, by the same rule as in a pause. Nobody else waits.
-    pub(super) fn wait_until_half_empty(&self, member: &Arc<Member>) -> Result<(), EndReason> {
-        let mut clock = Clock::start();
-        let mut watch = Watch::begin(Duration::ZERO, member.outbox.taken().bytes);
-        loop {
-            let waiting = member.outbox.flush();
-            if let Some(reason) = member.end_reason() {
-                return Err(reason);
-            }
-            match waiting {
-                Ok(waiting) if waiting <= self.around.max_backlog / 2 => return Ok(()),
-                Ok(_) => {}
-                Err(_) => return Err(EndReason::NetworkError),
-            }
-            let (rule, reason) = self.rule();
-            if watch.judge(clock.tick(), member.outbox.taken().bytes, rule) == Verdict::TooSlow {
-                self.evict(member, reason);
-                return Err(reason);
-            }
-            os::poll(&mut [Wait::writable(member.outbox.stream().as_fd())], Some(PAUSE_TICK));
-        }
-    }
-
     /// Delivers chunk by chunk until the queue is empty, a reader has no room, or the share is done.
     fn deliver(&self, mut delivering: MutexGuard<'_, Delivering>) {
         delivering.delivery.work = 0;
@@ -353,87 +329,6 @@ impl Room {
     fn wake_writer(&self) {
         // If the socket is full, it is readable: the writer wakes as well.
         let _ = (&self.wake.0).write(&[0]);
-    }
-
-    /// The writer: empties outboxes, ends pauses and goes on with delivery, until the room is closed.
-    pub(super) fn write_what_waits(&self) {
-        let mut scratch = [0; 64];
-        while !self.closed.load(Ordering::SeqCst) {
-            let (behind, paused, at_once) = {
-                let delivering = lock(&self.delivery);
-                (delivering.delivery.behind.clone(), delivering.pause.is_some(), delivering.handed_over)
-            };
-            let mut waits = vec![Wait::readable(self.wake.1.as_fd())];
-            waits.extend(behind.iter().map(|member| Wait::writable(member.outbox.stream().as_fd())));
-            let timeout = if at_once { Some(Duration::ZERO) } else { paused.then_some(PAUSE_TICK) };
-            os::poll(&mut waits, timeout);
-            if waits[0].is_ready() {
-                let _ = os::receive_now(self.wake.1.as_fd(), &mut scratch);
-            }
-            for (member, wait) in behind.iter().zip(&waits[1..]) {
-                // During a pause all are tried, since a socket is reported writable only when a third of it is free.
-                if (paused || wait.is_ready()) && member.outbox.flush().is_err() {
-                    member.end(EndReason::NetworkError);
-                }
-            }
-            let mut delivering = lock(&self.delivery);
-            delivering.delivery.behind.retain(|member| {
-                let stays = member.end_reason().is_none() && member.outbox.len() > 0;
-                member.behind.store(stays, Ordering::Relaxed);
-                stays
-            });
-            let resumed = delivering.pause.is_some() && self.is_pause_over(&mut delivering);
-            if resumed || std::mem::take(&mut delivering.handed_over) {
-                self.deliver(delivering);
-            }
-        }
-    }
-
-    /// Ends readers that are too slow. Returns whether no reader holds the room any more.
-    fn is_pause_over(&self, delivering: &mut Delivering) -> bool {
-        let Some(pause) = &mut delivering.pause else { return true };
-        let ran = pause.clock.tick();
-        let (rule, reason) = self.rule();
-        let mut evicted = false;
-        pause.full.retain_mut(|(member, watch)| {
-            if member.end_reason().is_some() || member.outbox.len() <= self.around.max_backlog / 2 {
-                return false;
-            }
-            let too_slow = watch.judge(ran, member.outbox.taken().bytes, rule) == Verdict::TooSlow;
-            evicted |= too_slow && self.evict(member, reason);
-            !too_slow
-        });
-        if ran >= rule.stall_timeout {
-            // Readers that have stopped cost the others one pause in all, not one each.
-            for (member, progress) in pause.behind.drain(..) {
-                if member.outbox.len() > 0 && member.outbox.progress() == progress {
-                    evicted |= self.evict(&member, reason);
-                }
-            }
-        }
-        let over = pause.full.is_empty();
-        if over {
-            delivering.pause = None;
-        }
-        if evicted {
-            // They may be waiting for the queue.
-            let _queue = lock(&self.queue);
-            self.changed.notify_all();
-        }
-        over
-    }
-
-    fn rule(&self) -> (Rule, EndReason) {
-        let (stall_timeout, reason) = self.around.stop.stall_timeout();
-        (Rule { stall_timeout, max_backlog: self.around.max_backlog }, reason)
-    }
-
-    fn evict(&self, member: &Member, reason: EndReason) -> bool {
-        let first = member.end(reason);
-        if first && reason == EndReason::TooSlow {
-            self.around.counters.evicted.add(1);
-        }
-        first
     }
 }
 

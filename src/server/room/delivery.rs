@@ -15,77 +15,17 @@ use std::sync::atomic::Ordering;
 
 use super::batch::{Batch, Entry, Kind};
 use super::history::History;
-use crate::atomic::AtomicU64;
+use super::surroundings::{Full, Surroundings};
 use crate::protocol::{Event, Refusal};
-use crate::server::client_list::ClientList;
-use crate::server::counters::Counters;
 use crate::server::ending::EndReason;
-use crate::server::member::{HERE, Member, Who};
-use crate::server::people::{People, Person};
-use crate::server::questions::Questions;
-use crate::server::stop::Stop;
+use crate::server::member::{Member, Who};
+use crate::server::people::Person;
 
 /// A write of a few bytes takes about as long as copying this many.
 const WRITE_COST: usize = 2048;
 
 /// What is held back for one write is sent when it passes this many bytes.
 const HELD_MAX: usize = 64 * 1024;
-
-/// The parts of the server that delivery uses.
-#[derive(Debug)]
-pub(super) struct Surroundings {
-    pub(super) list: Arc<ClientList>,
-    pub(super) people: Arc<People>,
-    pub(super) questions: Arc<Questions>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) stop: Arc<Stop>,
-    pub(super) max_backlog: usize,
-    /// This server as the others call it; [`HERE`] if the room is not joined.
-    pub(super) own: AtomicU64,
-}
-
-impl Surroundings {
-    /// A client of this server that has not ended; `None` for one of another server.
-    fn member(&self, who: Who) -> Option<Arc<Member>> {
-        let member = if who.is_here() { self.list.get(who.client) } else { None };
-        member.filter(|member| member.end_reason().is_none())
-    }
-
-    /// Whether a direct message can be given to a client, as far as this server knows.
-    fn is_reachable(&self, who: Who) -> bool {
-        !who.is_here() || self.member(who).is_some()
-    }
-
-    fn is_joined(&self) -> bool {
-        self.own.load(Ordering::Relaxed) != HERE
-    }
-
-    /// Whether a client has room for this many bytes more. At half of its backlog or below it takes a piece of
-    /// any length: one longer than the backlog could never be sent otherwise.
-    pub(super) fn has_room(&self, member: &Member, length: usize) -> bool {
-        let waiting = member.outbox.len();
-        waiting + length <= self.max_backlog || waiting <= self.max_backlog / 2
-    }
-
-    /// `Err` if a client of this server has no room for this many bytes more.
-    fn check(&self, who: Who, length: usize) -> Result<(), Full> {
-        match self.member(who) {
-            Some(member) if !self.has_room(&member, length) => Err(Full(vec![member])),
-            _ => Ok(()),
-        }
-    }
-
-    /// The client that the first two words of a head name, as the server with the number `by` has written it.
-    fn who(&self, words: &mut dyn Iterator<Item = &str>, by: u64) -> Option<Who> {
-        let (server, client) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let server = match server {
-            HERE => by,
-            own if own == self.own.load(Ordering::Relaxed) => HERE,
-            other => other,
-        };
-        Some(Who { server, client })
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -104,10 +44,6 @@ pub(super) struct Delivery {
     /// What this server alone could decide, and the others are to learn from the log.
     pub(super) decided: Batch,
 }
-
-/// The clients that have no room for the next entry.
-#[derive(Debug)]
-pub(super) struct Full(pub(super) Vec<Arc<Member>>);
 
 impl Delivery {
     pub(super) fn new(history: usize) -> Delivery {

@@ -4,11 +4,12 @@
 //! among clients that serve a name, and only the server of the client that was asked knows for sure what that one owes:
 //! what these decide alone goes through the log.
 
-use super::{Delivery, Full, Surroundings, line_of};
+use super::{Delivery, line_of};
 use crate::protocol::{Event, OWED_ANSWERS_MAX, QuestionEnd, Refusal};
 use crate::server::member::Who;
 use crate::server::questions::{Key, Obstacle, State};
 use crate::server::room::batch::{Entry, Kind};
+use crate::server::room::surroundings::{Full, Surroundings};
 
 impl Delivery {
     pub(super) fn deliver_question(
