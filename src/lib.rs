@@ -106,6 +106,8 @@ mod line;
 mod os;
 #[cfg(feature = "programs")]
 mod service_manager;
+#[cfg(feature = "programs")]
+mod timestamp;
 pub mod transport;
 
 pub mod client;
@@ -128,9 +130,10 @@ pub mod programs {
     pub use crate::line::{Line, LineReader};
     pub use crate::os::{
         Signal, Signals, Wait, forget_children, kill_apart, permit_only, poll, raise_descriptor_limit, share_one_heap,
-        spawn_apart, spawn_unblocked, terminate_apart, wait_for_child,
+        spawn_apart, spawn_unblocked, survive_full_files, terminate_apart, wait_for_child,
     };
     pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
+    pub use crate::timestamp::rfc_3339;
 }
 
 // With their descriptions on the first page of the documentation, rather than as mere names.

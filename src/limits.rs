@@ -18,10 +18,17 @@ pub(crate) const AWAY_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the server reads on after its last words, so that they are not lost to a connection reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
+/// A client that has not answered for this long has vanished: less than two minutes, since timers are late.
+const VANISHED: Duration = Duration::from_secs(110);
+
 /// How long a stopping server waits for one client that takes nothing: the second figure after the stop, the
 /// first when that time is over. Short, since a stop that meets a client which has stopped is to take less
 /// than a second; long beside a round trip on one machine.
 pub(crate) const STOP_PATIENCE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_millis(600);
+
+/// How long sessions may take to end once their connections are cut at the end of a stop, a quarter of the grace period
+/// at most: each runs to the end of the line that it is at, and they share the cores.
+pub(crate) const CUT_TIME: Duration = Duration::from_millis(500);
 
 /// How often a blocked writer looks whether its reader has taken anything: short enough to be exact
 /// about a timeout, and paid only while a reader is behind.
@@ -169,6 +176,12 @@ impl Limits {
     /// that has half of its backlog free must have room for them.
     pub(crate) fn batch(&self, room: bool) -> usize {
         if room { BATCH.min(self.max_backlog / 2) } else { BATCH }
+    }
+
+    /// How long bytes may be under way to a client before it counts as vanished. A client that is there and takes
+    /// nothing is the same to the kernel, so the timeouts for that are not cut short.
+    pub(crate) fn vanished_after(&self) -> Duration {
+        VANISHED.max(self.write_timeout).max(self.stall_timeout)
     }
 
     /// How many bytes may wait in a room for delivery, unless one batch is longer.

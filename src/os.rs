@@ -8,7 +8,7 @@
 //! - `result`: errors as the C library reports them
 //! - `bytes`: the first occurrence of a byte, and the check for UTF-8
 //! - `poll`: waiting for descriptors
-//! - `socket`: sending, receiving, queues, options, descriptors that were inherited
+//! - `socket`: sending, receiving, queues, options, permissions of files, descriptors that were inherited
 //! - `child`: starting and ending other programs
 //! - `process`: signals, zombies, umask, descriptor limit, address space
 //! - `linux`: what Linux has beyond that; `portable`: what stands in for it on other systems
@@ -30,13 +30,15 @@ pub(crate) use bytes::{find, text};
 pub use child::{kill_apart, spawn_apart, spawn_unblocked, terminate_apart};
 pub use poll::{Wait, poll};
 pub(crate) use process::has_address_space;
-pub use process::{Signal, Signals, forget_children, permit_only, raise_descriptor_limit, wait_for_child};
+pub use process::{
+    Signal, Signals, forget_children, permit_only, raise_descriptor_limit, survive_full_files, wait_for_child,
+};
 pub(crate) use socket::{
-    SocketKind, is_unknown_family, receive_now, reset_on_close, send_now, set_backlog, set_keepalive, socket_kind,
+    SocketKind, is_unknown_family, receive_now, reset_on_close, send_now, set_backlog, set_mode, socket_kind,
     take_inherited, unread,
 };
 pub use system::share_one_heap;
 pub(crate) use system::{
-    LONGEST_PATH, STREAMS_BLOCK, abstract_address, abstract_name, connect_unix, file_system, has_ended, peer_process,
-    prepare_tcp, prepare_unix, untaken,
+    LONGEST_PATH, STREAMS_BLOCK, abstract_address, abstract_name, connect_unix, end_vanished, file_system, has_ended,
+    listen_on_v6_only, peer_process, prepare_tcp, prepare_unix, trim_heap, untaken,
 };

@@ -111,9 +111,8 @@ impl Server {
     /// [`ServerError`] if the configuration makes no sense or an address cannot be listened on.
     pub fn bind(addresses: &[Address], config: Config) -> Result<Server, ServerError> {
         config.check(addresses)?;
-        let bind = |address| Acceptor::bind(address, config.unix_mode).map_err(ServerError::Bind);
-        let acceptors = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        Server::new(acceptors.into_iter().flatten().collect(), config)
+        let acceptors = Acceptor::bind(addresses, config.unix_mode).map_err(ServerError::Bind)?;
+        Server::new(acceptors, config)
     }
 
     /// Takes sockets that listen already: std's listeners, or [`Listener`] where there are both kinds.
@@ -154,6 +153,12 @@ impl Server {
         let addresses: Vec<Address> = acceptors.iter().map(|acceptor| acceptor.address().clone()).collect();
         // The bound addresses count: a host name may stand for something else by now.
         config.check(&addresses)?;
+        for acceptor in &acceptors {
+            if let Err(error) = acceptor.end_vanished(config.limits.vanished_after()) {
+                let address = acceptor.address();
+                warn!("{address}: clients whose machine has vanished may stay, the system lacks an option: {error}");
+            }
+        }
         let (waker, wake) = UnixStream::pair().map_err(ServerError::System)?;
         wake.set_nonblocking(true).map_err(ServerError::System)?;
         let hub = Hub::new(config, waker).map_err(ServerError::System)?;

@@ -132,6 +132,7 @@ unsafe extern "C" {
 // sys/stat.h
 unsafe extern "C" {
     pub(super) fn umask(mask: Mode) -> Mode;
+    pub(super) fn fchmodat(directory: c_int, path: *const std::ffi::c_char, mode: Mode, flags: c_int) -> c_int;
 }
 
 // unistd.h

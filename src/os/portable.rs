@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 use std::io::{self, ErrorKind};
-use std::net::TcpStream;
+use std::net::{SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd};
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
@@ -121,8 +121,20 @@ pub(crate) fn file_system(path: &Path) -> io::Result<u64> {
     std::fs::symlink_metadata(path).map(|_| 0)
 }
 
+/// Without a time limit for bytes that are under way: each system has its own.
+pub(crate) fn end_vanished(listener: BorrowedFd<'_>, _patience: Duration) -> io::Result<()> {
+    set_keepalive(listener)
+}
+
+/// The BSDs do so by themselves, and macOS lets the port be had twice.
+pub(crate) fn listen_on_v6_only(at: SocketAddrV6, _backlog: c_int) -> io::Result<TcpListener> {
+    TcpListener::bind(at)
+}
+
 /// There is one heap, or none is wasted.
 pub fn share_one_heap() {}
+
+pub(crate) fn trim_heap() {}
 
 #[cfg(test)]
 mod tests {

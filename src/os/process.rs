@@ -21,6 +21,14 @@ pub(crate) fn has_address_space(bytes: usize) -> bool {
     }
 }
 
+/// Lets a write beyond the limit of file sizes fail, instead of ending the process.
+pub fn survive_full_files() {
+    // SAFETY: the disposition is a valid one.
+    unsafe {
+        c::signal(c::SIGXFSZ, c::SIG_IGN);
+    }
+}
+
 /// Lets files and sockets that this process makes have no other permissions than these, whatever umask it was started
 /// with.
 pub fn permit_only(mode: u32) {

@@ -1,11 +1,13 @@
 //! Calls on sockets that std does not have: sends and receives that never wait, queue lengths, options.
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::io;
 use std::mem::{size_of, size_of_val};
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::c;
@@ -68,14 +70,24 @@ pub(crate) fn set_backlog(socket: BorrowedFd<'_>, backlog: c_int) -> io::Result<
 }
 
 /// Notices peers that have vanished without closing, for example behind a pulled cable: after a minute without
-/// traffic the kernel asks, and it gives up a minute later. (On OpenBSD these times are those of the whole system.)
+/// traffic the kernel asks, and it gives up 50 seconds later. (On OpenBSD these times are those of the whole system.)
 pub(crate) fn set_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, c::SOL_SOCKET, c::SO_KEEPALIVE, &1)?;
     #[cfg(not(target_os = "openbsd"))]
-    for (name, value) in [(c::TCP_KEEPIDLE, 60), (c::TCP_KEEPINTVL, 10), (c::TCP_KEEPCNT, 6)] {
+    for (name, value) in [(c::TCP_KEEPIDLE, 60), (c::TCP_KEEPINTVL, 10), (c::TCP_KEEPCNT, 5)] {
         set_option(socket, c::IPPROTO_TCP, name, &value)?;
     }
     Ok(())
+}
+
+/// Gives a file permissions, unless it is a symbolic link: that is never followed.
+///
+/// # Errors
+/// What `fchmodat(2)` reports.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is live and ends in a NUL.
+    check(unsafe { c::fchmodat(c::AT_FDCWD, path.as_ptr(), mode as c::Mode, c::AT_SYMLINK_NOFOLLOW) }).map(drop)
 }
 
 /// Lets closing a TCP socket reset its connection and discard what has not been sent yet.
@@ -188,7 +200,6 @@ mod tests {
         assert_eq!(socket_kind(stream.as_fd()).unwrap(), SocketKind::NotListening);
         assert_eq!(socket_kind(UdpSocket::bind("127.0.0.1:0").unwrap().as_fd()).unwrap(), SocketKind::NotStream);
         socket_kind(std::fs::File::open("/dev/null").unwrap().as_fd()).unwrap_err();
-        set_keepalive(listener.as_fd()).unwrap();
         reset_on_close(stream.as_fd()).unwrap();
     }
 

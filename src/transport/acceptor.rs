@@ -3,14 +3,15 @@
 //! Knows its address and, if it has bound a Unix socket itself, owns the socket's file. Accepting never waits: the caller
 //! polls. The socket's options are set here, once, and each connection inherits them.
 
-use std::io;
-use std::net::TcpStream;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use super::address::Address;
 use super::error::{BindError, Cause};
 use super::listener::Listener;
-use super::ports;
+use super::ports::{self, Wildcard};
 use super::socket_file::{self, SocketFile};
 use super::stream::Stream;
 use crate::limits::LISTEN_BACKLOG;
@@ -21,26 +22,48 @@ use crate::os;
 pub(crate) struct Acceptor {
     // Dropped in this order: while the file is there, the socket behind it is alive, so no other server can take the
     // file for a stale one and put its own in the place where this one removes.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     listener: Listener,
     address: Address,
 }
 
 impl Acceptor {
-    /// Listens on `address`. A host name can stand for several addresses: there is one acceptor for each, all with the
-    /// same port. Port 0 picks one that is free on all.
+    /// Listens on all `addresses`. A host name can stand for several: there is one acceptor for each, all with the same
+    /// port. Port 0 picks one that is free on all.
     ///
     /// A Unix socket's file gets the permissions `unix_mode`, replaces that of a dead server, and is removed when the
     /// acceptor is dropped.
     ///
     /// # Errors
     /// [`BindError`], which says why. Nothing stays bound then.
-    pub(crate) fn bind(address: &Address, unix_mode: u32) -> Result<Vec<Acceptor>, BindError> {
+    pub(crate) fn bind(addresses: &[Address], unix_mode: u32) -> Result<Vec<Acceptor>, BindError> {
+        let mut acceptors: Vec<Acceptor> = Vec::new();
+        for address in addresses {
+            let may_be_v4 = |other: &Address| match (other, address) {
+                (Address::Tcp { host, port }, Address::Tcp { port: same, .. }) => port == same && !host.contains(':'),
+                _ => false,
+            };
+            let v6_only = address.is_unspecified() && addresses.iter().any(may_be_v4);
+            let wildcard = if v6_only { Wildcard::V6Only } else { Wildcard::Dual };
+            match Acceptor::bind_one(address, unix_mode, wildcard) {
+                Ok(more) => acceptors.extend(more),
+                Err(mut error) => {
+                    if acceptors.iter().any(|own| own.is_in_the_way(&error)) {
+                        error.cause.text = "in use by this server itself: --listen names it twice".to_owned();
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(acceptors)
+    }
+
+    fn bind_one(address: &Address, unix_mode: u32, wildcard: Wildcard) -> Result<Vec<Acceptor>, BindError> {
         let fail = |cause: Cause| BindError { address: address.clone(), at: None, cause };
         let system = |error: io::Error| fail(error.into());
         match address {
             Address::Tcp { host, port } => {
-                let sockets = ports::listen(host, *port).map_err(|(at, cause)| BindError {
+                let sockets = ports::listen(host, *port, wildcard).map_err(|(at, cause)| BindError {
                     address: address.clone(),
                     at,
                     cause,
@@ -64,7 +87,6 @@ impl Acceptor {
                 // On Linux, connections inherit these from their listener, which saves system calls for each. In std, only a
                 // stream has the first.
                 TcpStream::from(OwnedFd::from(socket.try_clone()?)).set_nodelay(true)?;
-                os::set_keepalive(socket.as_fd())?;
                 os::set_backlog(socket.as_fd(), LISTEN_BACKLOG)?;
                 socket.set_nonblocking(true)?;
                 socket.local_addr()?.into()
@@ -78,7 +100,33 @@ impl Acceptor {
                 }
             }
         };
-        Ok(Acceptor { _file: file, listener, address })
+        Ok(Acceptor { file, listener, address })
+    }
+
+    /// Whether this one has what could not be bound.
+    fn is_in_the_way(&self, error: &BindError) -> bool {
+        match (&self.address, &error.address, error.at) {
+            (Address::Tcp { host, port }, Address::Tcp { port: wanted, .. }, Some(at)) => {
+                let in_use = error.cause.error.as_ref().is_some_and(|error| error.kind() == ErrorKind::AddrInUse);
+                in_use
+                    && port == wanted
+                    && (host.parse() == Ok(at) || self.address.is_unspecified() || at.is_unspecified())
+            }
+            (_, Address::Unix(path), _) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
+            (own, wanted, _) => own == wanted,
+        }
+    }
+
+    /// Lets the kernel end connections whose peer has vanished. While bytes are under way, a peer has `patience` to take
+    /// some.
+    ///
+    /// # Errors
+    /// The kernel has no such options.
+    pub(crate) fn end_vanished(&self, patience: Duration) -> io::Result<()> {
+        match &self.listener {
+            Listener::Tcp(socket) => os::end_vanished(socket.as_fd(), patience),
+            Listener::Unix(_) => Ok(()),
+        }
     }
 
     /// Where clients find it, with the port that was picked.
@@ -95,7 +143,8 @@ impl Acceptor {
         match &self.listener {
             Listener::Tcp(socket) => {
                 let (stream, peer) = socket.accept()?;
-                Ok((Stream::Tcp(stream), peer.to_string()))
+                // An IPv4 client of a listener for both has a mapped address.
+                Ok((Stream::Tcp(stream), SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string()))
             }
             Listener::Unix(socket) => {
                 let (stream, _) = socket.accept()?;
@@ -131,7 +180,7 @@ impl AsFd for Acceptor {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::slice;
 
     use super::*;
     use crate::os::Wait;
@@ -147,26 +196,26 @@ mod tests {
     #[test]
     fn an_abstract_name_is_listened_on_and_its_clients_have_process_and_user() {
         let address: Address = format!("unix:@localsocket-listener-{}", std::process::id()).parse().unwrap();
-        let acceptors = Acceptor::bind(&address, 0o600).unwrap();
+        let acceptors = Acceptor::bind(slice::from_ref(&address), 0o600).unwrap();
         let [acceptor] = &acceptors[..] else { panic!("{acceptors:?}") };
         assert_eq!(acceptor.address(), &address);
         let (_, peer) = accept(acceptor);
         let wanted = format!("unix, pid {}, uid ", std::process::id());
         assert!(peer.strip_prefix(&wanted).is_some_and(|user| user.parse::<u32>().is_ok()), "{peer}");
-        let error = Acceptor::bind(&address, 0o600).unwrap_err().to_string();
+        let error = Acceptor::bind(slice::from_ref(&address), 0o600).unwrap_err().to_string();
         assert_eq!(error, format!("cannot listen on {address}: in use: another program has this name"));
     }
 
     #[test]
     fn a_tcp_client_is_named_by_its_address() {
-        let acceptors = Acceptor::bind(&"127.0.0.1:0".parse().unwrap(), 0).unwrap();
+        let acceptors = Acceptor::bind(&["127.0.0.1:0".parse().unwrap()], 0).unwrap();
         let (_, peer) = accept(&acceptors[0]);
         assert!(peer.starts_with("127.0.0.1:"), "{peer}");
     }
 
     #[test]
     fn a_name_of_several_addresses_has_one_port() {
-        let acceptors = Acceptor::bind(&"localhost:0".parse().unwrap(), 0).unwrap();
+        let acceptors = Acceptor::bind(&["localhost:0".parse().unwrap()], 0).unwrap();
         let port = |acceptor: &Acceptor| match acceptor.address() {
             Address::Tcp { port, .. } => *port,
             other => panic!("{other}"),

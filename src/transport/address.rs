@@ -112,7 +112,7 @@ impl FromStr for Address {
 
     /// A text with a `/` in it is a path, also without `unix:` before it.
     fn from_str(text: &str) -> Result<Address, AddressError> {
-        let fail = |why| AddressError { text: text.to_owned(), why };
+        let fail = |why: &str| AddressError { text: text.to_owned(), why: why.to_owned() };
         match text.strip_prefix("unix:") {
             Some("") => return Err(fail("missing path")),
             Some("@") => return Err(fail("missing name after the '@'")),
@@ -123,7 +123,14 @@ impl FromStr for Address {
             None if text.contains('/') => return Ok(Address::Unix(text.into())),
             None => {}
         }
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| fail("missing port"))?;
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| {
+            let is_port = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            fail(&match text {
+                "" => "it is empty".to_owned(),
+                _ if is_port => format!("missing host: try 127.0.0.1:{text}"),
+                _ => format!("missing port, or 'unix:' before a path: try {text}:12345 or unix:{text}"),
+            })
+        })?;
         // Digits only: the standard library takes a sign too.
         let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
         let port = port.and_then(|port| port.parse().ok()).ok_or_else(|| fail("the port must be 0 to 65535"))?;
@@ -164,7 +171,7 @@ impl fmt::Display for Address {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressError {
     text: String,
-    why: &'static str,
+    why: String,
 }
 
 impl fmt::Display for AddressError {
@@ -229,9 +236,10 @@ mod tests {
     #[test]
     fn an_invalid_address_is_explained() {
         for (text, why) in [
-            ("31000", "missing port"),
-            ("@hub", "missing port"),
-            ("", "missing port"),
+            ("31000", "missing host: try 127.0.0.1:31000"),
+            ("hub.sock", "missing port, or 'unix:' before a path: try hub.sock:12345 or unix:hub.sock"),
+            ("@hub", "missing port, or 'unix:' before a path: try @hub:12345 or unix:@hub"),
+            ("", "it is empty"),
             ("host:", "the port must be 0 to 65535"),
             ("host:+1", "the port must be 0 to 65535"),
             ("host:65536", "the port must be 0 to 65535"),

@@ -41,7 +41,7 @@ impl From<io::Error> for Cause {
 #[derive(Debug)]
 pub struct BindError {
     pub(super) address: Address,
-    /// The address that failed, of a host name that stands for several.
+    /// The IP address that failed.
     pub(super) at: Option<IpAddr>,
     pub(super) cause: Cause,
 }
@@ -56,8 +56,9 @@ impl BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}", self.address)?;
-        if let Some(at) = self.at {
-            write!(f, " at {at}")?;
+        match (&self.address, self.at) {
+            (Address::Tcp { host, .. }, Some(at)) if host.parse() != Ok(at) => write!(f, " at {at}")?,
+            _ => {}
         }
         write!(f, ": {}", self.cause.text)
     }

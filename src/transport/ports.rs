@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use super::error::Cause;
 use super::look_up::look_up;
-use crate::limits::LOOK_UP_TIMEOUT;
+use crate::limits::{LISTEN_BACKLOG, LOOK_UP_TIMEOUT};
 use crate::os;
 
 /// How often a port is picked again that turns out to be taken on another address of the host.
@@ -15,20 +15,28 @@ const PICKS: usize = 20;
 /// The address that failed, and how.
 type Failure = (SocketAddr, io::Error);
 
-/// Listens on every address of `host`. If one fails, none stays bound; the error names it if there are several. An
-/// address family that the machine does not have is left out if there is another.
-pub(super) fn listen(host: &str, port: u16) -> Result<Vec<TcpListener>, (Option<IpAddr>, Cause)> {
-    let addresses = look_up(host, port, LOOK_UP_TIMEOUT).map_err(|error| (None, error.into()))?;
-    let several = addresses.len() > 1;
-    bind_all(&addresses).map_err(|(at, error)| (several.then_some(at.ip()), explain(error, at.port())))
+/// What `[::]` is listened on for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wildcard {
+    /// IPv4 too, where the system does so.
+    Dual,
+    /// IPv6 alone, since the same port of IPv4 is listened on by itself.
+    V6Only,
 }
 
-fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
-    let mut outcome = bind_once(addresses);
+/// Listens on every address of `host`. If one fails, none stays bound; the error names it. An address family that the
+/// machine does not have is left out if there is another.
+pub(super) fn listen(host: &str, port: u16, wildcard: Wildcard) -> Result<Vec<TcpListener>, (Option<IpAddr>, Cause)> {
+    let addresses = look_up(host, port, LOOK_UP_TIMEOUT).map_err(|error| (None, error.into()))?;
+    bind_all(&addresses, wildcard).map_err(|(at, error)| (Some(at.ip()), explain(error, at.port())))
+}
+
+fn bind_all(addresses: &[SocketAddr], wildcard: Wildcard) -> Result<Vec<TcpListener>, Failure> {
+    let mut outcome = bind_once(addresses, wildcard);
     for _ in 1..PICKS {
         match &outcome {
             Err((at, error)) if error.kind() == ErrorKind::AddrInUse && !addresses.contains(at) => {
-                outcome = bind_once(addresses);
+                outcome = bind_once(addresses, wildcard);
             }
             _ => break,
         }
@@ -37,14 +45,18 @@ fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
 }
 
 /// Port 0 is whatever the first address gets.
-fn bind_once(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+fn bind_once(addresses: &[SocketAddr], wildcard: Wildcard) -> Result<Vec<TcpListener>, Failure> {
     let mut bound: Vec<TcpListener> = Vec::new();
     let mut missing = None;
     for mut address in addresses.iter().copied() {
         if let (0, Some(first)) = (address.port(), bound.first()) {
             address.set_port(first.local_addr().map_err(|error| (address, error))?.port());
         }
-        match TcpListener::bind(address) {
+        let listener = match address {
+            SocketAddr::V6(v6) if wildcard == Wildcard::V6Only => os::listen_on_v6_only(v6, LISTEN_BACKLOG),
+            _ => TcpListener::bind(address),
+        };
+        match listener {
             Ok(listener) => bound.push(listener),
             Err(error) if lacks_family(&error, address.ip()) => missing = Some((address, error)),
             Err(error) => return Err((address, error)),
@@ -131,12 +143,12 @@ mod tests {
     #[cfg_attr(not(target_os = "linux"), ignore = "needs 127.0.0.2")]
     #[test]
     fn one_port_is_had_on_all_addresses_or_on_none() {
-        let both = bind_all(&loopback(0)).unwrap();
+        let both = bind_all(&loopback(0), Wildcard::Dual).unwrap();
         assert_eq!(port(&both[0]), port(&both[1]));
         drop(both);
         let taken = TcpListener::bind("127.0.0.2:0").unwrap();
         let addresses = loopback(port(&taken));
-        let (at, error) = bind_all(&addresses).unwrap_err();
+        let (at, error) = bind_all(&addresses, Wildcard::Dual).unwrap_err();
         assert_eq!((at, error.kind()), (addresses[1], ErrorKind::AddrInUse));
         TcpListener::bind(addresses[0]).unwrap();
     }
@@ -145,7 +157,7 @@ mod tests {
     fn an_address_that_the_machine_does_not_have_is_an_error() {
         // Reserved for documentation: RFC 5737.
         let addresses = [([127, 0, 0, 1], 0).into(), ([192, 0, 2, 1], 0).into()];
-        let (at, error) = bind_all(&addresses).unwrap_err();
+        let (at, error) = bind_all(&addresses, Wildcard::Dual).unwrap_err();
         assert_eq!((at.ip(), error.kind()), (addresses[1].ip(), ErrorKind::AddrNotAvailable));
         assert_eq!(explain(error, 1).text, "this machine has no such address");
     }

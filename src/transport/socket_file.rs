@@ -6,7 +6,7 @@
 //! the lock, it happens without. A file is removed only if it is the very one that was examined or bound (device and
 //! inode).
 
-use std::fs::{self, File, FileType, Metadata, Permissions, TryLockError};
+use std::fs::{self, File, FileType, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -59,7 +59,10 @@ impl SocketFile {
         if bound.permissions().mode() & 0o7777 == mode {
             return Ok(());
         }
-        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| cannot_set(mode, error))?;
+        if !bound.file_type().is_socket() {
+            return Err(Cause::new("another program has put something else in the place of the socket's file"));
+        }
+        os::set_mode(path, mode).map_err(|error| cannot_set(mode, error))?;
         let now = fs::symlink_metadata(path)?;
         match now.permissions().mode() & 0o7777 {
             other if other != mode && identity(&now) == self.identity => Err(Cause::new(format!(
@@ -67,6 +70,11 @@ impl SocketFile {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this is the file at `path`.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|found| identity(&found) == self.identity)
     }
 }
 
@@ -107,7 +115,8 @@ fn lock_directory(path: &Path) -> Result<Option<File>, Cause> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let file = match File::open(directory) {
+    // The dot lets anything but a directory fail at once: opening a pipe would wait for its other end.
+    let file = match File::open(directory.join(".")) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(Cause::instead_of(error, format!("there is no directory {}", directory.display())));
@@ -187,6 +196,8 @@ fn cannot_make(path: &Path, error: io::Error) -> Cause {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
 
     #[test]
@@ -215,6 +226,29 @@ mod tests {
         assert!(one.exists());
         remove(&one, identity(&fs::metadata(&one).unwrap())).unwrap();
         assert!(!one.exists());
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn permissions_are_given_to_a_socket_alone_and_never_through_a_link() {
+        let directory = std::env::temp_dir().join(format!("localsocket-mode-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, victim) = (directory.join("hub"), directory.join("victim"));
+        fs::write(&victim, "").unwrap();
+        fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+        let _socket = UnixListener::bind(&path).unwrap();
+        let bound = fs::symlink_metadata(&path).unwrap();
+        let file = SocketFile { path: path.clone(), identity: identity(&bound) };
+        file.make_mode(&path, 0o666, &bound).unwrap();
+        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        // Somebody puts a link in its place before it is looked at, or right after.
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let link = fs::symlink_metadata(&path).unwrap();
+        for found in [&link, &bound] {
+            file.make_mode(&path, 0o640, found).unwrap_err();
+        }
+        assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -175,7 +175,8 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
         (
             CLIENT,
             &["-c", "host"],
-            "--connect: invalid address 'host': missing port; use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME",
+            "--connect: invalid address 'host': missing port, or 'unix:' before a path: try host:12345 or unix:host; use \
+             HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME",
         ),
     ];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, run};
+use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, run, where_nobody_listens};
 use localsocket::Address;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
@@ -105,6 +105,58 @@ fn odd_numbers_of_inherited_sockets_are_told() {
 }
 
 #[test]
+fn sockets_that_are_for_another_process_are_told() {
+    let mut command = Command::new(SERVER);
+    command.args(["--listen", "127.0.0.1:0"]).env("LISTEN_PID", "1").env("LISTEN_FDS", "1");
+    let server = ServerProgram::from_command(&mut command);
+    let line = server.program.logged("LISTEN_PID says that they are for process 1");
+    assert!(line.contains("WARN"), "{line}");
+    server.connect().ping();
+}
+
+#[test]
+fn an_address_that_is_named_twice_is_not_blamed_on_another_program() {
+    let directory = TempDir::new();
+    let path = directory.join("hub");
+    let unix = format!("unix:{}", path.display());
+    let same = format!("unix:{}/./hub", directory.0.display());
+    let tcp = where_nobody_listens().to_string();
+    let localhost = tcp.replace("127.0.0.1", "localhost");
+    let name = format!("unix:@{}", abstract_name("twice"));
+    for [first, second] in [[&tcp, &tcp], [&tcp, &localhost], [&localhost, &tcp], [&unix, &same], [&name, &name]] {
+        let outcome = run(SERVER, &["--listen", first, "--listen", second], b"");
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+        let twice = ": in use by this server itself: --listen names it twice\n";
+        assert!(outcome.stderr.contains(&format!("cannot listen on {second}")), "{outcome:?}");
+        assert!(outcome.stderr.ends_with(twice), "{outcome:?}");
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn both_wildcards_share_a_port_and_ipv4_clients_are_logged_in_their_plain_form() {
+    let script = r#"
+        client=$1 server=$2 directory=$(mktemp -d)
+        try() {
+            "$server" --allow-remote "$@" >"$directory/out" 2>"$directory/log" & pid=$!
+            for host in 127.0.0.1 "[::1]"; do
+                "$client" --wait 10 -c "$host:34567" --name ada hello >"$directory/out"
+            done
+            kill $pid; wait $pid; cat "$directory/log"
+        }
+        try -l 0.0.0.0:34567 -l "[::]:34567"
+        try -l "[::]:34567" -l 127.0.0.1:34567
+        try -l "[::]:34567"
+        rm -r "$directory""#;
+    let Some(outcome) = in_namespace(script) else { return };
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for (text, times) in [("(127.0.0.1:", 3), ("([::1]:", 3), ("::ffff:", 0)] {
+        let found = outcome.stdout.lines().filter(|line| line.contains("has joined as") && line.contains(text));
+        assert_eq!(found.count(), times, "{text}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_host_name_is_all_of_its_addresses_with_one_port() {
     let server = ServerProgram::start(&["--listen", "localhost:0"]);
     let port = port(&server.addresses[0]);
@@ -159,7 +211,7 @@ fn a_machine_without_ipv6_listens_on_what_it_has() {
         return;
     };
     assert_eq!(outcome.stdout, "listening on 127.0.0.1:4000\npong\n", "{outcome:?}");
-    assert!(outcome.stderr.contains("cannot listen on six:4000: "), "{outcome:?}");
+    assert!(outcome.stderr.contains("cannot listen on six:4000 at ::1: "), "{outcome:?}");
 }
 
 #[test]

@@ -126,7 +126,12 @@ fn what_is_no_stale_socket_is_never_touched() {
     symlink(&stale, &link).unwrap();
     let datagram = directory.join("datagram");
     let _datagram = UnixDatagram::bind(&datagram).unwrap();
+    let pipe = directory.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let below_a_pipe = format!("{} is not a directory", pipe.display());
     for (path, what) in [
+        (&pipe, "in use: a file that is not a socket is there, which is left as it is"),
+        (&directory.join("pipe/hub"), &*below_a_pipe),
         (&file, "in use: a regular file is there, which is left as it is"),
         (&folder, "in use: a directory is there, which is left as it is"),
         (&link, "in use: a symbolic link is there, which is left as it is"),

@@ -24,6 +24,8 @@ pub(in crate::os) type FileSystemKind = c_ulong;
 
 numbers! {
     c_int: MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000, TCP_KEEPIDLE = 4, TCP_KEEPINTVL = 5, TCP_KEEPCNT = 6;
+    c_int: TCP_USER_TIMEOUT = 18, IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26, AF_INET6 = 10;
+    c_int: AT_FDCWD = -100, AT_SYMLINK_NOFOLLOW = 0x100;
 }
 
 #[cfg(localsocket_portable)] // of the generic ABI
@@ -33,14 +35,35 @@ numbers! {
 
 // malloc.h
 #[cfg(target_env = "gnu")]
+pub(in crate::os) const M_TRIM_THRESHOLD: c_int = -1;
+#[cfg(target_env = "gnu")]
+pub(in crate::os) const M_MMAP_THRESHOLD: c_int = -3;
+#[cfg(target_env = "gnu")]
 pub(in crate::os) const M_ARENA_MAX: c_int = -8;
 
 unsafe extern "C" {
     #[cfg(target_env = "gnu")]
     pub(in crate::os) fn mallopt(name: c_int, value: c_int) -> c_int;
+    #[cfg(target_env = "gnu")]
+    pub(in crate::os) fn malloc_trim(keep: usize) -> c_int;
 }
 
-// sys/socket.h
+// netinet/in.h, sys/socket.h
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub(in crate::os) struct sockaddr_in6 {
+    pub(in crate::os) family: u16,
+    pub(in crate::os) port: [u8; 2],
+    pub(in crate::os) flow: u32,
+    pub(in crate::os) address: [u8; 16],
+    pub(in crate::os) scope: u32,
+}
+
+unsafe extern "C" {
+    pub(in crate::os) fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int;
+    pub(in crate::os) fn bind(socket: c_int, address: *const sockaddr_in6, length: u32) -> c_int;
+}
+
 /// What `SO_PEERCRED` tells of the other end of a Unix socket.
 #[repr(C)]
 #[allow(non_camel_case_types)]
@@ -89,7 +112,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x541B, SIOCOUTQ = 0x5411;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
-    c_int: SIG_SETMASK = 2;
+    c_int: SIG_SETMASK = 2, SIGXFSZ = 25, SO_REUSEADDR = 2;
 }
 
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
@@ -99,7 +122,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
-    c_int: SIG_SETMASK = 2;
+    c_int: SIG_SETMASK = 2, SIGXFSZ = 25, SO_REUSEADDR = 2;
 }
 
 #[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6"))]
@@ -109,7 +132,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x467F, SIOCOUTQ = 0x7472;
     c_short: POLLRDHUP = 0x2000;
     c_int: MAP_ANONYMOUS = 0x800, RLIMIT_NOFILE = 5, SIGCHLD = 18, SIG_BLOCK = 1, EAFNOSUPPORT = 124;
-    c_int: SIG_SETMASK = 3;
+    c_int: SIG_SETMASK = 3, SIGXFSZ = 31, SO_REUSEADDR = 4;
 }
 
 #[cfg(any(target_arch = "sparc", target_arch = "sparc64"))]
@@ -119,7 +142,7 @@ numbers! {
     IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
     c_short: POLLRDHUP = 0x800;
     c_int: MAP_ANONYMOUS = 0x20, RLIMIT_NOFILE = 6, SIGCHLD = 20, SIG_BLOCK = 1, EAFNOSUPPORT = 47;
-    c_int: SIG_SETMASK = 4;
+    c_int: SIG_SETMASK = 4, SIGXFSZ = 25, SO_REUSEADDR = 4;
 }
 
 #[cfg(not(any(
