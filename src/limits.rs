@@ -26,7 +26,7 @@ const VANISHED: Duration = Duration::from_secs(110);
 /// than a second; long beside a round trip on one machine.
 pub(crate) const STOP_PATIENCE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_millis(600);
 
-/// How long sessions may take to end once their connections are cut at the end of a stop, a quarter of the grace period
+/// How long sessions may take to end once their connections are cut at the end of a stop, an eighth of the grace period
 /// at most: each runs to the end of the line that it is at, and they share the cores.
 pub(crate) const CUT_TIME: Duration = Duration::from_millis(500);
 

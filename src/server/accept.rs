@@ -45,8 +45,11 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], w
             let _ = os::receive_now(wake.as_fd(), &mut [0; 64]);
         }
         let stopping = hub.is_stopping();
-        // When the server stops, a last round: the kernel has let these in already, and their lines may
-        // have arrived.
+        if stopping && !hub.sessions.wake_all() {
+            hub.list.stop_reading();
+        }
+        // When the server stops, a last round: the kernel has let these in already, and their lines may have arrived.
+        // Their sessions see by themselves that it stops.
         let in_a_row = if stopping { LISTEN_BACKLOG } else { IN_A_ROW };
         for stream in hub.arrivals() {
             door.let_in(stream, "this process".to_owned());

@@ -57,9 +57,10 @@ impl ClientList {
         Arc::new(ClientList { state, changed: Condvar::new(), max_clients, write_max, counters })
     }
 
-    /// Gives a connection a place. If the list is full, the client gets a session that only refuses it. `Err` gives the
-    /// stream back: too many connections are closing.
-    pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, hears: bool) -> Result<Place, Stream> {
+    /// Gives a connection a place. If the list is full, the client that has waited longest without the token makes room
+    /// for it; if there is none, the new one gets a session that only refuses it. `Err` gives the stream back: too many
+    /// connections are closing.
+    pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: String, authenticated: bool) -> Result<Place, Stream> {
         let mut state = lock(&self.state);
         // Clients that were refused, or that quit and stay connected, are bounded too: newcomers take their places.
         if state.clients.len() - state.places >= self.max_clients.max(CLOSING_MIN) {
@@ -70,7 +71,15 @@ impl ClientList {
         }
         state.last_id += 1;
         let outbox = Outbox::new(stream, self.write_max, Arc::clone(&self.counters));
-        let member = Arc::new(Member::new(state.last_id, peer, outbox, hears));
+        let member = Arc::new(Member::new(state.last_id, peer, outbox, authenticated));
+        if state.places >= self.max_clients {
+            let mut waiting = state.clients.values_mut().filter(|client| client.holds_place);
+            if let Some(longest) = waiting.find(|client| !client.member.is_authenticated()) {
+                longest.holds_place = false;
+                longest.member.end(EndReason::ServerFull);
+                state.places -= 1;
+            }
+        }
         let has_place = state.places < self.max_clients;
         if !has_place {
             member.refuse();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::limits::Limits;
-use crate::protocol::Refusal;
+use crate::protocol::{self, Refusal};
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub(super) enum EndReason {
     NotAuthenticated,
     LooksLikeHttp,
     LooksLikeTls,
+    FirstLineTooLong,
     ShuttingDown,
     CutOff,
     NetworkError,
@@ -24,6 +25,16 @@ pub(super) enum EndReason {
 }
 
 impl EndReason {
+    /// The reason to end a client whose first line is not of our protocol. Of a line that is too long, its start is
+    /// enough.
+    pub(super) fn of_first_line(line: &[u8]) -> Option<EndReason> {
+        match () {
+            () if protocol::is_http_request(line) => Some(EndReason::LooksLikeHttp),
+            () if protocol::is_tls_hello(line) => Some(EndReason::LooksLikeTls),
+            () => None,
+        }
+    }
+
     /// The last line that the peer is sent; `None` if it has ended the connection itself or cannot be reached.
     pub(super) fn last_words(self, limits: &Limits) -> Option<Refusal<'static>> {
         match self {
@@ -37,6 +48,7 @@ impl EndReason {
             }
             EndReason::LooksLikeHttp => Some(Refusal::Http),
             EndReason::LooksLikeTls => Some(Refusal::Tls),
+            EndReason::FirstLineTooLong => Some(Refusal::LineTooLong(limits.max_line)),
             EndReason::ShuttingDown => Some(Refusal::ShuttingDown),
             EndReason::CutOff => Some(Refusal::CutOff),
             EndReason::Panicked => Some(Refusal::Internal),
@@ -56,6 +68,7 @@ impl fmt::Display for EndReason {
             EndReason::NotAuthenticated => "not authenticated in time",
             EndReason::LooksLikeHttp => "looks like HTTP",
             EndReason::LooksLikeTls => "looks like TLS",
+            EndReason::FirstLineTooLong => "first line too long",
             EndReason::ShuttingDown => "shutting down",
             EndReason::CutOff => "cut off from the other servers",
             EndReason::NetworkError => "network error",
@@ -81,6 +94,7 @@ mod tests {
             // These answer a line.
             (EndReason::WrongToken, false),
             (EndReason::LooksLikeHttp, false),
+            (EndReason::FirstLineTooLong, false),
             (EndReason::Panicked, false),
         ] {
             let words = reason.last_words(&limits).unwrap();

@@ -16,11 +16,13 @@ use crate::protocol::{self, Command, Event, QuestionEnd, Refusal};
 /// Does what a line asks for.
 pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
     // Not before a client has authenticated: the line may be a mistyped `auth:` with the token.
-    if log_enabled!(Level::Trace) && speaker.authenticated && !line.starts_with("auth:") {
+    if log_enabled!(Level::Trace) && speaker.member.is_authenticated() && !line.starts_with("auth:") {
         trace!("client {}: {}", speaker.member.id, line.escape_debug());
     }
     let command = Command::parse(line);
-    if !speaker.authenticated && !matches!(command, Command::Ping | Command::Help | Command::Quit | Command::Auth(_)) {
+    if !speaker.member.is_authenticated()
+        && !matches!(command, Command::Ping | Command::Help | Command::Quit | Command::Auth(_))
+    {
         speaker.refuse(Refusal::AuthenticateFirst);
         return Ok(());
     }
@@ -58,11 +60,17 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
             let names = speaker.hub.people.names_serving(name.trim());
             return who(speaker, &names);
         }
-        Command::Ping => speaker.reply(Event::Other("pong")),
+        Command::Ping => {
+            speaker.checks += 1;
+            speaker.reply(Event::Other("pong"));
+        }
         Command::Stats => return stats(speaker),
         Command::Help => speaker.reply(Event::Other(&speaker.hub.help)),
         Command::Auth(token) => return auth(speaker, token, line),
-        Command::Quit => return Err(EndReason::Quit),
+        Command::Quit => {
+            speaker.checks += 1;
+            return Err(EndReason::Quit);
+        }
         _ => custom(speaker, line),
     }
     Ok(())

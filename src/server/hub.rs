@@ -130,12 +130,10 @@ impl Hub {
         lock(&self.refused).take()
     }
 
-    /// Ends the accept loop, and lets every session answer what has arrived and end.
+    /// Lets the accept loop end, and with it every session, once it has answered what has arrived. Returns at once,
+    /// however many clients there are.
     pub(super) fn stop(&self) {
         self.stop.begin();
-        if !self.sessions.wake_all() {
-            self.list.stop_reading();
-        }
         if let Some(room) = &self.room {
             room.wake();
         }

@@ -60,6 +60,8 @@ pub(super) struct Member {
     pub(super) held: AtomicBool,
     /// Whether it hears the room's lines.
     hears: AtomicBool,
+    /// It has sent the token, or need not send one.
+    authenticated: AtomicBool,
     /// Reading was shut down to wake the session: the end of its input does not come from the peer.
     woken: AtomicBool,
     open: Mutex<Open>,
@@ -67,14 +69,15 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(id: u64, peer: String, outbox: Outbox, hears: bool) -> Member {
+    pub(super) fn new(id: u64, peer: String, outbox: Outbox, authenticated: bool) -> Member {
         Member {
             id,
             peer,
             outbox,
             behind: AtomicBool::new(false),
             held: AtomicBool::new(false),
-            hears: AtomicBool::new(hears),
+            hears: AtomicBool::new(authenticated),
+            authenticated: AtomicBool::new(authenticated),
             woken: AtomicBool::new(false),
             open: Mutex::default(),
             end: OnceLock::new(),
@@ -122,6 +125,14 @@ impl Member {
     /// Whether the peer has closed its half, so that no more is under way.
     pub(super) fn has_ended(&self) -> bool {
         os::has_ended(self.outbox.stream().as_fd()) && !self.is_woken()
+    }
+
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn authenticate(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
     }
 
     /// Whether it hears the room's lines.

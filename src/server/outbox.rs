@@ -3,8 +3,12 @@
 //! New bytes go to the socket at once, as far as it takes them; the rest waits here, in order. Only [`Outbox::drain`],
 //! which a client's own thread calls, ever blocks. How much may wait is up to the callers (speaker and room). The lock
 //! is the innermost of all: no other is taken under it, and the sends under it never wait.
+//!
+//! A connection that cannot be written to any more is no error here. What is pushed into it is lost, but lines from the
+//! client may have arrived before it broke: only the end of its input ends the client.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,17 +44,10 @@ struct Waiting {
     behind: bool,
     /// Whether the last byte that the socket took was not the end of a line.
     mid_line: bool,
+    /// Nothing can be sent any more.
+    broken: bool,
     /// What the socket has ever taken.
     taken: Traffic,
-}
-
-/// Why an outbox cannot be emptied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DrainError {
-    /// The peer took no byte within its time.
-    TooSlow,
-    /// The connection is broken.
-    Broken,
 }
 
 impl Outbox {
@@ -70,12 +67,12 @@ impl Outbox {
     }
 
     /// Sends `bytes`, which hold `lines` lines, after what waits already. Returns how many bytes wait now.
-    pub(super) fn push(&self, bytes: &[u8], lines: u64) -> io::Result<usize> {
+    pub(super) fn push(&self, bytes: &[u8], lines: u64) -> usize {
         let mut waiting = lock(&self.waiting);
-        waiting.send_waiting(self)?;
-        let sent = if waiting.is_empty() { waiting.send(bytes, Some(lines), self)? } else { 0 };
+        waiting.send_waiting(self);
+        let sent = if waiting.is_empty() { waiting.send(bytes, Some(lines), self) } else { 0 };
         waiting.append(&bytes[sent..]);
-        Ok(waiting.len())
+        waiting.len()
     }
 
     /// Adds bytes after those that wait, without sending: the caller adds more, and then calls [`Outbox::flush`].
@@ -84,15 +81,20 @@ impl Outbox {
     }
 
     /// Sends the bytes that wait, as far as the socket takes them. Returns how many wait now.
-    pub(super) fn flush(&self) -> io::Result<usize> {
+    pub(super) fn flush(&self) -> usize {
         let mut waiting = lock(&self.waiting);
-        waiting.send_waiting(self)?;
-        Ok(waiting.len())
+        waiting.send_waiting(self);
+        waiting.len()
     }
 
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
         lock(&self.waiting).len()
+    }
+
+    /// Whether nothing can be sent any more.
+    pub(super) fn is_broken(&self) -> bool {
+        lock(&self.waiting).broken
     }
 
     /// Whether no more memory is held than an idle client may hold.
@@ -113,18 +115,13 @@ impl Outbox {
         waiting.taken.bytes.wrapping_sub(os::untaken(self.stream.as_fd()).unwrap_or(0) as u64)
     }
 
-    /// Waits until everything is sent. `patience` is called again and again: it returns how long the peer may go without
-    /// taking a byte. Only time in which this process ran counts.
-    pub(super) fn drain(&self, patience: impl Fn() -> Duration) -> Result<(), DrainError> {
+    /// Waits until nothing waits any more; false if the peer was too slow for that. `patience` is called again and
+    /// again: it returns how long the peer may go without taking a byte. Only time in which this process ran counts.
+    pub(super) fn drain(&self, patience: impl Fn() -> Duration) -> bool {
         let mut clock = Clock::start();
         let mut before = None;
         let mut since = Duration::ZERO;
-        loop {
-            match self.flush() {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(_) => return Err(DrainError::Broken),
-            }
+        while self.flush() > 0 {
             let (now, ran) = (Some(self.progress()), clock.tick());
             if now != before {
                 before = now;
@@ -132,10 +129,11 @@ impl Outbox {
             }
             // A patience of 0 is over even for a peer that has just taken something.
             if ran - since >= patience() {
-                return Err(DrainError::TooSlow);
+                return false;
             }
             os::poll(&mut [Wait::writable(self.stream.as_fd())], Some(WRITE_TICK));
         }
+        true
     }
 
     /// Throws away what waits, except for the rest of a line whose beginning has been sent.
@@ -171,6 +169,9 @@ impl Waiting {
     /// Adds bytes after the others. A large buffer grows in steps, because doubling would hold up to twice the bytes
     /// that wait. It is cleared of sent bytes first if they are worth it.
     fn append(&mut self, bytes: &[u8]) {
+        if self.broken {
+            return;
+        }
         if self.bytes.len() + bytes.len() > self.bytes.capacity().max(OUTBOX_STEP) {
             if self.start >= self.len() / 4 {
                 self.bytes.drain(..self.start);
@@ -183,13 +184,12 @@ impl Waiting {
     }
 
     /// Sends as much of the buffer as the socket takes.
-    fn send_waiting(&mut self, outbox: &Outbox) -> io::Result<()> {
+    fn send_waiting(&mut self, outbox: &Outbox) {
         if self.is_empty() {
-            return Ok(());
+            return;
         }
         let mut bytes = std::mem::take(&mut self.bytes);
-        let sent = self.send(&bytes[self.start..], None, outbox);
-        self.start += sent.as_ref().copied().unwrap_or(0);
+        self.start += self.send(&bytes[self.start..], None, outbox);
         if self.start == bytes.len() {
             self.start = 0;
             bytes.clear();
@@ -202,15 +202,13 @@ impl Waiting {
             self.start = 0;
         }
         self.bytes = bytes;
-        sent.map(drop)
     }
 
-    /// Sends as many of `bytes` as the socket takes, and returns how many. `lines` is the number of lines in them, if
-    /// it is known.
-    fn send(&mut self, bytes: &[u8], lines: Option<u64>, outbox: &Outbox) -> io::Result<usize> {
+    /// Sends as many of `bytes` as the socket takes, and returns how many need not wait: all of them if it is broken.
+    /// `lines` is the number of lines in them, if it is known.
+    fn send(&mut self, bytes: &[u8], lines: Option<u64>, outbox: &Outbox) -> usize {
         let mut sent = 0;
-        let mut failed = Ok(());
-        while sent < bytes.len() {
+        while sent < bytes.len() && !self.broken {
             let size = if self.behind { outbox.write_behind } else { outbox.write_max };
             let piece = &bytes[sent..bytes.len().min(sent.saturating_add(size))];
             let known = lines.filter(|_| piece.len() == bytes.len());
@@ -241,13 +239,14 @@ impl Waiting {
             match result {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    failed = Err(error);
-                    break;
+                    self.broken = true;
+                    // Whoever still reads there sees that no more comes.
+                    outbox.stream.shutdown(Shutdown::Write);
                 }
                 _ => {}
             }
         }
-        failed.map(|()| sent)
+        if self.broken { bytes.len() } else { sent }
     }
 }
 
@@ -279,7 +278,7 @@ mod tests {
         let all = lines(200_000);
         let (first, second) = all.split_at(all.len() / 2);
         let cut = first.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let waiting = outbox.push(first, cut).unwrap();
+        let waiting = outbox.push(first, cut);
         assert!(waiting > 0 && waiting < first.len());
         let taken = outbox.taken();
         assert_eq!(taken.bytes, (first.len() - waiting) as u64);
@@ -291,7 +290,7 @@ mod tests {
         while seen.len() < all.len() {
             let count = peer.read(&mut buffer).unwrap();
             seen.extend_from_slice(&buffer[..count]);
-            outbox.flush().unwrap();
+            outbox.flush();
         }
         assert!(seen == all);
         assert_eq!(outbox.taken(), Traffic { lines: 200_000, bytes: all.len() as u64 });
@@ -303,7 +302,7 @@ mod tests {
         let (outbox, mut peer, _) = outbox(7);
         outbox.stream().set_write_timeout(None).unwrap();
         let all = lines(200_000);
-        outbox.push(&all, 200_000).unwrap();
+        outbox.push(&all, 200_000);
         assert!(!outbox.is_small());
         outbox.discard();
         assert!(outbox.is_small());
@@ -315,7 +314,7 @@ mod tests {
         while !seen.ends_with(b"end\r\n") {
             let count = peer.read(&mut buffer).unwrap();
             seen.extend_from_slice(&buffer[..count]);
-            outbox.flush().unwrap();
+            outbox.flush();
         }
         let seen = seen.strip_suffix(b"end\r\n").unwrap();
         assert!(seen.ends_with(b"\r\n") && all.starts_with(seen));
@@ -323,18 +322,24 @@ mod tests {
 
     #[test]
     fn draining_ends_when_the_peer_takes_no_byte_or_is_gone() {
-        let (outbox, peer, _) = outbox(1 << 16);
-        outbox.push(&lines(200_000), 200_000).unwrap();
-        assert_eq!(outbox.drain(|| Duration::from_millis(60)), Err(DrainError::TooSlow));
+        let (outbox, peer, counters) = outbox(1 << 16);
+        outbox.push(&lines(200_000), 200_000);
+        assert!(!outbox.drain(|| Duration::from_millis(60)));
+        assert!(!outbox.is_broken());
+        let taken = outbox.taken();
         drop(peer);
-        assert_eq!(outbox.drain(|| Duration::from_secs(60)), Err(DrainError::Broken));
+        assert!(outbox.drain(|| Duration::from_secs(60)));
+        // Nothing is kept for a peer that is gone, nor counted.
+        outbox.hold(b"one\r\n");
+        assert_eq!((outbox.push(b"two\r\n", 1), outbox.is_small(), outbox.is_broken()), (0, true, true));
+        assert_eq!((outbox.taken(), counters.bytes_out.get()), (taken, taken.bytes));
     }
 
     #[test]
     fn an_emptied_buffer_is_given_back() {
         let (outbox, mut peer, _) = outbox(1 << 16);
         outbox.hold(&lines(5000));
-        outbox.flush().unwrap();
+        outbox.flush();
         let mut buffer = vec![0; 100_000];
         assert!(peer.read(&mut buffer).unwrap() > 0);
         assert_eq!(lock(&outbox.waiting).bytes.capacity(), 0);

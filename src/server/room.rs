@@ -263,15 +263,11 @@ impl Room {
         if !self.around.has_room(member, lines.len()) {
             self.wait_until_half_empty(member)?;
         }
-        match member.outbox.push(lines, count) {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                lock(&self.delivery).delivery.put_behind(member);
-                self.wake_writer();
-                Ok(())
-            }
-            Err(_) => Err(member.end_reason().unwrap_or(EndReason::NetworkError)),
+        if member.outbox.push(lines, count) > 0 {
+            lock(&self.delivery).delivery.put_behind(member);
+            self.wake_writer();
         }
+        Ok(())
     }
 
     /// Delivers chunk by chunk until the queue is empty, a reader has no room, or the share is done.

@@ -44,10 +44,10 @@ pub(super) fn run(hub: &Hub, place: &Place) {
             let waits = !matches!(reason, EndReason::NetworkError | EndReason::TooSlow | EndReason::CutOff);
             speaker.leave(waits);
             hub.list.hush(&place.member);
+            log_end(&speaker, reason);
             reason
         }
     };
-    log_end(&speaker, reason);
     if !say_last_words(&speaker, place, reason) {
         // A socket that is closed with bytes unread resets the connection, and the peer could lose the last words.
         transport::read_until_closed(place.member.outbox.stream(), hub.stop.patience(LINGER));
@@ -67,18 +67,19 @@ fn converse(speaker: &mut Speaker<'_>) -> EndReason {
     // The peer gets the replies to what came before the end, for whatever reason the session ends.
     speaker.count();
     let flushed = speaker.flush();
-    end.and(flushed).err().unwrap_or(EndReason::PeerClosed)
+    let broken = speaker.member.outbox.is_broken();
+    let closed = if broken { EndReason::NetworkError } else { EndReason::PeerClosed };
+    end.and(flushed).err().unwrap_or(closed)
 }
 
 fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
-    // Refusals can be many; the accept loop counts them.
-    if reason == EndReason::ServerFull {
-        return;
-    }
     let Speaker { member, heard, .. } = speaker;
     let Traffic { lines, bytes } = member.outbox.taken();
-    // A connection that came and went without a byte is a probe.
-    let level = if heard.bytes == 0 && reason == EndReason::PeerClosed { Level::Debug } else { Level::Info };
+    // Nobody but a probe goes by itself without a byte, or having sent nothing but what a health check sends.
+    let went = matches!(reason, EndReason::PeerClosed | EndReason::NetworkError | EndReason::Quit);
+    let is_probe =
+        went && speaker.name.is_none() && heard.lines == speaker.checks && (heard.bytes == 0 || heard.lines > 0);
+    let level = if is_probe { Level::Debug } else { Level::Info };
     log!(
         level,
         "client {} ({}, {}) has left after {:.1} s: {reason}; {} ({}) in, {} ({}) out",
@@ -101,7 +102,7 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bo
     if reason == EndReason::NetworkError {
         return true;
     }
-    if matches!(reason, EndReason::TooSlow | EndReason::NotAuthenticated) {
+    if matches!(reason, EndReason::TooSlow | EndReason::NotAuthenticated | EndReason::ServerFull) {
         outbox.discard();
     }
     if outbox.is_small() {
@@ -111,11 +112,11 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bo
     if let Some(words) = words {
         let mut line = Vec::new();
         words.write_to(&mut line);
-        let _ = outbox.push(&line, 1);
+        outbox.push(&line, 1);
     }
     let orderly = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
     let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
-    let drained = outbox.drain(|| hub.stop.patience(patience)).is_ok();
+    let drained = outbox.drain(|| hub.stop.patience(patience));
     if !drained {
         // No thread is to try any more.
         member.end(reason);

@@ -13,7 +13,6 @@ use super::counters::Traffic;
 use super::ending::EndReason;
 use super::hub::Hub;
 use super::member::Member;
-use super::outbox::DrainError;
 use super::people::Person;
 use super::questions::Key;
 use super::room::{Batch, Kind, Phase, Room};
@@ -27,10 +26,11 @@ pub(super) struct Speaker<'h> {
     pub(super) hub: &'h Hub,
     pub(super) member: Arc<Member>,
     pub(super) name: Option<Arc<str>>,
-    pub(super) authenticated: bool,
     pub(super) started: Instant,
     /// Everything that was received.
     pub(super) heard: Traffic,
+    /// How many of the lines were what a health check sends: `ping` or `quit`.
+    pub(super) checks: u64,
     /// The part of it that is in the server's counters already.
     counted: Traffic,
     batch: Batch,
@@ -45,9 +45,9 @@ impl<'h> Speaker<'h> {
             hub,
             member,
             name: None,
-            authenticated: !hub.wants_token(),
             started: Instant::now(),
             heard: Traffic::default(),
+            checks: 0,
             counted: Traffic::default(),
             batch: Batch::default(),
             submitted: 0,
@@ -57,7 +57,7 @@ impl<'h> Speaker<'h> {
 
     /// The room, if this client may take part in it.
     fn room(&self) -> Option<&'h Room> {
-        self.hub.room.as_ref().filter(|_| self.authenticated)
+        self.hub.room.as_ref().filter(|_| self.member.is_authenticated())
     }
 
     /// Replies to this client.
@@ -98,6 +98,8 @@ impl<'h> Speaker<'h> {
         if self.batch.is_empty() {
             return Ok(());
         }
+        // It may have ended since its lines were read.
+        self.member.end_reason().map_or(Ok(()), Err)?;
         let used = self.batch.len();
         let given = match self.room() {
             None => self.echo(),
@@ -118,17 +120,14 @@ impl<'h> Speaker<'h> {
     fn echo(&self) -> Outcome {
         let Some((lines, count)) = self.batch.only(Kind::Own) else { return Ok(()) };
         let outbox = &self.member.outbox;
-        match outbox.push(lines, count) {
-            Ok(0) => Ok(()),
-            Ok(_) => outbox.drain(|| self.patience()).map_err(|error| self.cannot_write(error)),
-            Err(_) => Err(self.cannot_write(DrainError::Broken)),
-        }
+        if outbox.push(lines, count) == 0 || outbox.drain(|| self.patience()) { Ok(()) } else { Err(self.too_slow()) }
     }
 
-    /// How long this client's socket may go without taking a byte: no time at all once the time for the token is over.
+    /// How long this client's socket may go without taking a byte: no time at all once it has to end.
     fn patience(&self) -> Duration {
         match self.time_to_authenticate() {
             Some(Duration::ZERO) => Duration::ZERO,
+            _ if self.member.end_reason().is_some() => Duration::ZERO,
             _ => self.hub.stop.patience(self.hub.config.limits.write_timeout),
         }
     }
@@ -136,18 +135,16 @@ impl<'h> Speaker<'h> {
     /// What is left of the time to send the token; `None` once the client is authenticated.
     pub(super) fn time_to_authenticate(&self) -> Option<Duration> {
         let timeout = self.hub.config.limits.authentication_timeout;
-        (!self.authenticated).then(|| timeout.saturating_sub(self.started.elapsed()))
+        (!self.member.is_authenticated()).then(|| timeout.saturating_sub(self.started.elapsed()))
     }
 
-    fn cannot_write(&self, error: DrainError) -> EndReason {
-        if let Some(reason) = self.member.end_reason() {
-            return reason;
-        }
-        match error {
-            DrainError::Broken => EndReason::NetworkError,
-            DrainError::TooSlow if self.hub.is_stopping() => EndReason::ShuttingDown,
-            DrainError::TooSlow if self.time_to_authenticate() == Some(Duration::ZERO) => EndReason::NotAuthenticated,
-            DrainError::TooSlow => {
+    /// Why a client ends whose socket takes nothing more.
+    fn too_slow(&self) -> EndReason {
+        match self.member.end_reason() {
+            Some(reason) => reason,
+            None if self.hub.is_stopping() => EndReason::ShuttingDown,
+            None if self.time_to_authenticate() == Some(Duration::ZERO) => EndReason::NotAuthenticated,
+            None => {
                 self.hub.counters.evicted.add(1);
                 EndReason::TooSlow
             }
@@ -157,12 +154,12 @@ impl<'h> Speaker<'h> {
     /// Lets this client in, after it has sent the right token. It hears the room from the first line after the reply
     /// on.
     pub(super) fn authenticate(&mut self) -> Outcome {
-        if self.authenticated {
+        if self.member.is_authenticated() {
             self.reply(Event::Other("authenticated"));
             return Ok(());
         }
         self.flush()?;
-        self.authenticated = true;
+        self.member.authenticate();
         match self.room() {
             None => self.reply(Event::Other("authenticated")),
             Some(_) => self.enter(Kind::Hear, format_args!("")).extend_from_slice(b"authenticated\r\n"),

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::ending::EndReason;
-use crate::limits::{Limits, STOP_PATIENCE};
+use crate::limits::{CUT_TIME, Limits, STOP_PATIENCE};
 
 #[derive(Debug)]
 pub(super) struct Stop {
@@ -57,9 +57,9 @@ impl Stop {
         self.has_begun() && Instant::now() >= self.time_to_talk()
     }
 
-    /// When all connections are cut.
+    /// When all connections are cut: early enough for their sessions to end within the grace period.
     pub(super) fn deadline(&self) -> Instant {
-        self.since.get().copied().unwrap_or_else(Instant::now) + self.grace
+        self.since.get().copied().unwrap_or_else(Instant::now) + (self.grace - CUT_TIME.min(self.grace / 8))
     }
 }
 
@@ -77,6 +77,8 @@ mod tests {
         assert_eq!(stop.patience(long), *STOP_PATIENCE.end());
         assert_eq!(stop.patience(Duration::ZERO), Duration::ZERO);
         assert_eq!(stop.stall_timeout(), (*STOP_PATIENCE.end(), EndReason::ShuttingDown));
-        assert!(stop.time_to_talk() < stop.deadline());
+        let grace = Limits::default().grace;
+        let left = stop.deadline() - stop.since.get().copied().unwrap();
+        assert!(stop.time_to_talk() < stop.deadline() && left < grace && left >= grace * 7 / 8, "{left:?}");
     }
 }

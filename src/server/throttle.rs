@@ -1,5 +1,6 @@
-//! A log line that may be due often: written at most once a second, with the number of times that it was due.
+//! Log lines that may be due often: written at most once a second, each with the number of times that it was due.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use log::warn;
@@ -8,52 +9,39 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    count: u64,
-    text: String,
+    /// The lines that are due, and how often each was. Callers have only a few different ones.
+    due: BTreeMap<String, u64>,
     written: Option<Instant>,
 }
 
 impl Throttle {
-    /// Notes that the line is due. Returns whether it was written at once.
+    /// Notes that a line is due. Returns whether it was written at once.
     pub(super) fn note(&mut self, text: String) -> bool {
-        self.count += 1;
-        self.text = text;
+        *self.due.entry(text).or_default() += 1;
         self.report().is_none()
     }
 
-    /// Writes the line if it is due and the second is over. Returns when to call this again, `None` if nothing is due.
+    /// Writes what is due if the second is over. Returns when to call this again, `None` if nothing is due.
     pub(super) fn report(&mut self) -> Option<Duration> {
-        match self.due(Instant::now()) {
-            Due::Nothing => None,
-            Due::In(time) => Some(time),
-            Due::Now(line) => {
-                warn!("{line}");
-                None
-            }
-        }
+        self.take_due(Instant::now()).map(|lines| lines.iter().for_each(|line| warn!("{line}"))).err()
     }
 
-    fn due(&mut self, now: Instant) -> Due {
-        if self.count == 0 {
-            return Due::Nothing;
+    /// What is to be written now. `Err` says how long that has to wait.
+    fn take_due(&mut self, now: Instant) -> Result<Vec<String>, Duration> {
+        if self.due.is_empty() {
+            return Ok(Vec::new());
         }
         let since = self.written.map_or(INTERVAL, |written| now.saturating_duration_since(written));
         if since < INTERVAL {
-            return Due::In(INTERVAL - since);
+            return Err(INTERVAL - since);
         }
         self.written = Some(now);
-        match std::mem::take(&mut self.count) {
-            1 => Due::Now(self.text.clone()),
-            count => Due::Now(format!("{} ({count} times since the last such line)", self.text)),
-        }
+        let line = |(text, count)| match count {
+            1 => text,
+            _ => format!("{text} ({count} times since the last such line)"),
+        };
+        Ok(std::mem::take(&mut self.due).into_iter().map(line).collect())
     }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Due {
-    Nothing,
-    In(Duration),
-    Now(String),
 }
 
 #[cfg(test)]
@@ -61,20 +49,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_is_written_at_once_and_the_others_once_a_second_with_their_count() {
+    fn the_first_line_is_written_at_once_and_the_others_once_a_second_with_their_counts() {
         let mut throttle = Throttle::default();
         let began = Instant::now();
         let at = |milliseconds| began + Duration::from_millis(milliseconds);
-        assert_eq!(throttle.due(at(0)), Due::Nothing);
+        let lines = |lines: &[&str]| Ok(lines.iter().map(|line| (*line).to_owned()).collect());
+        assert_eq!(throttle.take_due(at(0)), lines(&[]));
         let mut note = |text: &str, time| {
-            throttle.count += 1;
-            throttle.text = text.to_owned();
-            throttle.due(time)
+            *throttle.due.entry(text.to_owned()).or_default() += 1;
+            throttle.take_due(time)
         };
-        assert_eq!(note("full", at(0)), Due::Now("full".to_owned()));
-        assert_eq!(note("full", at(400)), Due::In(Duration::from_millis(600)));
-        assert_eq!(note("fuller", at(500)), Due::In(Duration::from_millis(500)));
-        assert_eq!(throttle.due(at(1000)), Due::Now("fuller (2 times since the last such line)".to_owned()));
-        assert_eq!(throttle.due(at(9000)), Due::Nothing);
+        assert_eq!(note("full", at(0)), lines(&["full"]));
+        for (text, time) in [("full", 400), ("closed", 500), ("full", 600)] {
+            assert_eq!(note(text, at(time)), Err(Duration::from_millis(1000 - time)));
+        }
+        assert_eq!(throttle.take_due(at(1000)), lines(&["closed", "full (2 times since the last such line)"]));
+        assert_eq!(throttle.take_due(at(9000)), lines(&[]));
     }
 }

@@ -10,6 +10,7 @@ use std::thread;
 
 use super::lock;
 use crate::limits::{IDLE_THREAD_TIME, IDLE_THREADS, STACK_SIZE};
+use crate::os;
 
 pub(super) struct Workers<J> {
     pool: Arc<Pool<J>>,
@@ -24,6 +25,8 @@ struct Pool<J> {
 
 struct State<J> {
     threads: usize,
+    /// The most threads since memory was last given back.
+    most: usize,
     /// How many have ever been started, for their names.
     started: u64,
     idle: usize,
@@ -35,7 +38,7 @@ struct State<J> {
 impl<J: Send + 'static> Workers<J> {
     /// A pool whose threads run jobs with `run`.
     pub(super) fn new(run: impl Fn(J) + Send + Sync + 'static) -> Workers<J> {
-        let state = State { threads: 0, started: 0, idle: 0, jobs: VecDeque::new(), closed: false };
+        let state = State { threads: 0, most: 0, started: 0, idle: 0, jobs: VecDeque::new(), closed: false };
         let pool = Pool { run: Box::new(run), state: Mutex::new(state), changed: Condvar::new() };
         Workers { pool: Arc::new(pool) }
     }
@@ -53,6 +56,7 @@ impl<J: Send + 'static> Workers<J> {
             return Ok(());
         }
         state.threads += 1;
+        state.most = state.most.max(state.threads);
         state.started += 1;
         let name = format!("session-{}", state.started);
         drop(state);
@@ -98,6 +102,12 @@ impl<J> Pool<J> {
         state.idle -= 1;
         let job = state.jobs.pop_front();
         state.threads -= usize::from(job.is_none());
+        // A rush is over: the last idle thread ends.
+        if job.is_none() && state.idle == 0 && state.threads <= state.most / 2 {
+            state.most = state.threads;
+            drop(state);
+            os::trim_heap();
+        }
         job
     }
 }

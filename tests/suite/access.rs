@@ -74,6 +74,31 @@ fn a_token_that_is_replaced_counts_for_newcomers_only() {
 }
 
 #[test]
+fn strangers_cannot_keep_out_those_with_the_token() {
+    let limits = Limits { max_clients: 2, ..Limits::default() };
+    let config = Config { token: Some("secret".to_owned().into()), limits, ..Config::default() };
+    on_each_transport(&config, |server, address| {
+        let full = "error: server is full (2 clients)";
+        let mut strangers = [(); 2].map(|()| Peer::connect(address));
+        strangers.iter_mut().for_each(Peer::ping);
+        // The one that has waited longest makes room.
+        let mut ada = Peer::connect(address);
+        assert_eq!(ada.ask("auth:secret"), "authenticated");
+        strangers[0].expect(full);
+        strangers[0].expect_end();
+        strangers[1].ping();
+        let mut bob = Peer::connect(address);
+        assert_eq!(bob.ask("auth:secret"), "authenticated");
+        strangers[1].expect(full);
+        // Nobody is left to make room.
+        Peer::connect(address).expect(full);
+        ada.ping();
+        bob.ping();
+        assert_eq!(server.handle.clients(), 2);
+    });
+}
+
+#[test]
 fn the_room_is_heard_behind_the_answer_to_the_token() {
     let config = Config { mode: Mode::Room, token: Some("secret".to_owned().into()), ..Config::default() };
     on_each_transport(&config, |_, address| {
@@ -160,7 +185,8 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
         (
             SERVER,
             &["-l", "12345"],
-            "--listen: invalid address '12345': missing port; use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME",
+            "--listen: invalid address '12345': missing host: try 127.0.0.1:12345; use HOST:PORT, \
+             [IPV6]:PORT, unix:PATH or unix:@NAME",
         ),
         (
             SERVER,
@@ -289,25 +315,35 @@ fn systemd_socket_activate_works_too() {
 }
 
 #[test]
-fn an_http_request_line_is_known_also_when_it_is_too_long() {
+fn nothing_behind_a_first_line_that_is_too_long_is_run() {
     let config = Config { limits: Limits { max_line: 20, ..Limits::default() }, ..Config::default() };
-    on_each_transport(&config, |_, address| {
-        for length in [5, 30, 10_000, 200_000] {
+    on_each_transport(&config, |server, address| {
+        let too_long = "error: line too long (limit 20 bytes)";
+        for length in [30, 10_000, 200_000] {
+            let rest = "b".repeat(length);
+            for (start, wanted) in [
+                ("GET /", "error: this is not an HTTP server"),
+                ("\x16\x03\x01", "error: this is not a TLS server"),
+                ("msg:", too_long),
+                ("\r\n\nmsg:", too_long),
+            ] {
+                let mut peer = Peer::connect(address);
+                peer.send(format!("{start}{rest}\niam:intruder\nwho\n"));
+                peer.expect(wanted);
+                peer.expect_end();
+                // It is ended before the end of the line is there.
+                let mut peer = Peer::connect(address);
+                peer.send(format!("{start}{rest}"));
+                peer.expect(wanted);
+                peer.expect_end();
+            }
+            // A later one costs one error.
             let mut peer = Peer::connect(address);
-            peer.send(format!("\r\nGET /{}", "a".repeat(length)));
-            peer.send("\niam:x\n");
-            peer.expect("error: this is not an HTTP server");
-            peer.expect_end();
-            let mut peer = Peer::connect(address);
-            peer.send(format!("a {} c d HTTP/1.1 {}\nping\n", "b".repeat(length), "e".repeat(30)));
-            peer.expect("error: line too long (limit 20 bytes)");
-            peer.expect("pong");
-            let mut peer = Peer::connect(address);
-            // A command is known not to be a request line before it ends.
-            peer.send(format!("msg:{}", "b".repeat(length + 30)));
-            peer.expect("error: line too long (limit 20 bytes)");
-            peer.send(" c HTTP/1.1\nping\n");
-            peer.expect("pong");
+            peer.send(format!("ping\nmsg:{rest} c HTTP/1.1\nping\n"));
+            for line in ["pong", too_long, "pong"] {
+                peer.expect(line);
+            }
         }
+        assert!(server.handle.names().is_empty());
     });
 }

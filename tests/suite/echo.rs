@@ -179,6 +179,7 @@ fn an_endless_line_does_not_grow_the_server() {
     let server = ServerProgram::start(&[]);
     let mut peer = server.connect();
     let piece = vec![b'x'; 1 << 20];
+    peer.ping();
     peer.send(&piece);
     peer.expect("error: line too long (limit 65536 bytes)");
     let before = server.program.memory();

@@ -32,13 +32,22 @@ fn quit_and_a_closed_connection_are_told_apart() {
         drop(silent);
         assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines (1 byte)"));
 
-        // A connection that came and went without a byte is a probe, and not worth a line.
+        // What probes and health checks do is not worth a line: to come and go without a byte, or with nothing but `ping`
+        // and `quit`, also by a reset.
         drop(Peer::connect(address));
+        for lines in ["ping\n", "\nping\nquit\n"] {
+            let mut peer = Peer::connect(address);
+            peer.send(lines);
+            // What is unread when it closes makes that a reset.
+            (&peer.stream).read_exact(&mut [0]).unwrap();
+        }
         let mut peer = Peer::connect(address);
-        peer.ping();
-        peer.send("quit\n");
-        server.program.logged("client 5 (");
-        assert!(!server.program.stderr().contains("client 4 ("), "{}", server.program.stderr());
+        peer.send("ping\nwho\nquit\n");
+        server.program.logged("client 7 (");
+        for probe in 4..7 {
+            let log = server.program.stderr();
+            assert!(!log.contains(&format!("client {probe} (")), "{log}");
+        }
     });
 }
 
@@ -154,7 +163,7 @@ fn http_is_refused_and_nothing_behind_it_is_run() {
     on_each_program(&["--max-line", "100"], |server, address| {
         let long = format!("POST /{} HTTP/1.1", "x".repeat(200));
         let not_utf8: &[u8] = b"GET /\xff HTTP/1.1";
-        let first_lines: [&[u8]; 12] = [
+        let first_lines: [&[u8]; 15] = [
             b"GET / HTTP/1.1",
             b"HEAD / HTTP/1.1",
             b"POST / HTTP/1.1",
@@ -164,6 +173,9 @@ fn http_is_refused_and_nothing_behind_it_is_run() {
             b"OPTIONS * HTTP/1.1",
             b"TRACE / HTTP/1.1",
             b"GET ",
+            b"patch\tx",
+            b"delete /a b c HTTP/1.1",
+            b" PROPFIND  /x http/1.1",
             b"\r\n\nGET / HTTP/1.1",
             long.as_bytes(),
             not_utf8,
@@ -174,7 +186,7 @@ fn http_is_refused_and_nothing_behind_it_is_run() {
             peer.expect("error: this is not an HTTP server");
             peer.expect_end();
         }
-        wait_for("12 endings", || server.program.stderr().matches(": looks like HTTP;").count() == 12);
+        wait_for("15 endings", || server.program.stderr().matches(": looks like HTTP;").count() == 15);
         assert!(!server.program.stderr().contains("intruder"));
 
         let mut peer = Peer::connect(address);

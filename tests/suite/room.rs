@@ -1,6 +1,7 @@
 //! Room mode: who hears what, in which order, and what slow readers may do.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::thread;
 
 use crate::common::{DEADLINE, Peer, ServerProgram, on_each_program, on_each_transport, wait_for};
@@ -117,6 +118,29 @@ fn with_a_token_only_the_authenticated_hear_the_room() {
         assert_eq!(outside.ask("auth:secret"), "authenticated");
         ada.send("msg:for both\n");
         outside.expect("ada: for both");
+    });
+}
+
+#[test]
+fn what_a_client_sent_before_it_was_gone_is_said() {
+    on_each_transport(&room(), |_, address| {
+        let mut reader = Peer::named(address, "reader");
+        let text = "x".repeat(60);
+        for round in 0..6 {
+            let mut sender = Peer::connect(address);
+            if round % 2 == 0 {
+                // As programs do that only send: over a Unix socket, every reply fails from then on.
+                sender.stream.shutdown(Shutdown::Read);
+            }
+            let lines: String = (0..200).map(|number| format!("msg:{number} {text}\n")).collect();
+            sender.send(format!("iam:sender {round}\n{lines}"));
+            drop(sender);
+            reader.expect(&format!("sender {round} has joined"));
+            for number in 0..200 {
+                reader.expect(&format!("sender {round}: {number} {text}"));
+            }
+            reader.expect(&format!("sender {round} has left"));
+        }
     });
 }
 

@@ -282,7 +282,7 @@ fn who_leaves_without_reading_is_forgotten_in_the_end() {
         for _ in 0..15 {
             assert_eq!(ada.ask(&format!("msg:{text}")), format!("ada: {text}"));
         }
-        behind.send("quit\n");
+        behind.send("help\nquit\n");
         server.program.logged(": quit;");
         wait_for("its descriptor to be closed", || server.program.descriptors() == before);
         assert_eq!(ada.stat("evicted"), 0);

@@ -17,7 +17,6 @@ use super::batch::{Batch, Entry, Kind};
 use super::history::History;
 use super::surroundings::{Full, Surroundings};
 use crate::protocol::{Event, Refusal};
-use crate::server::ending::EndReason;
 use crate::server::member::{Member, Who};
 use crate::server::people::Person;
 
@@ -270,19 +269,14 @@ impl Delivery {
 
     /// Lets the room's writer look after a client whose socket has not taken everything.
     pub(super) fn put_behind(&mut self, member: &Arc<Member>) {
-        self.note(member, Ok(1));
+        self.note(member, 1);
     }
 
-    /// Notes the result of a write: how many bytes wait, or that the connection is broken.
-    fn note(&mut self, member: &Arc<Member>, waiting: std::io::Result<usize>) {
-        match waiting {
-            Ok(0) => {}
-            Ok(_) if member.behind.swap(true, Ordering::Relaxed) => {}
-            Ok(_) => {
-                self.behind.push(Arc::clone(member));
-                self.behind_grew = true;
-            }
-            Err(_) => drop(member.end(EndReason::NetworkError)),
+    /// Notes how many bytes wait after a write.
+    fn note(&mut self, member: &Arc<Member>, waiting: usize) {
+        if waiting > 0 && !member.behind.swap(true, Ordering::Relaxed) {
+            self.behind.push(Arc::clone(member));
+            self.behind_grew = true;
         }
     }
 }

@@ -33,7 +33,7 @@ impl Surroundings {
 
     /// Whether a direct message can be given to a client, as far as this server knows.
     pub(super) fn is_reachable(&self, who: Who) -> bool {
-        !who.is_here() || self.member(who).is_some()
+        !who.is_here() || self.member(who).is_some_and(|member| !member.outbox.is_broken())
     }
 
     pub(super) fn is_joined(&self) -> bool {

@@ -33,8 +33,8 @@ impl Room {
             }
             for (member, wait) in behind.iter().zip(&waits[1..]) {
                 // During a pause all are tried, since a socket is reported writable only when a third of it is free.
-                if (paused || wait.is_ready()) && member.outbox.flush().is_err() {
-                    member.end(EndReason::NetworkError);
+                if paused || wait.is_ready() {
+                    member.outbox.flush();
                 }
             }
             let mut delivering = lock(&self.delivery);
@@ -106,10 +106,8 @@ impl Room {
             if let Some(reason) = member.end_reason() {
                 return Err(reason);
             }
-            match waiting {
-                Ok(waiting) if waiting <= self.around.max_backlog / 2 => return Ok(()),
-                Ok(_) => {}
-                Err(_) => return Err(EndReason::NetworkError),
+            if waiting <= self.around.max_backlog / 2 {
+                return Ok(());
             }
             let (rule, reason) = self.rule();
             if watch.judge(clock.tick(), member.outbox.taken().bytes, rule) == Verdict::TooSlow {

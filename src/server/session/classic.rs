@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use super::input::Input;
 use crate::os;
-use crate::protocol::{self, NAME_MAX};
+use crate::protocol::NAME_MAX;
 use crate::server::ending::EndReason;
 use crate::server::speaker::{Outcome, Speaker};
 
@@ -33,7 +33,7 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
         }
         if is_first && let Some(line) = first_line(&buffer[..count]) {
             is_first = false;
-            check_protocol(line)?;
+            EndReason::of_first_line(line).map_or(Ok(()), Err)?;
         }
         let command = without_line_ends(&mut buffer[..count]);
         if !command.is_empty() {
@@ -60,14 +60,6 @@ fn without_line_ends(bytes: &mut [u8]) -> &[u8] {
         }
     }
     &bytes[..length]
-}
-
-/// Refuses a client that speaks HTTP or TLS.
-fn check_protocol(first: &[u8]) -> Outcome {
-    if protocol::is_tls_hello(first) {
-        return Err(EndReason::LooksLikeTls);
-    }
-    if protocol::is_http_request(first) { Err(EndReason::LooksLikeHttp) } else { Ok(()) }
 }
 
 fn run(speaker: &mut Speaker<'_>, command: &[u8]) -> Outcome {

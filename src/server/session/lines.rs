@@ -122,17 +122,15 @@ fn run_line(speaker: &mut Speaker<'_>, line: Line<'_>, is_first: &mut bool) -> O
         return Ok(());
     }
     speaker.heard.lines += 1;
-    if std::mem::take(is_first) {
-        if protocol::is_http_request(line.start()) {
-            return Err(EndReason::LooksLikeHttp);
-        }
-        if protocol::is_tls_hello(line.start()) {
-            return Err(EndReason::LooksLikeTls);
-        }
+    let was_first = std::mem::take(is_first);
+    if was_first && let Some(reason) = EndReason::of_first_line(line.start()) {
+        return Err(reason);
     }
     match line {
         Line::Text(text) => handlers::run(speaker, text)?,
         Line::NotUtf8(_) => speaker.refuse(Refusal::NotUtf8),
+        // The rest of it cannot be looked at.
+        Line::TooLong(_) if was_first => return Err(EndReason::FirstLineTooLong),
         Line::TooLong(_) => speaker.refuse(Refusal::LineTooLong(speaker.hub.config.limits.max_line)),
     }
     Ok(())
