@@ -42,7 +42,8 @@ impl Program {
                 ExitCode::SUCCESS
             }
             Err(mistake) => {
-                let line = format!("{}: {mistake}\n", self.name);
+                let priority = if crate::service_manager::stderr_is_journal() { "<3>" } else { "" };
+                let line = format!("{priority}{}: {mistake}\n", self.name);
                 let _ = Patient(std::io::stderr().lock()).write_all(line.as_bytes());
                 ExitCode::from(2)
             }

@@ -8,7 +8,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
+use std::time::Duration;
 use std::{env, fs, process};
+
+use log::warn;
 
 use crate::os::{self, SocketKind};
 use crate::transport::Listener;
@@ -33,7 +36,12 @@ pub fn inherited_sockets() -> Result<Option<Vec<Listener>>, String> {
 /// The end of the descriptors that were passed to this process; `None` if none were.
 fn passed(pid: Option<&OsStr>, count: Option<&OsStr>) -> Result<Option<RawFd>, String> {
     let (Some(pid), Some(count)) = (pid, count) else { return Ok(None) };
-    if number::<u32>("LISTEN_PID", pid)? != process::id() {
+    let (pid, own) = (number::<u32>("LISTEN_PID", pid)?, process::id());
+    if pid != own {
+        warn!(
+            "the service manager's sockets are not taken: LISTEN_PID says that they are for process {pid}, and this is \
+             process {own}; a script that starts this program has to do so with exec"
+        );
         return Ok(None);
     }
     let count: RawFd = number("LISTEN_FDS", count)?;
@@ -61,11 +69,11 @@ fn inherited_socket(descriptor: RawFd) -> Result<Listener, String> {
 }
 
 /// Reports a state, such as `READY=1`, to the service manager by the protocol of `sd_notify(3)`. Does nothing if
-/// `NOTIFY_SOCKET` is not set. Never waits: a service manager that does not read must not hold up the service.
+/// `NOTIFY_SOCKET` is not set. Waits `patience` at most for a service manager that does not read.
 ///
 /// # Errors
-/// What sending reports.
-pub fn notify(state: &str) -> io::Result<()> {
+/// `WouldBlock` if its queue is still full, else what sending reports.
+pub fn notify(state: &str, patience: Duration) -> io::Result<()> {
     let Some(place) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     let place = place.into_vec();
     let address = match place.strip_prefix(b"@") {
@@ -73,7 +81,10 @@ pub fn notify(state: &str) -> io::Result<()> {
         None => SocketAddr::from_pathname(Path::new(OsStr::from_bytes(&place)))?,
     };
     let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
+    match patience {
+        Duration::ZERO => socket.set_nonblocking(true)?,
+        _ => socket.set_write_timeout(Some(patience))?,
+    }
     socket.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 

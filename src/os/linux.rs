@@ -160,8 +160,8 @@ pub(crate) fn trim_heap() {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
     use std::io::ErrorKind;
+    use std::io::Write as _;
     use std::net::{Ipv6Addr, Shutdown, SocketAddr as IpSocketAddr};
 
     use super::*;

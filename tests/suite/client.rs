@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -319,7 +318,9 @@ fn only_who_may_write_to_the_socket_can_connect() {
 /// The client where everybody can run it.
 fn copy_for_all(directory: &TempDir) -> std::path::PathBuf {
     let copy = directory.join("client");
-    fs::copy(Path::new(CLIENT), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: a program that another test starts inherits every file that is open for writing here, and until
+    // it runs, such a file cannot be run itself.
+    let copied = Command::new("install").args(["-m", "755", CLIENT]).arg(&copy).status().unwrap();
+    assert!(copied.success());
     copy
 }

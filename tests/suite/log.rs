@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{DEADLINE, Peer, ServerProgram, TempDir, wait_for};
@@ -152,6 +153,44 @@ fn without_a_stderr_it_serves_and_stops_the_same() {
 }
 
 #[test]
+fn a_log_file_at_its_limit_does_not_end_the_service() {
+    let directory = TempDir::new();
+    let path = directory.join("log");
+    let limited = ["-c", "ulimit -f 8; exec \"$0\" --listen 127.0.0.1:0", SERVER];
+    let mut server = Quiet::from_command(Command::new("sh").args(limited).stderr(File::create(&path).unwrap()));
+    // The limit counts blocks of 512 or 1024 bytes.
+    wait_for("the limit", || {
+        drop(Peer::named(&server.address, "ada"));
+        matches!(fs::metadata(&path).unwrap().len(), 4096 | 8192)
+    });
+    Peer::named(&server.address, "bob").ping();
+    server.stop();
+}
+
+#[test]
+fn a_pipe_whose_reader_is_started_again_is_written_to_again() {
+    let directory = TempDir::new();
+    let path = directory.join("log");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let piped = ["-c", "exec \"$0\" --listen 127.0.0.1:0 2>\"$1\"", SERVER, path.to_str().unwrap()];
+    let reader = || BufReader::new(File::open(&path).unwrap()).lines().map(Result::unwrap);
+    let (mut server, mut lines) = thread::scope(|scope| {
+        let opened = scope.spawn(reader);
+        (Quiet::from_command(Command::new("sh").args(piped)), opened.join().unwrap())
+    });
+    drop(Peer::named(&server.address, "first"));
+    lines.find(|line| line.contains("has joined as first")).unwrap();
+    drop(lines);
+    drop(Peer::named(&server.address, "second"));
+    let mut lines = reader();
+    // What was logged meanwhile is kept, as far as it fits.
+    lines.find(|line| line.contains("has joined as second")).unwrap();
+    drop(Peer::named(&server.address, "third"));
+    lines.find(|line| line.contains("has joined as third")).unwrap();
+    server.stop();
+}
+
+#[test]
 fn a_probe_is_not_logged() {
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
@@ -191,6 +230,19 @@ fn under_journald_lines_have_a_priority_and_no_time() {
         }
         assert!(log.lines().all(|line| line.starts_with('<') == (wrong == 0)), "{log}");
         assert!(log.lines().any(|line| line.starts_with(refused) && line.contains("refused a client")), "{log}");
+    }
+    // What ends it before it serves is an error, on whichever way.
+    for (arguments, wanted) in [
+        (["--listen", "unix:/dev/null"], "<3>localsocket-server: cannot listen on "),
+        (["--listen", "nowhere"], "<3>localsocket-server: --listen: "),
+    ] {
+        let path = directory.join("error");
+        let file = File::create(&path).unwrap();
+        let found = file.metadata().unwrap();
+        let stream = format!("{}:{}", found.dev(), found.ino());
+        Command::new(SERVER).args(arguments).env("JOURNAL_STREAM", stream).stderr(file).status().unwrap();
+        let log = fs::read_to_string(&path).unwrap();
+        assert!(log.starts_with(wanted) && log.lines().count() == 1, "{log}");
     }
 }
 

@@ -145,6 +145,30 @@ fn a_service_manager_hears_of_each_state() {
 }
 
 #[test]
+fn a_service_manager_that_is_busy_hears_of_the_state_later() {
+    let directory = TempDir::new();
+    let path = directory.join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let others = UnixDatagram::unbound().unwrap();
+    others.set_nonblocking(true).unwrap();
+    while others.send_to(b"WATCHDOG=1", &path).is_ok() {}
+    let mut command = Command::new(SERVER);
+    command.args(["--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", &path);
+    let server = ServerProgram::from_command(&mut command);
+    // It does not wait for that.
+    server.connect().ping();
+    let mut buffer = [0; 100];
+    loop {
+        match manager.recv(&mut buffer) {
+            Ok(count) if &buffer[..count] == b"READY=1" => break,
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
+        }
+    }
+}
+
+#[test]
 fn without_a_terminal_and_without_a_token_a_hangup_changes_nothing() {
     let Some(server) = start_as_service(&[], &[]) else { return };
     let mut peer = server.connect();

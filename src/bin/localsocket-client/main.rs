@@ -4,7 +4,7 @@
 //! - `happening.rs`: what can happen; `sources.rs`: the threads that tell it.
 //! - `work.rs`: the one loop, to which all that comes; `work/received.rs`: what it does with what the server sends.
 //! - `input.rs`: the thread that sends the input; `person.rs`: what a person is asked before a line is sent.
-//! - `output.rs`: stdout and stderr; `timestamp.rs`: the time of a line.
+//! - `output.rs`: stdout and stderr.
 //! - `asking.rs`: what `--ask` keeps; `answering.rs`: what `--answer` keeps; `command.rs`: one run of COMMAND.
 //! - `exit.rs`: the exit code; `process_1.rs`: the program as the first process of a container.
 
@@ -20,7 +20,6 @@ mod person;
 mod process_1;
 mod settings;
 mod sources;
-mod timestamp;
 mod work;
 
 use std::fmt::Display;

@@ -15,7 +15,7 @@ use localsocket::protocol::Mark;
 use localsocket::protocol::is_invisible;
 
 use crate::options::PROGRAM;
-use crate::timestamp::rfc_3339;
+use localsocket::programs::rfc_3339;
 
 /// When this much is gathered it is written, even if more is at hand.
 pub(crate) const BATCH: usize = 64 * 1024;

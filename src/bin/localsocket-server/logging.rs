@@ -1,23 +1,23 @@
 //! The program's log: level and modules by `RUST_LOG`, lines for people or for journald.
 //!
 //! Nothing that logs ever waits for the reader of stderr: lines go into a bounded queue, and one thread writes them. What
-//! does not fit is dropped and counted, and the count is logged when there is room again. Lines are at level info unless
-//! `RUST_LOG` says otherwise.
+//! does not fit is dropped and counted, and the count is logged when there is room again. That thread also adds time and
+//! level, so that a client's thread touches little memory for its line. Lines are at level info unless `RUST_LOG` says
+//! otherwise.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{env, panic, process, thread};
 
-use env_logger::fmt::Formatter;
-use env_logger::{Builder, Target};
+use env_logger::Logger;
 use localsocket::programs::cli::Patient;
 use localsocket::programs::{self, Counted};
-use log::{Level, LevelFilter, Record, error, warn};
+use log::{Level, LevelFilter, Metadata, Record, error, warn};
 
 const VARIABLE: &str = "RUST_LOG";
 /// How many bytes may wait to be written: some thousand lines, more than a busy server logs in a second.
@@ -34,23 +34,34 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// The running log. Clones are the same log.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
+    filter: Arc<Logger>,
     queue: Sender<Message>,
-    counts: Arc<Counts>,
+    state: Arc<State>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct State {
     /// Bytes that wait.
     held: AtomicUsize,
     /// Lines that were dropped since this was last logged.
     dropped: AtomicUsize,
+    /// The last write failed: nobody can say when the next one will not.
+    failing: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Message {
-    Line(Vec<u8>),
+    Line(Line),
     /// Everything before it has been written when this is dropped.
     Mark(Sender<()>),
+}
+
+#[derive(Debug)]
+struct Line {
+    level: Level,
+    /// `None` for what is not a log line.
+    time: Option<SystemTime>,
+    text: String,
 }
 
 impl Log {
@@ -61,21 +72,19 @@ impl Log {
     pub(crate) fn start() -> io::Result<Log> {
         // A descriptor of its own, so that the writer never holds the lock that std has for stderr.
         let stderr = Patient(File::from(io::stderr().as_fd().try_clone_to_owned()?));
-        let (queue, lines) = mpsc::channel();
-        let log = Log { queue, counts: Arc::default() };
-        let counts = Arc::clone(&log.counts);
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || write(stderr, &lines, &counts))?;
         let said = env::var_os(VARIABLE).unwrap_or_default();
         let said = said.to_string_lossy();
-        // Without its mistakes: env_logger would write those to stderr itself, and wait for it.
+        // env_logger would write these to stderr itself, and wait for it.
         let (valid, mistakes): (Vec<&str>, Vec<&str>) =
             said.split(',').map(str::trim).filter(|part| !part.is_empty()).partition(|part| is_valid(part));
-        Builder::new()
-            .filter_level(LevelFilter::Info)
-            .parse_filters(&valid.join(","))
-            .format(if programs::stderr_is_journal() { write_for_journal } else { write_for_people })
-            .target(Target::Pipe(Box::new(log.clone())))
-            .init();
+        let filter = env_logger::Builder::new().filter_level(LevelFilter::Info).parse_filters(&valid.join(",")).build();
+        log::set_max_level(filter.filter());
+        let (queue, lines) = mpsc::channel();
+        let log = Log { filter: Arc::new(filter), queue, state: Arc::default() };
+        let (state, form) =
+            (Arc::clone(&log.state), if programs::stderr_is_journal() { for_journal } else { for_people });
+        thread::Builder::new().name("log-writer".to_owned()).spawn(move || write(stderr, &lines, form, &state))?;
+        log::set_boxed_logger(Box::new(log.clone())).map_err(io::Error::other)?;
         for mistake in mistakes {
             warn!("{VARIABLE}: '{}' is ignored: use LEVEL or localsocket=LEVEL", mistake.escape_debug());
         }
@@ -95,12 +104,14 @@ impl Log {
     pub(crate) fn flush(&self, patience: Duration) {
         let (mark, passed) = mpsc::channel();
         let _ = self.queue.send(Message::Mark(mark));
-        let _ = passed.recv_timeout(patience);
+        if !self.state.failing.load(Ordering::Relaxed) {
+            let _ = passed.recv_timeout(patience);
+        }
     }
 
-    /// Writes a message that is not a log line, after the log lines before it.
-    pub(crate) fn message(&self, text: &str) {
-        self.push(format!("{text}\n").into_bytes());
+    /// Writes an error that is not a log line, after the log lines before it.
+    pub(crate) fn message(&self, text: String) {
+        self.push(Line { level: Level::Error, time: None, text });
     }
 
     /// Ends the process at once, except for what the log takes.
@@ -109,15 +120,15 @@ impl Log {
         process::exit(code);
     }
 
-    fn push(&self, mut line: Vec<u8>) {
-        if line.len() > LINE_MAX {
-            line.truncate(LINE_MAX);
-            line = String::from_utf8_lossy(&line).into_owned().into_bytes();
-            line.extend_from_slice(b"... (cut)\n");
+    fn push(&self, mut line: Line) {
+        if line.text.len() > LINE_MAX {
+            let end = (0..=LINE_MAX).rfind(|at| line.text.is_char_boundary(*at)).unwrap_or(0);
+            line.text.truncate(end);
+            line.text.push_str("... (cut)");
         }
-        let Counts { held, dropped } = &*self.counts;
-        if held.fetch_add(line.len(), Ordering::Relaxed) + line.len() > CAPACITY {
-            held.fetch_sub(line.len(), Ordering::Relaxed);
+        let State { held, dropped, .. } = &*self.state;
+        if held.fetch_add(line.weight(), Ordering::Relaxed) + line.weight() > CAPACITY {
+            held.fetch_sub(line.weight(), Ordering::Relaxed);
             dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             // Without a writer nobody will ever read the log again.
@@ -126,43 +137,56 @@ impl Log {
     }
 }
 
-/// env_logger writes each line with one call.
-impl Write for Log {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(line.to_vec());
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl Line {
+    /// What it counts for in the queue.
+    fn weight(&self) -> usize {
+        size_of::<Line>() + self.text.len()
     }
 }
 
-/// Writes lines until nobody will ever read them again.
-fn write(mut target: impl Write, lines: &Receiver<Message>, counts: &Counts) {
-    let (mut piece, mut marks) = (Vec::new(), Vec::new());
+impl log::Log for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.filter.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.filter.matches(record) {
+            self.push(Line { level: record.level(), time: Some(SystemTime::now()), text: record.args().to_string() });
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Writes lines for as long as the program runs.
+fn write(mut target: impl Write, lines: &Receiver<Message>, form: fn(&Line) -> String, state: &State) {
     while let Ok(first) = lines.recv() {
+        let (mut piece, mut weight, mut marks) = (String::new(), 0, Vec::new());
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Line(line) => piece.extend_from_slice(&line),
+                Message::Line(line) => {
+                    piece.push_str(&form(&line));
+                    weight += line.weight();
+                }
                 Message::Mark(mark) => marks.push(mark),
             }
             next = if piece.len() < PIECE { lines.try_recv().ok() } else { None };
         }
-        let mut rest = &*piece;
+        let mut rest = piece.as_bytes();
         while !rest.is_empty() {
-            match target.write(rest) {
-                Ok(count @ 1..) => rest = &rest[count..],
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return,
-                _ => thread::sleep(RETRY),
+            let written = target.write(rest).unwrap_or(0);
+            rest = &rest[written..];
+            state.failing.store(written == 0, Ordering::Relaxed);
+            if written == 0 {
+                // Whatever it is may pass: a full disk, a file at its limit, a pipe whose reader is started again.
+                marks.clear();
+                thread::sleep(RETRY);
             }
         }
-        let held = counts.held.fetch_sub(piece.len(), Ordering::Relaxed) - piece.len();
-        piece.clear();
-        marks.clear();
+        let held = state.held.fetch_sub(weight, Ordering::Relaxed) - weight;
         if held <= CAPACITY / 2
-            && let count @ 1.. = counts.dropped.swap(0, Ordering::Relaxed)
+            && let count @ 1.. = state.dropped.swap(0, Ordering::Relaxed)
         {
             error!("dropped {} of the log, because stderr was not read", Counted(count as u64, "line"));
         }
@@ -175,18 +199,21 @@ fn is_valid(part: &str) -> bool {
     module.starts_with("localsocket") && level.parse::<LevelFilter>().is_ok()
 }
 
-fn write_for_people(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let time = out.timestamp_seconds();
-    writeln!(out, "[{time} {:<5}] {}", record.level(), record.args())
+fn for_people(line: &Line) -> String {
+    match line.time {
+        // To the second.
+        Some(time) => format!("[{}Z {:<5}] {}\n", &programs::rfc_3339(time)[..19], line.level, line.text),
+        None => format!("{}\n", line.text),
+    }
 }
 
 /// journald adds the time itself, and takes the priority from the start of a line: sd-daemon(3).
-fn write_for_journal(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let priority = match record.level() {
+fn for_journal(line: &Line) -> String {
+    let priority = match line.level {
         Level::Error => 3,
         Level::Warn => 4,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
     };
-    writeln!(out, "<{priority}>{}", record.args())
+    format!("<{priority}>{}\n", line.text)
 }

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use localsocket::limits::Limits;
@@ -31,6 +32,9 @@ use settings::Settings;
 /// Descriptors beside those of the clients: standard streams, listeners, and what the library needs.
 const OWN_DESCRIPTORS: u64 = 32;
 
+/// How long the service manager may take to make room for a report.
+const NOTIFY_TIME: Duration = Duration::from_secs(20);
+
 /// How long stdout may take to accept the addresses.
 const ANNOUNCE_TIME: Duration = Duration::from_secs(1);
 
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
     let signals = Signals::block();
     programs::share_one_heap();
     programs::forget_children();
+    programs::survive_full_files();
     PROGRAM.run(|arguments| {
         let settings = Settings::new(&arguments)?;
         let started = signals.and_then(|signals| Ok((signals, Log::start()?)));
@@ -51,7 +56,7 @@ fn main() -> ExitCode {
         };
         let result = serve(settings, signals, &log);
         if let Err(Failure::Other(message)) = &result {
-            log.message(&format!("{}: {message}", PROGRAM.name));
+            log.message(format!("{}: {message}", PROGRAM.name));
         }
         log.flush(logging::PATIENCE);
         match result {
@@ -148,9 +153,16 @@ fn announce(addresses: &[Address]) -> io::Result<()> {
     Ok(())
 }
 
-fn notify(state: &str) {
-    if let Err(error) = programs::notify(state) {
-        let name = state.lines().next().unwrap_or_default();
-        warn!("cannot report {name} to the service manager: {error}");
+/// Reports a state to the service manager. One whose queue is full is tried for some seconds more, by a thread of its
+/// own.
+fn notify(state: &'static str) {
+    let warn = move |error| warn!("cannot report {state} to the service manager: {error}");
+    match programs::notify(state, Duration::ZERO) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            let work = move || programs::notify(state, NOTIFY_TIME).unwrap_or_else(warn);
+            thread::Builder::new().name("notify".to_owned()).spawn(work).map(drop).unwrap_or_else(warn);
+        }
+        Err(error) => warn(error),
     }
 }

@@ -37,8 +37,8 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
                 signal => break signal,
             }
         };
-        stop(first, &server);
         let stopping = Instant::now();
+        stop(first, &server);
         loop {
             match signals.wait() {
                 repeated if repeated == first && stopping.elapsed() < SAME_REQUEST => {}

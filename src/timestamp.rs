@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DAY: i64 = 24 * 3600;
 
 /// A time, such as `2024-02-29T12:00:00.000Z`.
-pub(crate) fn rfc_3339(time: SystemTime) -> String {
+pub fn rfc_3339(time: SystemTime) -> String {
     let milliseconds = match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         // Rounded down, so that the time before 1970 counts on like the one after it.
