@@ -37,8 +37,9 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
                 signal => break signal,
             }
         };
-        let stopping = Instant::now();
         stop(first, &server);
+        // Not before: a signal that waits already when this thread gets to it again may have come right behind the first.
+        let stopping = Instant::now();
         loop {
             match signals.wait() {
                 repeated if repeated == first && stopping.elapsed() < SAME_REQUEST => {}
