@@ -152,30 +152,33 @@ fn a_flood_does_not_hold_up_a_stop() {
     });
 }
 
+/// A server that takes a while to stop: a client does not read its replies.
+fn start_with_a_stuck_client() -> (ServerProgram, Peer) {
+    let server = ServerProgram::start(&[]);
+    let stuck = server.connect();
+    stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
+    while (&stuck.stream).write_all(flood.as_bytes()).is_ok() {}
+    (server, stuck)
+}
+
 #[test]
 fn a_signal_to_the_process_and_then_to_its_group_is_one_request() {
-    for _ in 0..10 {
-        let mut server = ServerProgram::start(&[]);
-        let mut peer = server.connect();
-        peer.ping();
-        let id = server.program.id();
-        // The server may have ended before the second.
-        let twice = format!("kill -TERM {id}; kill -TERM {id} 2>/dev/null; true");
+    // On a busy machine they may come with a pause between.
+    wait_for("two signals that were taken for one", || {
+        let (mut server, _stuck) = start_with_a_stuck_client();
+        let twice = format!("kill -TERM {0} {0}", server.program.id());
         assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
         let outcome = server.program.wait();
-        assert_eq!(outcome.code, Some(0), "{outcome:?}");
-        peer.expect("error: server is shutting down");
-    }
+        assert!(matches!(outcome.code, Some(0 | 1)), "{outcome:?}");
+        outcome.code == Some(0)
+    });
 }
 
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     wait_for("a second signal that came while the server was stopping", || {
-        let mut server = ServerProgram::start(&[]);
-        let stuck = server.connect();
-        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-        let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
-        while (&stuck.stream).write_all(flood.as_bytes()).is_ok() {}
+        let (mut server, _stuck) = start_with_a_stuck_client();
         server.program.signal("TERM");
         server.program.logged("stopping on SIGTERM");
         // One that comes sooner counts as the same. On a busy machine the server may have stopped meanwhile.
