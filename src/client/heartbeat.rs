@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    /// `None` for never.
+    /// `None` for never, which 0 means as well.
     time: Option<Duration>,
     heard: Instant,
     pinged: Instant,
@@ -28,7 +28,7 @@ pub(super) enum Beat {
 
 impl Heartbeat {
     pub(super) fn new(time: Option<Duration>, now: Instant) -> Heartbeat {
-        Heartbeat { time, heard: now, pinged: now, asked: None }
+        Heartbeat { time: time.filter(|time| !time.is_zero()), heard: now, pinged: now, asked: None }
     }
 
     /// Something has come, whatever it is.
@@ -109,7 +109,9 @@ mod tests {
         heartbeat.pinged(start + second);
         heartbeat.heard(start + second + second / 2);
         assert_eq!(heartbeat.beat(start + 2 * second, Some(start)), Beat::Ping);
-        assert_eq!(Heartbeat::new(None, start).beat(start + 100 * second, Some(start)), Beat::Wait(None));
+        for never in [None, Some(Duration::ZERO)] {
+            assert_eq!(Heartbeat::new(never, start).beat(start + 100 * second, Some(start)), Beat::Wait(None));
+        }
         assert_eq!(Heartbeat::new(Some(Duration::MAX), start).beat(start + second, None), Beat::Wait(None));
     }
 }

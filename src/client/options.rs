@@ -54,7 +54,7 @@ pub struct ClientOptions {
     /// [`Incoming::Missed`] if the server has not kept it.
     pub reconnect: bool,
     /// Send a `ping` when nothing was sent, or nothing has come, for this long. If nothing at all comes within the same
-    /// time again, the connection counts as lost. Works while a thread receives. Default: never.
+    /// time again, the connection counts as lost. Works while a thread receives. 0 is never. Default: never.
     pub heartbeat: Option<Duration>,
 }
 

@@ -51,7 +51,7 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], w
         // When the server stops, a last round: the kernel has let these in already, and their lines may have arrived.
         // Their sessions see by themselves that it stops.
         let in_a_row = if stopping { LISTEN_BACKLOG } else { IN_A_ROW };
-        for stream in hub.arrivals() {
+        for stream in hub.arrivals(stopping) {
             door.let_in(stream, "this process".to_owned());
         }
         for (acceptor, _) in acceptors.iter().zip(&waits[1..]).filter(|(_, wait)| stopping || wait.is_ready()) {

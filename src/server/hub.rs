@@ -44,8 +44,8 @@ pub(super) struct Hub {
     pub(super) batch: usize,
     pub(super) yielder: Yielder,
     pub(super) started: Instant,
-    /// Connections from within the process that wait to be accepted.
-    arrivals: Mutex<Vec<Stream>>,
+    /// Connections from within the process that wait to be accepted. `None` once none is accepted any more.
+    arrivals: Mutex<Option<Vec<Stream>>>,
     /// A byte into it wakes the accept loop.
     waker: UnixStream,
     pub(super) sessions: Waker,
@@ -86,7 +86,7 @@ impl Hub {
             batch,
             yielder: Yielder::new(),
             started: Instant::now(),
-            arrivals: Mutex::default(),
+            arrivals: Mutex::new(Some(Vec::new())),
             waker,
             sessions: Waker::new()?,
             config,
@@ -148,15 +148,17 @@ impl Hub {
         }
     }
 
-    /// Lets the accept loop take a connection from within the process.
-    pub(super) fn arrive(&self, stream: Stream) {
-        lock(&self.arrivals).push(stream);
+    /// Lets the accept loop take a connection from within the process. False if it has ended.
+    pub(super) fn arrive(&self, stream: Stream) -> bool {
+        let is_open = lock(&self.arrivals).as_mut().map(|arrivals| arrivals.push(stream)).is_some();
         self.wake();
+        is_open
     }
 
-    /// The connections from within the process that have not been accepted yet.
-    pub(super) fn arrivals(&self) -> Vec<Stream> {
-        std::mem::take(&mut *lock(&self.arrivals))
+    /// The connections from within the process that have not been accepted yet. The last ones, if the server stops.
+    pub(super) fn arrivals(&self, stopping: bool) -> Vec<Stream> {
+        let next = (!stopping).then(Vec::new);
+        std::mem::replace(&mut *lock(&self.arrivals), next).unwrap_or_default()
     }
 
     /// Wakes the accept loop.

@@ -72,10 +72,12 @@ impl ServerHandle {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Client::connect_with`].
+    /// Those of [`Client::connect_with`]; [`ClientError::Closed`] at once if the server has been stopped.
     pub fn connect(&self, options: ClientOptions) -> Result<Client, ClientError> {
         let (theirs, own) = Stream::pair().map_err(ClientError::Lost)?;
-        self.hub.arrive(own);
+        if !self.hub.arrive(own) {
+            return Err(ClientError::Closed);
+        }
         Client::over(theirs, options)
     }
 }

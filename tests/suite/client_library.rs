@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, run, scripted};
 use localsocket::protocol::Event;
 use localsocket::transport::Stream;
-use localsocket::{Address, Client, ClientError, ClientOptions, Config, Incoming, Mode};
+use localsocket::{Address, Client, ClientError, ClientOptions, Config, CustomCommand, Incoming, Mode};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 
@@ -297,4 +297,191 @@ fn lines_are_found_iterated_and_waited_for_with_others() {
     let rest: Vec<_> = ada.lines().map(Result::unwrap).collect();
     assert_eq!(rest, ["bob has joined", "bob: one", "bob has left", "error: server is shutting down"]);
     assert!(matches!(Client::connect("nowhere"), Err(ClientError::Address(_))));
+}
+
+#[test]
+fn a_reply_is_never_that_of_an_earlier_request_or_what_another_says() {
+    let (late, wait) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let slow = CustomCommand::new("slow:<text>", move |request| {
+        let _ = wait.lock().unwrap().recv();
+        format!("slow {}", request.argument)
+    });
+    let server = TestServer::start(Config { commands: vec![slow.unwrap()], ..Config::default() });
+    let options = ClientOptions { name: Some("ada".to_owned()), ..ClientOptions::default() };
+    let mut client = Client::connect_with(&server.tcp, options.clone()).unwrap();
+    // The reply to the login was not received yet.
+    assert_eq!(client.request("msg:hello", DEADLINE).unwrap(), "hello");
+    assert!(matches!(client.request("slow:a", Duration::from_millis(20)), Err(ClientError::TimedOut)));
+    late.send(()).unwrap();
+    for text in ["b", "eve: hi", "eve has left"] {
+        assert_eq!(client.request(format!("msg:{text}"), DEADLINE).unwrap(), text);
+    }
+    assert_eq!(client.request("ping", DEADLINE).unwrap(), "pong");
+    let rest = [client.receive(Some(DEADLINE)).unwrap(), client.receive(Some(DEADLINE)).unwrap()];
+    assert_eq!(rest, ["ada has joined", "slow a"]);
+
+    // In a room, where others talk all the time.
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let eve = Client::connect_with(
+        &server.unix,
+        ClientOptions { deaf: true, name: Some("eve".to_owned()), ..options.clone() },
+    );
+    let (eve, talking) = (eve.unwrap(), AtomicBool::new(true));
+    let sender = eve.sender();
+    let mut ada = Client::connect_with(&server.tcp, options).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while talking.load(Ordering::SeqCst) {
+                sender.send_lines(b"msg:hi\nto:ada:hi\n").unwrap();
+            }
+        });
+        for _ in 0..50 {
+            for (command, reply) in [
+                ("msg:hi", "ada: hi"),
+                ("to:ada:hi", "ada > ada: hi"),
+                ("who", "who: ada, eve"),
+                ("iam:ada", "ada is now ada"),
+                ("nonsense", "error: unknown command; send help for the list"),
+            ] {
+                assert_eq!(ada.request(command, DEADLINE).unwrap(), reply);
+            }
+        }
+        talking.store(false, Ordering::SeqCst);
+    });
+    // A command that has no reply.
+    assert_eq!(ada.request("deaf", DEADLINE).unwrap(), "deaf");
+    assert!(matches!(ada.request("msg:x", DEADLINE), Err(ClientError::TimedOut)));
+}
+
+#[test]
+fn a_connection_within_the_process_to_a_server_that_has_ended_is_an_error_at_once() {
+    for mode in [Mode::Echo, Mode::Room] {
+        let server = TestServer::start(Config { mode, ..Config::default() });
+        let handle = server.handle.clone();
+        drop(server);
+        let error = handle.connect(ClientOptions::default()).unwrap_err();
+        assert!(matches!(error, ClientError::Closed), "{error}");
+    }
+}
+
+#[test]
+fn an_attempt_to_connect_outlasts_the_calls_that_wait_for_it() {
+    let (address, playing) = scripted(|listener| {
+        Peer::accept(&listener).let_in(&[], "");
+        // Each step takes longer than the caller waits at a time.
+        let mut peer = Peer::accept(&listener);
+        peer.expect("mark");
+        thread::sleep(Duration::from_millis(200));
+        peer.send("error: mark is a room mode command\r\nhello\r\n");
+        peer.expect("ping");
+    });
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    let began = Instant::now();
+    while !matches!(client.receive(Some(Duration::from_millis(5))), Ok(line) if line == "hello") {
+        assert!(began.elapsed() < DEADLINE);
+    }
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_server_that_accepts_and_drops_is_called_less_and_less_often() {
+    let (address, playing) = scripted(|listener| {
+        for _ in 0..5 {
+            Peer::accept(&listener).let_in(&[], "");
+        }
+    });
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    let mut pauses = Vec::new();
+    while pauses.len() < 5 {
+        if let Incoming::Retrying(pause) = client.next(Some(DEADLINE)).unwrap() {
+            pauses.push(pause);
+        }
+    }
+    // 0.1 s to 0.2 s, 0.2 s to 0.4 s and so on.
+    assert!(pauses.is_sorted() && pauses[4] >= Duration::from_millis(1600), "{pauses:?}");
+    playing.join().unwrap();
+}
+
+#[test]
+fn the_file_of_the_token_is_read_again_and_a_refusal_is_final_only_for_what_it_holds_now() {
+    let directory = TempDir::new();
+    let file = directory.join("token");
+    std::fs::write(&file, "one\n").unwrap();
+    let (address, playing) = scripted({
+        let file = file.clone();
+        move |listener| {
+            for (token, next) in [("one", "two"), ("two", "three"), ("three", "three")] {
+                let mut peer = Peer::accept(&listener);
+                peer.expect(&format!("auth:{token}"));
+                if token == "one" {
+                    peer.let_in(&[], "authenticated\r\n");
+                }
+                // Changed while this login was under way.
+                std::fs::write(&file, next).unwrap();
+                peer.send("error: wrong token\r\n");
+            }
+        }
+    });
+    let options = ClientOptions { token_file: Some(file.clone()), reconnect: true, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options.clone()).unwrap();
+    let error = loop {
+        match client.next(Some(DEADLINE)) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, ClientError::Refused(text) if text == "wrong token"), "{error}");
+    playing.join().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let error = Client::connect_with(&address, options).unwrap_err();
+    assert!(matches!(error, ClientError::TokenFile(_) | ClientError::Connect(_)), "{error}");
+}
+
+#[test]
+fn a_client_reads_on_while_another_thread_writes() {
+    const SIZE: usize = 8 << 20;
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        // It reads only when all of this is taken.
+        (&peer.stream).write_all(&[&[b'y'; SIZE][..], b"\r\n"].concat()).unwrap();
+        let mut lengths = [peer.line(), peer.line()].map(|line| line.unwrap().len());
+        lengths.sort_unstable();
+        assert_eq!(lengths, [4, SIZE]);
+        peer.send("done\r\n");
+    });
+    let mut client = Client::connect(&address).unwrap();
+    let sender = client.sender();
+    let sending = thread::spawn(move || sender.send("x".repeat(SIZE)));
+    // For the other thread to be writing by then; if it is not, there is nothing to see.
+    thread::sleep(Duration::from_millis(50));
+    client.send("last").unwrap();
+    client.receive_where(Some(DEADLINE), |event| event == Event::Other("done")).unwrap();
+    sending.join().unwrap().unwrap();
+    playing.join().unwrap();
+}
+
+#[test]
+fn what_a_program_that_only_sends_does_not_receive_is_kept_within_bounds() {
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let options = ClientOptions { name: Some("ada".to_owned()), marks: true, ..ClientOptions::default() };
+    let mut ada = Client::connect_with(&server.tcp, options).unwrap();
+    let text = "x".repeat(60_000);
+    for _ in 0..1000 {
+        ada.send(format_args!("msg:{text}")).unwrap();
+    }
+    ada.ping(DEADLINE).unwrap();
+    let (mut kept, mut missed, mut last) = (0, 0, None);
+    while let Some(incoming) = ada.try_next() {
+        match incoming {
+            Incoming::Line { text, mark } => (kept, last) = (kept + text.len(), mark),
+            Incoming::Missed(_) => missed += 1,
+            _ => {}
+        }
+    }
+    assert!(kept < 18 << 20, "{kept}");
+    // It is told before and after `Connected`, and the count goes on.
+    assert_eq!((missed, last.map(|mark| mark.number)), (2, Some(1001)));
 }

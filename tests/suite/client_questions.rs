@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::common::{DEADLINE, Peer, TestServer, on_each_transport, scripted};
 use localsocket::client::Question;
+use localsocket::protocol::Event;
 use localsocket::{Address, AskError, Client, ClientError, ClientOptions, Config, Incoming, Mode};
 
 fn room() -> Config {
@@ -272,4 +273,84 @@ fn without_a_client_no_question_is_put() {
     let sender = deaf(&server.tcp, "ada").sender();
     let after = sender.put_question("bob", "12").unwrap_err();
     assert!(matches!(after, AskError::Client(ClientError::Closed)), "{after:?}");
+}
+
+#[test]
+fn a_question_whose_asker_has_gone_is_not_begun() {
+    let server = TestServer::start(room());
+    let (begun, told) = mpsc::channel();
+    let (go, going) = mpsc::channel::<()>();
+    let mut worker = deaf(&server.tcp, "worker");
+    let serving = thread::spawn(move || {
+        worker.answer(|question| {
+            begun.send(question.text().to_owned()).unwrap();
+            going.recv().unwrap();
+            Ok(String::new())
+        })
+    });
+    let mut bob = deaf(&server.unix, "bob");
+    bob.sender().put_question("worker", "first").unwrap();
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), "first");
+    let mut ada = deaf(&server.unix, "ada");
+    for _ in 0..10 {
+        ada.sender().put_question("worker", "withdrawn").unwrap();
+    }
+    ada.ping(DEADLINE).unwrap();
+    ada.quit(DEADLINE).unwrap();
+    bob.sender().put_question("worker", "last").unwrap();
+    bob.ping(DEADLINE).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), "last");
+    go.send(()).unwrap();
+    assert_eq!(answer(&mut bob, 2).unwrap(), "");
+    // The server has been told that nothing is owed any more: the same ids can be used again.
+    let mut peer = Peer::named(&server.unix, "ada");
+    peer.send("ask:worker:1:again\n");
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), "again");
+    go.send(()).unwrap();
+    peer.expect("worker => 1: ");
+    server.handle.stop();
+    serving.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_client_that_does_not_answer_costs_nobody_else_a_question() {
+    let server = TestServer::start(room());
+    let _mute = deaf(&server.unix, "mute");
+    let mut bob = deaf(&server.unix, "bob");
+    thread::spawn(move || bob.answer(|question| Ok(question.text().to_owned())));
+    let mut ada = deaf(&server.unix, "ada");
+    let brief = Duration::from_millis(1);
+    let refused = (0..300).find_map(|_| match ada.ask("mute", "x", brief) {
+        Err(AskError::TimedOut) => None,
+        other => Some(other.unwrap_err().to_string()),
+    });
+    assert_eq!(refused.as_deref(), Some("mute owes too many answers (limit 64)"));
+    (0..300).for_each(|n| assert_eq!(ada.ask("bob", &n.to_string(), DEADLINE).unwrap(), n.to_string()));
+}
+
+#[test]
+fn a_question_belongs_to_the_connection_it_came_over_however_late_it_is_looked_at() {
+    let (address, playing) = scripted(|listener| {
+        let mut first = Peer::accept(&listener);
+        first.let_in(&[], "");
+        first.send("ada ?> 1: old\r\n");
+        drop(first);
+        let mut second = Peer::accept(&listener);
+        second.let_in(&[], "");
+        second.send("ada ?> 1: new\r\n");
+        second.expect("answer:ada:1:new");
+        second.expect("quit");
+    });
+    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
+    let mut bob = Client::connect_with(&address, options).unwrap();
+    // The connection is made again before what came over the first one is received.
+    let is_new = |line: Event<'_>| matches!(line, Event::Question { text: "new", .. });
+    let line = bob.receive_where(Some(DEADLINE), is_new).unwrap();
+    bob.question(&line).unwrap().answer("new").unwrap();
+    let line = bob.receive(Some(DEADLINE)).unwrap();
+    assert_eq!(line, "ada ?> 1: old");
+    assert!(matches!(bob.question(&line).unwrap().answer("old"), Err(ClientError::Closed)));
+    bob.send("quit").unwrap();
+    playing.join().unwrap();
 }

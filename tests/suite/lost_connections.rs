@@ -287,7 +287,7 @@ fn a_server_that_says_nothing_to_the_login_gets_none_of_the_lines() {
 
 #[test]
 fn to_quit_no_connection_is_made_again() {
-    let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
+    let (address, playing) = scripted(|listener| Peer::accept(&listener).let_in(&[], ""));
     let mut program = client(&address, &["--reconnect"]);
     playing.join().unwrap();
     program.logged("again in");
