@@ -74,7 +74,7 @@ pub use config::{Config, Dialect, Mode, ServerError};
 pub use engine::{Join, JoinError, JoinPassword, JoinUrl, JoinUrlError};
 use hub::Hub;
 use lock::lock;
-use room::Task;
+use room::{Room, Task};
 pub use running::{RunningServer, ServerHandle};
 pub use stats::Stats;
 use workers::Workers;
@@ -198,7 +198,10 @@ impl Server {
             Some(_) => Some(start_room_writer(&hub)?),
             None => None,
         };
-        let link = hub.config.join.clone().map(|join| link::start(&hub, join)).transpose()?;
+        let link = hub.config.join.clone().map(|join| link::start(&hub, join)).transpose().inspect_err(|_| {
+            // The writer does not stay behind.
+            hub.room.iter().for_each(Room::close);
+        })?;
         let sessions = Arc::clone(&hub);
         let workers = Workers::new(move |place| session::run(&sessions, &place));
         accept::run(&hub, &workers, &acceptors, &wake);

@@ -28,6 +28,7 @@ mod joined;
 mod joined_faults;
 mod joined_script;
 mod joined_scripted;
+mod joined_serving;
 mod listening;
 mod log;
 mod lost_connections;

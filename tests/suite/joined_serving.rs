@@ -1,0 +1,161 @@
+//! Served names, marks and what was said before, in a room on several servers.
+
+use std::thread;
+
+use localsocket::{Address, Config, Join, JoinUrl};
+
+use crate::common::{Engine, Peer, Proxy, ServerProgram, wait_for};
+use crate::joined::{config, hears_of, joined, start_joined};
+
+fn worker(address: &Address, name: &str) -> Peer {
+    let mut worker = Peer::connect(address);
+    worker.send(format!("deaf\niam:{name}\nserve:jobs\n"));
+    ["deaf", &format!("{name} has joined"), "serving"].into_iter().for_each(|line| worker.expect(line));
+    worker
+}
+
+fn mark(peer: &mut Peer) -> String {
+    peer.ask("mark").strip_prefix("at ").unwrap().to_owned()
+}
+
+/// The lines after a mark.
+fn since(peer: &mut Peer, mark: &str) -> Vec<String> {
+    peer.send(format!("deaf_is_unknown\nsince:{mark}\nping\n"));
+    loop {
+        match peer.line() {
+            Some(line) if line == "error: unknown command; send help for the list" => break,
+            line => assert!(line.as_ref().is_some_and(|line| !line.starts_with("error")), "{line:?}"),
+        }
+    }
+    let lines = std::iter::from_fn(|| peer.line().filter(|line| line != "pong"));
+    lines.collect()
+}
+
+#[test]
+fn a_name_is_served_from_all_servers_and_freed_with_a_dead_one() {
+    let Some(engine) = Engine::start() else { return };
+    let one = joined(&engine);
+    let two = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
+    two.program.logged("joined room main");
+    let mut ada = Peer::named(&one.tcp, "ada");
+    let (mut here, mut there) = (worker(&one.tcp, "here"), worker(two.address(), "there"));
+    wait_for("both serve", || ada.ask("who:jobs") == "who: here, there");
+    assert_eq!(ada.ask("iam:jobs"), "error: name jobs is taken");
+    assert_eq!(there.ask("who:jobs"), "who: here, there");
+    // Each is asked in turn, and the one that owes less before the other.
+    ada.send("ask:jobs:1:a\nask:jobs:2:b\nask:here:3:c\nask:jobs:4:d\n");
+    ada.ping();
+    let asked: Vec<String> = (0..2).map(|_| there.line().unwrap()).collect();
+    assert!(asked.iter().all(|line| line.starts_with("ada ?> ")), "{asked:?}");
+    let owed: Vec<String> = (0..2).map(|_| here.line().unwrap()).collect();
+    assert!(owed.contains(&"ada ?> 3: c".to_owned()), "{owed:?}");
+    there.send("answer:ada:4:done\n");
+    ada.expect("there => 4: done");
+    // A server that joins later knows who serves.
+    let three = joined(&engine);
+    let mut eve = Peer::named(&three.tcp, "eve");
+    ada.expect("eve has joined");
+    assert_eq!(eve.ask("who:jobs"), "who: here, there");
+    eve.send("ask:jobs:1:from the third\n");
+    // Which of the two is asked depends on how much the third server has heard of what they owe.
+    let heard = |peer: &mut Peer| {
+        peer.send("ping\n");
+        std::iter::from_fn(|| peer.line().filter(|line| line != "pong")).collect::<Vec<_>>()
+    };
+    wait_for("one of them is asked", || {
+        [&mut here, &mut there].into_iter().any(|peer| heard(peer) == ["eve ?> 1: from the third"])
+    });
+    let mut eyes = Peer::connect(&one.tcp);
+    assert_eq!(eyes.ask("deaf"), "deaf");
+    two.program.signal("KILL");
+    ada.expect("error: question 2: there has left");
+    wait_for("its names are free", || eyes.ask("who:jobs") == "who: here");
+    drop(here);
+    ada.expect("error: question 1: here has left");
+    ada.expect("error: question 3: here has left");
+    assert_eq!(eyes.ask("who:jobs"), "who: ");
+    assert_eq!(ada.ask("ask:jobs:9:x"), "error: question 9: nobody here is called jobs");
+}
+
+#[test]
+fn a_mark_holds_on_all_servers_and_a_later_one_keeps_what_came_since() {
+    let Some(engine) = Engine::start() else { return };
+    let (one, two) = (joined(&engine), joined(&engine));
+    let mut ada = Peer::named(&one.tcp, "ada");
+    hears_of(&two, &["ada"]);
+    let start = mark(&mut ada);
+    let mut bob = Peer::named(&two.unix, "bob");
+    bob.send("msg:one\niam:rob\nto:ada:private\n");
+    bob.expect("bob: one");
+    let mut third = joined(&engine);
+    let late = mark(&mut Peer::connect(&third.tcp));
+    bob.send("msg:two\nquit\n");
+    while ada.line().unwrap() != "rob has left" {}
+    let all = [&format!("at {start}"), "bob has joined", "bob: one", "bob is now rob", "rob: two", "rob has left"];
+    assert_eq!(since(&mut ada, &start), all);
+    let end = mark(&mut ada);
+    let mut others = [&two, &third].map(|server| Peer::connect(&server.tcp));
+    for other in &mut others {
+        wait_for("all is here", || mark(other) == end);
+    }
+    assert_eq!(since(&mut others[0], &start), all);
+    assert_eq!(since(&mut others[1], &start), [format!("error: lines since {start} are not kept")]);
+    assert_eq!(since(&mut others[1], &late)[1..], all[4..]);
+    // A server that joins anew begins with what comes from then on, and counts on.
+    drop(others);
+    third.stop();
+    let again = joined(&engine);
+    let mut eve = Peer::connect(&again.tcp);
+    assert_eq!((mark(&mut eve), since(&mut eve, "all")), (end.clone(), vec![format!("at {end}")]));
+    // With the last server, the life of the room is over.
+    drop((one, two, again));
+    let next = joined(&engine);
+    let mut later = Peer::connect(&next.tcp);
+    assert_eq!(since(&mut later, &end), [format!("error: lines since {end} are not kept")]);
+}
+
+#[test]
+fn marks_agree_while_connections_are_cut_and_clients_come_and_go() {
+    let Some(engine) = Engine::start() else { return };
+    let proxy = Proxy::start(&engine.socket(), 7, 60_000);
+    let through = || {
+        let url: JoinUrl = proxy.url().parse().unwrap();
+        start_joined(Config { join: Some(Join::from(url)), ..config(&engine) })
+    };
+    let servers = [through(), through(), joined(&engine)];
+    let mut witness = Peer::connect(&servers[2].tcp);
+    let start = mark(&mut witness);
+    thread::scope(|scope| {
+        for (index, server) in servers.iter().enumerate() {
+            scope.spawn(move || {
+                for turn in 0..20 {
+                    let name = format!("talker-{index}-{turn}");
+                    let mut talker = Peer::connect(&server.tcp);
+                    talker.send(format!("iam:{name}\n"));
+                    let text = "x".repeat(1500);
+                    (0..5).for_each(|number| talker.send(format!("msg:{number} {text}\n")));
+                    talker.send(format!("iam:{name}-too\nserve:work\nask:work:1:x\nmsg:end\nquit\n"));
+                    while talker.line().is_some() {}
+                }
+            });
+        }
+    });
+    // 5 messages and the last, joined, renamed, left.
+    let total = 3 * 20 * 9;
+    let end = format!("{}.{}", start.split_once('.').unwrap().0, total);
+    let mut peers = [0, 1, 2].map(|index: usize| Peer::connect(&servers[index].tcp));
+    let mut orders = Vec::new();
+    for peer in &mut peers {
+        wait_for("all lines are here", || peer.ask("mark") == format!("at {end}"));
+        let all = since(peer, "all");
+        let kept = all.len() as u64 - 1;
+        assert_eq!(all[0].rsplit_once('.').unwrap().1.parse::<u64>().unwrap() + kept, total);
+        orders.push(all);
+    }
+    assert!(proxy.cuts.load(std::sync::atomic::Ordering::SeqCst) > 3);
+    let shortest = orders.iter().map(Vec::len).min().unwrap() - 1;
+    for order in &orders {
+        assert_eq!(order[order.len() - shortest..], orders[0][orders[0].len() - shortest..]);
+    }
+    assert_eq!(peers[0].ask("who:work"), "who: ");
+}
