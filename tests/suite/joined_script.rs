@@ -75,7 +75,7 @@ fn a_piece_is_said_once_and_in_its_turn() {
 fn the_log_is_full_until_the_slowest_server_has_read_on() {
     let Some(engine) = Engine::start() else { return };
     let room = Room(&engine);
-    (room.join("7", 60_000), room.join("8", 60_000));
+    ["7", "8"].into_iter().for_each(|server| drop(room.join(server, 60_000)));
     let mut last = String::new();
     for number in 1..=5 {
         last = room.say("7 1 0-0", number)[3..].to_owned();
@@ -89,7 +89,7 @@ fn the_log_is_full_until_the_slowest_server_has_read_on() {
 fn a_server_that_was_not_heard_is_buried_and_speaks_no_more() {
     let Some(engine) = Engine::start() else { return };
     let room = Room(&engine);
-    (room.join("7", 200), room.join("8", 200));
+    ["7", "8"].into_iter().for_each(|server| drop(room.join(server, 200)));
     // Time counts while calls come, for less than the lease each.
     wait_for("the other is buried", || {
         thread::sleep(Duration::from_millis(20));
