@@ -1,128 +1,117 @@
-//! A job queue on a room: clients queue jobs with a command of the program's own, `job:<text>`, workers take them in
-//! order, and everybody in the room hears the results. At the end of its input the program stops cleanly: it takes no
-//! new jobs, finishes those that it took, then stops the server.
+//! A queue of jobs on a room: any number of workers serve one name, each job is a question to that name, and the job of a
+//! worker that dies is done by another.
 //!
-//! `cargo run --example jobs -- unix:/tmp/jobs.sock`, and in another terminal
-//! `localsocket-client -c unix:/tmp/jobs.sock --verbatim` to type `job:hello`. Ctrl-D ends the program.
+//! `cargo run --example jobs -- unix:/tmp/jobs.sock` starts a server with two workers, does the jobs that are typed, one a
+//! line, and ends after the last one. More workers can come and go meanwhile, from any program:
+//! `localsocket-client -c unix:/tmp/jobs.sock --serve upper --answer 'tr a-z A-Z'`.
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::Duration;
 
-use localsocket::{Address, Client, ClientError, ClientOptions, Config, CustomCommand, Mode, RunningServer, Server};
+use localsocket::{Address, AskError, Client, ClientError, ClientOptions, Config, Incoming, Mode, Server};
 
-/// Jobs that may wait. What is more is refused, so memory stays bounded.
-const WAITING: usize = 100;
+/// The name that all workers serve.
+const SERVED: &str = "upper";
 
-struct Job {
-    /// The client that wants it done.
-    by: String,
-    text: String,
-}
+/// Jobs that are under way at the same time. More would only wait at the workers.
+const UNDER_WAY: usize = 64;
 
-/// Where jobs go in. `None` once the queue is closed.
-type Entrance = Arc<Mutex<Option<SyncSender<Job>>>>;
-
-struct JobServer {
-    server: RunningServer,
-    entrance: Entrance,
-    workers: Vec<JoinHandle<Result<(), ClientError>>>,
-}
+/// Before a job is given away again, so that a room without workers is not asked without end.
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1);
-    let jobs = JobServer::start(address.as_deref().unwrap_or("unix:/tmp/jobs.sock").parse()?, 4)?;
-    println!("listening on {}", jobs.server.addresses()[0]);
-    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
-    jobs.stop()
-}
-
-impl JobServer {
-    fn start(address: Address, workers: usize) -> Result<JobServer, Box<dyn Error>> {
-        let (sender, jobs) = mpsc::sync_channel(WAITING);
-        let entrance: Entrance = Arc::new(Mutex::new(Some(sender)));
-        let command = queue_jobs(Arc::clone(&entrance))?;
-        let config = Config { mode: Mode::Room, commands: vec![command], ..Config::default() };
-        let server = Server::bind(&[address], config)?.start()?;
-        let jobs = Arc::new(Mutex::new(jobs));
-        let start = |number| {
-            let name = Some(format!("worker {number}"));
-            let client = server.handle().connect(ClientOptions { name, ..ClientOptions::default() })?;
-            let jobs = Arc::clone(&jobs);
-            Ok(thread::Builder::new().spawn(move || work(client, &jobs))?)
-        };
-        let workers = (1..=workers).map(start).collect::<Result<Vec<_>, Box<dyn Error>>>()?;
-        Ok(JobServer { server, entrance, workers })
+    let address: Address = address.as_deref().unwrap_or("unix:/tmp/jobs.sock").parse()?;
+    let config = Config { mode: Mode::Room, ..Config::default() };
+    let server = Server::bind(&[address], config)?.start()?;
+    let address = server.addresses()[0].clone();
+    for number in 1..=2 {
+        let address = address.clone();
+        thread::spawn(move || work(&address, number));
     }
-
-    fn stop(self) -> Result<(), Box<dyn Error>> {
-        // Without an entrance, the workers end when the queue is empty.
-        drop(self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take());
-        for worker in self.workers {
-            worker.join().map_err(|_| "a worker has panicked")??;
-        }
-        self.server.stop()?;
-        Ok(())
-    }
+    let queue = Client::connect_with(&address, options("queue"))?;
+    do_all(queue, std::io::stdin().lines().map_while(Result::ok), |job, result| println!("{job}: {result}"))?;
+    server.stop()?;
+    Ok(())
 }
 
-/// The command runs on the thread of the client that sent it, so it must not wait: a full queue is an error.
-fn queue_jobs(entrance: Entrance) -> Result<CustomCommand, Box<dyn Error>> {
-    let queue = move |request: &localsocket::Request<'_>| {
-        let Some(by) = request.name else { return "error: say who you are first: iam:<name>".to_owned() };
-        let job = Job { by: by.to_owned(), text: request.argument.to_owned() };
-        match &*entrance.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(sender) => match sender.try_send(job) {
-                Ok(()) => "queued".to_owned(),
-                Err(TrySendError::Full(_)) => format!("error: {WAITING} jobs are waiting"),
-                Err(TrySendError::Disconnected(_)) => "error: no worker is left".to_owned(),
-            },
-            None => "error: stopping".to_owned(),
-        }
-    };
-    Ok(CustomCommand::new("job:<text>", queue)?)
+fn options(name: &str) -> ClientOptions {
+    ClientOptions { name: Some(name.to_owned()), deaf: true, reconnect: true, ..ClientOptions::default() }
 }
 
-/// Does jobs until there are no more, and tells the room.
-fn work(mut client: Client, jobs: &Mutex<Receiver<Job>>) -> Result<(), ClientError> {
-    // Its own messages come back to it, and must not pile up.
-    client.send("deaf")?;
+/// A worker: it comes back, and serves the name again, when the server was restarted.
+fn work(address: &Address, number: u32) -> Result<(), ClientError> {
+    let options = ClientOptions { serve: vec![SERVED.to_owned()], ..options(&format!("worker {number}")) };
+    Client::connect_with(address, options)?.answer(|question| Ok(question.text().to_uppercase()))
+}
+
+/// Has all jobs done, and tells the result of each as it comes. A job may be begun more than once, but it has one result.
+fn do_all(
+    mut queue: Client,
+    jobs: impl IntoIterator<Item = String>,
+    mut done: impl FnMut(&str, &str),
+) -> Result<(), AskError> {
+    let (mut jobs, sender) = (jobs.into_iter(), queue.sender());
+    let mut under_way = BTreeMap::new();
+    let mut again = Vec::new();
     loop {
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { by, text }) = next else { return Ok(()) };
-        let result = text.to_uppercase(); // the work
-        client.send(format!("msg:for {by}: {result}"))?;
+        while under_way.len() < UNDER_WAY
+            && let Some(job) = again.pop().or_else(|| jobs.next())
+        {
+            under_way.insert(sender.put_question(SERVED, &job)?, job);
+        }
+        if under_way.is_empty() {
+            return Ok(());
+        }
+        let Incoming::Answer(number, answer) = queue.next(None)? else { continue };
+        let Some(job) = under_way.remove(&number) else { continue };
+        match answer {
+            Ok(result) => done(&job, &result),
+            Err(AskError::Refused { reason, .. }) => done(&job, &reason),
+            Err(error) => {
+                // Its worker has left, or the connection was lost; or nobody serves the name, so that it has to wait.
+                if matches!(error, AskError::Failed(why) if why.starts_with("nobody here")) {
+                    thread::sleep(PAUSE);
+                }
+                again.push(job);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::mpsc;
+
+    use localsocket::protocol::Event;
 
     use super::*;
 
     #[test]
-    fn every_job_that_was_queued_is_done_before_the_server_stops() {
-        let jobs = JobServer::start("127.0.0.1:0".parse().unwrap(), 2).unwrap();
-        let mut ada = Client::connect(&jobs.server.addresses()[0]).unwrap();
-        let minute = Some(Duration::from_secs(60));
-        ada.log_in("ada", Duration::from_secs(60)).unwrap();
-        for number in 0..20 {
-            ada.send(format!("job:number {number}")).unwrap();
-        }
-        let mut queued = 0;
-        let mut done = Vec::new();
-        while queued < 20 {
-            match ada.receive(minute).unwrap() {
-                line if line == "queued" => queued += 1,
-                line => done.push(line),
-            }
-        }
-        jobs.stop().unwrap();
-        while let Ok(line) = ada.receive(minute) {
-            done.push(line);
-        }
-        assert_eq!(done.iter().filter(|line| line.contains(": for ada: NUMBER ")).count(), 20, "{done:#?}");
+    fn the_job_of_a_worker_that_dies_is_done_by_another() {
+        let config = Config { mode: Mode::Room, ..Config::default() };
+        let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], config).unwrap().start().unwrap();
+        let address = server.addresses()[0].clone();
+        let serve = vec![SERVED.to_owned()];
+        let mut mortal = Client::connect_with(&address, ClientOptions { serve, ..options("mortal") }).unwrap();
+        let queue = Client::connect_with(&address, options("queue")).unwrap();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let jobs = (0..20).map(|number| format!("job {number}"));
+            do_all(queue, jobs, |job, result| tell.send((job.to_owned(), result.to_owned())).unwrap()).unwrap();
+        });
+        // It gets all of them, as nobody else is there, and dies with all.
+        let minute = Duration::from_secs(60);
+        mortal.receive_where(Some(minute), |event| matches!(event, Event::Question { text: "job 0", .. })).unwrap();
+        drop(mortal);
+        thread::spawn(move || work(&address, 1));
+        let mut results: Vec<_> = (0..20).map(|_| told.recv_timeout(minute).unwrap()).collect();
+        assert!(told.recv_timeout(minute).is_err(), "each has one result");
+        results.sort();
+        results.dedup();
+        assert_eq!(results.len(), 20);
+        assert!(results.iter().all(|(job, result)| *result == job.to_uppercase()), "{results:?}");
     }
 }
