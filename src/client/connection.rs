@@ -51,12 +51,12 @@ struct UnderWay {
     held: Vec<String>,
 }
 
-/// What a connection tells and learns while it is read.
+/// What outlives a connection, and where it puts what it reads.
 #[derive(Debug)]
-pub(super) struct Desk<'a> {
-    pub(super) wire: &'a Wire,
-    pub(super) place: &'a mut Place,
-    pub(super) inbox: &'a mut Inbox,
+pub(super) struct Desk {
+    pub(super) wire: Arc<Wire>,
+    pub(super) place: Place,
+    pub(super) inbox: Inbox,
 }
 
 impl Connection {
@@ -67,7 +67,7 @@ impl Connection {
         (mut lines, count, login): (Vec<u8>, u64, Login),
         heartbeat: Option<Duration>,
         deadline: Option<Instant>,
-        desk: &mut Desk<'_>,
+        desk: &mut Desk,
     ) -> Result<Connection, ClientError> {
         let has_login = count > 0 || desk.wire.state().connection > 0;
         let mut ledger = Ledger::new(count);
@@ -105,7 +105,7 @@ impl Connection {
     /// [`ClientError::TimedOut`]; all others are the end of the connection.
     pub(super) fn read(
         &mut self,
-        desk: &mut Desk<'_>,
+        desk: &mut Desk,
         deadline: Option<Instant>,
         or_write: bool,
     ) -> Result<(), ClientError> {
@@ -116,9 +116,9 @@ impl Connection {
             Ok(_) => {
                 self.heartbeat.heard(now);
                 self.take_lines(desk)?;
-                return self.beat(desk.wire, now);
+                return self.beat(&desk.wire, now);
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.beat(desk.wire, now)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.beat(&desk.wire, now)?,
             Err(error) => return Err(ClientError::Lost(error)),
         }
         let login_deadline = self.login.as_ref().and_then(|login| login.deadline);
@@ -134,7 +134,7 @@ impl Connection {
         Ok(())
     }
 
-    fn take_lines(&mut self, desk: &mut Desk<'_>) -> Result<(), ClientError> {
+    fn take_lines(&mut self, desk: &mut Desk) -> Result<(), ClientError> {
         while let Some(line) = self.reader.next_line().map(text) {
             let error = line.strip_prefix("error: ");
             self.last_words = error
@@ -164,7 +164,7 @@ impl Connection {
         Ok(())
     }
 
-    fn take_during_login(&mut self, line: String, desk: &mut Desk<'_>) -> Result<(), ClientError> {
+    fn take_during_login(&mut self, line: String, desk: &mut Desk) -> Result<(), ClientError> {
         let Some(under_way) = &mut self.login else { return Ok(()) };
         match under_way.login.judge(&line) {
             Verdict::Show => under_way.held.push(line),
@@ -198,7 +198,7 @@ impl Connection {
     }
 
     /// Asks for the present place, as the one before is of no use.
-    fn ask_again(&mut self, desk: &Desk<'_>) -> Result<(), ClientError> {
+    fn ask_again(&mut self, desk: &Desk) -> Result<(), ClientError> {
         let Some(under_way) = &mut self.login else { return Ok(()) };
         under_way.login.ask_again();
         under_way.pongs += 1;
@@ -212,7 +212,7 @@ impl Connection {
     }
 
     /// The login is done: the caller's lines can be sent. This many lines of the room have come before its place was named.
-    fn open(&mut self, desk: &mut Desk<'_>, mut before: u64) {
+    fn open(&mut self, desk: &mut Desk, mut before: u64) {
         self.open_since = Some(Instant::now());
         desk.inbox.extend(desk.place.take_missed().map(Incoming::Missed));
         for text in self.login.take().into_iter().flat_map(|login| login.held) {
@@ -246,7 +246,7 @@ impl Connection {
     }
 
     /// At the end: gives out what a login has held that will not come again. Returns the piece after the last line end.
-    pub(super) fn end(&mut self, desk: &mut Desk<'_>) -> Option<String> {
+    pub(super) fn end(&mut self, desk: &mut Desk) -> Option<String> {
         for line in self.login.take().into_iter().flat_map(|login| login.held) {
             if !(desk.place.repeats() && is_of_the_room(&line)) {
                 desk.show(line);
@@ -256,7 +256,7 @@ impl Connection {
     }
 }
 
-impl Desk<'_> {
+impl Desk {
     fn show(&mut self, text: String) {
         let mark = self.place.count(&text);
         self.inbox.push(Incoming::Line { text, mark });

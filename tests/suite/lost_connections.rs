@@ -89,7 +89,7 @@ fn heartbeats_are_sent_in_silence_and_their_answers_swallowed() {
             peer.send("pong\r\n");
         }
     });
-    let mut program = client(&address, &["--heartbeat", "0.1"]);
+    let mut program = client(&address, &["--heartbeat", "0.5"]);
     // The one that was not asked for is shown.
     wait_for("the lines", || program.stdout() == "pong\nhello\nagain\n");
     program.stdin.as_mut().unwrap().write_all(b"bye\n").unwrap();
