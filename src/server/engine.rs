@@ -2,12 +2,11 @@
 //! script.
 //!
 //! A call ends when the engine is silent for too long, however long its transfer takes; after an error the connection is
-//! dropped by its owner. Knows what the script takes and
-//! returns, and nothing of clients or of what the entries mean. Another thread may end a call that waits: with
-//! [`Engine::stream`] it can shut the connection down.
+//! dropped by its owner. Knows what the script takes and returns, and nothing of clients or of what the entries mean.
+//! Another thread may end a call that waits: with [`Engine::stream`] it can shut the connection down.
 //!
 //! - `resp`: the engine's protocol
-//! - `entry`: what the log holds
+//! - `entry`, `welcome`: what the log holds, and what a server that joins is told
 //! - `failure`: what can go wrong with the engine, in words that say what to do
 //! - `url`: which room to join, and where
 //! - `room.lua`: the script, which answers all calls but those that read
@@ -16,16 +15,17 @@ mod entry;
 mod failure;
 mod resp;
 mod url;
+mod welcome;
 
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use entry::text;
 pub(super) use entry::{Entry, Position};
 pub use failure::JoinError;
 use resp::{Reader, Value, write_command};
 pub use url::{Join, JoinPassword, JoinUrl, JoinUrlError};
+pub(super) use welcome::Welcome;
 
 use crate::limits::ENTRY_MARGIN;
 use crate::token::read_first_line;
@@ -59,24 +59,6 @@ pub(super) struct Caller {
     pub(super) server: u64,
     pub(super) connection: u64,
     pub(super) position: Position,
-}
-
-/// The room as it was when this server joined.
-#[derive(Debug)]
-pub(super) struct Welcome {
-    pub(super) head: Position,
-    pub(super) lease: Duration,
-    pub(super) window: u64,
-    pub(super) longest: usize,
-    pub(super) servers: usize,
-    /// Every named client: its name, its server, its number there, and whether it is announced.
-    pub(super) names: Vec<(String, u64, u64, bool)>,
-    /// Every served name with one of its clients: the server and its number there.
-    pub(super) served: Vec<(String, u64, u64)>,
-    /// Tells this life of the room from others.
-    pub(super) life: String,
-    /// How many lines for everyone the room has had.
-    pub(super) lines: u64,
 }
 
 /// The script's answer to an operation of a member.
@@ -169,7 +151,7 @@ impl Engine {
         let more: Vec<&[u8]> =
             std::iter::once(VERSION).chain(numbers.iter().map(|n| &**n)).map(str::as_bytes).collect();
         match self.run("join", caller, &more, NAMES_MAX)? {
-            Value::Array(values) => welcome(values).ok_or_else(unexpected),
+            Value::Array(values) => Welcome::read(values).ok_or_else(unexpected),
             Value::Error(words) if words.contains("WRONGTYPE") => Err(self.not_welcome("FOREIGN")),
             Value::Error(words) => Err(JoinError::from_reply(&words)),
             Value::Bytes(answer) => Err(self.not_welcome(&String::from_utf8_lossy(&answer))),
@@ -332,40 +314,4 @@ impl Engine {
 
 fn unexpected() -> JoinError {
     JoinError::Lost("an answer is not what the room's script returns".to_owned())
-}
-
-fn welcome(values: Vec<Value>) -> Option<Welcome> {
-    let [head, lease, window, longest, Value::Array(state)] = <[Value; 5]>::try_from(values).ok()? else { return None };
-    let (mut names, mut served, mut servers, mut life, mut lines) = (Vec::new(), Vec::new(), 0, String::new(), 0);
-    for pair in state.chunks_exact(2) {
-        let (field, value) = (text(&pair[0])?, text(&pair[1])?);
-        if let Some(name) = field.strip_prefix("n:") {
-            let words: Vec<&str> = value.split(' ').collect();
-            let [server, client, announced] = words[..] else { return None };
-            names.push((name.to_owned(), server.parse().ok()?, client.parse().ok()?, announced == "1"));
-        } else if let Some(name) = field.strip_prefix("s:") {
-            for one in value.split(' ') {
-                let (server, client) = one.strip_suffix(';')?.split_once(':')?;
-                served.push((name.to_owned(), server.parse().ok()?, client.parse().ok()?));
-            }
-        } else {
-            match field {
-                "servers" => servers = value.split_whitespace().count(),
-                "life" => life = value.to_owned(),
-                "lines" => lines = value.parse().ok()?,
-                _ => {}
-            }
-        }
-    }
-    Some(Welcome {
-        head: text(&head)?.parse().ok()?,
-        lease: Duration::from_millis(text(&lease)?.parse().ok()?),
-        window: text(&window)?.parse().ok()?,
-        longest: text(&longest)?.parse().ok()?,
-        servers,
-        names,
-        served,
-        life,
-        lines,
-    })
 }

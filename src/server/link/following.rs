@@ -1,0 +1,93 @@
+//! The half of a link that reads the log.
+
+use std::time::Instant;
+
+use log::info;
+
+use super::backoff::Backoff;
+use super::over::{Over, cut_off, expired};
+use crate::server::engine::{Engine, Entry, JoinError, PORTION};
+use crate::server::member::Who;
+use crate::server::room::{Arrival, Batch, Kind, Room};
+
+/// What it remembers from one link to the next.
+pub(super) struct Following {
+    longest: usize,
+    /// How many entries are asked for at once: half as many after a read that has brought nothing.
+    portion: usize,
+    /// Since when nothing comes through, and whether the log says so.
+    pub(super) away: Option<Instant>,
+    pub(super) is_said: bool,
+    pub(super) retry: Backoff,
+}
+
+impl Following {
+    pub(super) fn new(longest: usize) -> Following {
+        Following { longest, portion: PORTION, away: None, is_said: false, retry: Backoff::default() }
+    }
+
+    /// Gives what comes out of the log to the room, entry by entry. While the room waits for a slow reader, the position
+    /// that is reported stays where it is, and the log cannot grow beyond its window: so the slowest reader of all servers
+    /// holds back all senders.
+    pub(super) fn follow(&mut self, room: &Room, server: u64, mut engine: Engine) -> Over {
+        let over = || Over::Lost(JoinError::Lost("the link is over".to_owned()));
+        loop {
+            if !room.wait_until_idle(None) {
+                return over();
+            }
+            let (position, longest, portion, waits) =
+                (room.position(), self.longest, self.portion, self.away.is_none());
+            let mut is_empty = true;
+            let read = engine.read_log(position, longest, portion, waits, |entry| {
+                let Some((position, entry)) = entry else {
+                    return Err(cut_off(
+                        "the log holds an entry that this server cannot read, or lines are missing in it",
+                    ));
+                };
+                let arrival = match entry {
+                    Entry::Said { server: by, number, .. } if by == server => Arrival::Own(number),
+                    Entry::Said { server, data, .. } => match Batch::read(server, data) {
+                        Some(batch) => Arrival::Other(batch),
+                        None => return Err(cut_off("the log holds an entry that no server of this version writes")),
+                    },
+                    Entry::Gone { server: gone } if gone == server => return Err(expired()),
+                    Entry::Gone { server } => {
+                        let mut batch = Batch::default();
+                        batch.headed(Kind::Gone, Who { server, client: 0 }, format_args!(""));
+                        Arrival::Other(batch)
+                    }
+                };
+                if room.arrive(position, arrival).is_err() {
+                    return Err(cut_off("the log holds other lines under this server's name than it has said"));
+                }
+                is_empty = false;
+                self.note_progress(room);
+                if room.wait_until_idle(None) { Ok(()) } else { Err(over()) }
+            });
+            match read {
+                Ok(()) => {
+                    self.note_progress(room);
+                    self.portion = (portion + 1).min(PORTION);
+                }
+                Err(over) => {
+                    // The engine may have broken it off because it is too long.
+                    if is_empty {
+                        self.portion = (portion / 2).max(1);
+                    }
+                    return over;
+                }
+            }
+        }
+    }
+
+    /// The engine is back once the log can be read, not before: a link can hold and bring nothing.
+    fn note_progress(&mut self, room: &Room) {
+        if let Some(since) = self.away.take() {
+            self.retry = Backoff::default();
+            room.is_back();
+            if std::mem::take(&mut self.is_said) {
+                info!("the engine is back after {:.1} s", since.elapsed().as_secs_f64());
+            }
+        }
+    }
+}
