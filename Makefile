@@ -20,7 +20,7 @@ UNITS = localsocket@.service localsocket@.socket localsocket.service localsocket
 DROPINDIR = $(PREFIX)/share/localsocket
 DROPINS = join.conf token.conf
 
-.PHONY: help run-server run-client build test portable check lint cross bench fmt doc manuals chart package static image \
+.PHONY: help run-server run-client build test portable check lint cross bench fmt doc manuals chart recording package static image \
   containers install install-systemd uninstall uninstall-systemd clean
 
 help: ## list these targets
@@ -82,6 +82,9 @@ manuals: ## write manual pages and shell completions again, from the programs' t
 
 chart: ## draw the charts of the guide again, from its tables
 	python3 src/guide/chart.py
+
+recording: build ## play the session of the README again, and draw it
+	python3 src/guide/recording.py $(TARGET)/release
 
 package: ## pack the crate as it would be published, and build it from that
 	$(CARGO) package --locked --allow-dirty

@@ -134,7 +134,7 @@ fn links_lead_to_files_that_are_there() {
 #[test]
 fn the_readme_is_short() {
     let words = std::fs::read_to_string(source("README.md")).unwrap().split_whitespace().count();
-    assert!(words <= 1800, "{words} words");
+    assert!(words <= 900, "{words} words");
 }
 
 /// The chart is drawn from the table that it illustrates.
@@ -144,6 +144,17 @@ fn the_chart_shows_the_table() {
         return println!("skipped: no python3");
     };
     assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+}
+
+/// The session of the README is played with the real programs.
+#[test]
+fn the_recording_shows_what_the_programs_do() {
+    let programs = Path::new(PROGRAMS[0].1).parent().unwrap();
+    let mut play = Command::new("python3");
+    let Ok(played) = play.arg(source("src/guide/recording.py")).arg(programs).arg("--check").output() else {
+        return println!("skipped: no python3");
+    };
+    assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
 }
 
 /// The lines of a document's only block with this mark.
@@ -220,11 +231,11 @@ fn the_two_people_in_the_readme_talk_as_it_says() {
 
 #[test]
 fn the_session_with_nc_is_true() {
-    let server = ServerProgram::start(&[]);
+    let server = ServerProgram::start(&["--mode", "room"]);
     let nc = shown("README.md", "nc");
     let mut peer = server.connect();
-    peer.send("iam:ada\r\nmsg:hello: world\nquit\n");
-    assert!(nc[0].contains(r"'iam:ada\r\nmsg:hello: world\nquit\n'"), "{}", nc[0]);
+    peer.send("iam:eve\nmsg:hello\nquit\n");
+    assert!(nc[0].contains(r"'iam:eve\nmsg:hello\nquit\n'"), "{}", nc[0]);
     nc[1..].iter().for_each(|line| peer.expect(line));
     peer.expect_end();
 }

@@ -44,6 +44,7 @@ mod serving;
 mod slow_readers;
 mod soak;
 mod stops;
+mod trouble;
 mod unix_socket;
 
 #[test]

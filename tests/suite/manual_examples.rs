@@ -42,8 +42,8 @@ fn examples_in_the_manual_of_the_client() {
         let mut ada = kitchen.listener();
         assert_eq!(ada.ask("deaf"), "deaf");
         let _answering = example.contains("--ask").then(|| {
-            let answering = kitchen.start(&recipe("answer"));
-            wait_for("the answerer", || ada.ask("who") == "who: squarer");
+            let answering = kitchen.start(&recipe("serve"));
+            wait_for("the answerer", || ada.ask("who:squarer") != "who: ");
             answering
         });
         let before = ada.stat("accepted");

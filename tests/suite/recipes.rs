@@ -10,12 +10,15 @@ use std::process::Command;
 use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, start_as_service, wait_for};
 
 /// The documents with recipes, and the marks of theirs that the tests below run.
-const RECIPES: [(&str, &[&str]); 4] = [
-    ("README.md", &["listen", "send", "follow", "answer", "ask", "retry", "workers", "pool", "each", "wait"]),
+const RECIPES: [(&str, &[&str]); 5] = [
+    ("README.md", &["demo", "listen", "send", "follow", "serve", "ask"]),
+    (SCRIPTS, &["direct", "each", "wait", "late", "race", "resume", "workers", "many", "everybody"]),
     ("src/guide/operating.md", &["start", "reload"]),
     ("src/guide/performance.md", &["bench-echo", "bench-room"]),
     ("src/guide/machines.md", &["engine"]),
 ];
+
+const SCRIPTS: &str = "src/guide/scripts.md";
 
 fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -146,48 +149,97 @@ fn following_a_log_file() {
 }
 
 #[test]
-fn asking_and_answering() {
+fn the_demo() {
     let kitchen = Kitchen::new();
-    let outcome = kitchen.run(&recipe("ask"));
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(3), ""), "{outcome:?}");
-    assert!(outcome.stderr.contains("nobody here is called squarer"), "{outcome:?}");
-
-    let _script = kitchen.start(&recipe("answer"));
-    let mut listener = kitchen.listener();
-    wait_for("the answerer", || listener.ask("who") == "who: squarer");
-    let outcome = kitchen.run(&recipe("ask"));
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+    let demo = recipe("demo");
+    // The room is there already, at an address of its own.
+    let (server, rest) = demo.split_once('\n').unwrap();
+    assert_eq!(server, "localsocket-server --mode room &");
+    let script = kitchen.start(rest);
+    wait_for("the answer", || script.0.stdout() == "144\n");
 }
 
 #[test]
-fn asking_again_until_the_answerer_is_there() {
+fn serving_and_asking() {
     let kitchen = Kitchen::new();
-    let mut asking = kitchen.start(&recipe("retry"));
-    wait_for("the first failure", || asking.0.stderr().contains("nobody here is called squarer"));
-    let _answering = kitchen.start(&recipe("answer"));
+    let mut asking = kitchen.start(&recipe("ask"));
+    let mut listener = kitchen.listener();
+    // The question is put again until somebody serves the name.
+    wait_for("the asker", || listener.stat("clients") == 2);
+    let _serving = kitchen.start(&recipe("serve"));
     let outcome = asking.0.wait();
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
 }
 
 #[test]
-fn several_workers() {
+fn a_message_to_one_client() {
     let kitchen = Kitchen::new();
-    let _script = kitchen.start(&recipe("workers"));
-    let mut listener = kitchen.listener();
-    wait_for("the workers", || listener.ask("who") == "who: worker-1, worker-2, worker-3");
-    let outcome = kitchen.run(&recipe("pool"));
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+    let mut ada = Peer::named(kitchen.server.address(), "ada");
+    assert_eq!(kitchen.run(&recipe("direct")).code, Some(0));
+    ["build has joined", "build > ada: your build has failed", "build has left"].map(|line| ada.expect(line));
 }
 
 #[test]
-fn the_next_worker_answers_for_one_that_is_not_there() {
+fn what_was_said_before() {
     let kitchen = Kitchen::new();
-    let _script = kitchen.start(&recipe("answer").replace("--name squarer", "--name worker-2"));
+    let mut ada = Peer::named(kitchen.server.address(), "ada");
+    assert_eq!(ada.ask("msg:before"), "ada: before");
+    let script = kitchen.start(&recipe("late"));
+    wait_for("two lines", || script.0.stdout() == "ada has joined\nada: before\n");
+    ada.send("msg:now\n");
+    wait_for("the third", || script.0.stdout().ends_with("\nada: now\n"));
+}
+
+#[test]
+fn a_start_that_cannot_come_before_its_listener() {
+    let kitchen = Kitchen::new();
+    let outcome = kitchen.run(&recipe("race"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "build: build finished\n"), "{outcome:?}");
+    // However early the line is said.
+    let early = recipe("race").replace("(sleep 0.1; ", "(").replace(") &", ")");
+    let outcome = kitchen.run(&early);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "build: build finished\n"), "{outcome:?}");
+}
+
+#[test]
+fn a_script_that_goes_on_where_it_was() {
+    let kitchen = Kitchen::new();
+    let mut ada = Peer::named(kitchen.server.address(), "ada");
+    for round in 1..=3 {
+        let all: String = (1..=2 * round).map(|number| format!("ada: {number}\n")).collect();
+        for number in [2 * round - 1, 2 * round] {
+            assert_eq!(ada.ask(&format!("msg:{number}")), format!("ada: {number}"));
+        }
+        let script = kitchen.start(&recipe("resume"));
+        let mark = ada.ask("mark");
+        wait_for("all lines", || {
+            kitchen.read("done.log") == all && format!("at {}", kitchen.read("last-mark").trim()) == mark
+        });
+        drop(script);
+    }
+}
+
+/// One of the three is killed while it works, and its question is answered all the same.
+#[test]
+fn three_workers_and_one_that_dies() {
+    let kitchen = Kitchen::new();
+    let busy = "if mkdir busy 2>/dev/null; then echo $PPID >worker.pid; exec sleep 60; fi; awk";
+    let _script = kitchen.start(&recipe("workers").replace("'awk", &format!("'{busy}")));
     let mut listener = kitchen.listener();
-    wait_for("the worker", || listener.ask("who") == "who: worker-2");
-    let outcome = kitchen.run(&recipe("pool"));
+    wait_for("the workers", || listener.ask("who:squarer").split(", ").count() == 3);
+    let mut asking = kitchen.start(&recipe("ask").replace("--retry", "--retry --timeout 60"));
+    wait_for("the first to be asked", || kitchen.read("worker.pid").ends_with('\n'));
+    assert_eq!(kitchen.run("kill -KILL $(cat worker.pid)").code, Some(0));
+    let outcome = asking.0.wait();
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
-    assert!(outcome.stderr.contains("nobody here is called worker-1"), "{outcome:?}");
+
+    assert_eq!(kitchen.run(&recipe("many")).code, Some(0));
+    let mut squares: Vec<u32> = kitchen.read("squares").lines().map(|line| line.parse().unwrap()).collect();
+    squares.sort_unstable();
+    assert_eq!(squares, (1..=100).map(|number| number * number).collect::<Vec<_>>());
+
+    let outcome = kitchen.run(&recipe("everybody"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n144\n2 answered\n"), "{outcome:?}");
 }
 
 #[test]
@@ -217,7 +269,7 @@ fn waiting_for_three_lines() {
 fn from_cron() {
     let kitchen = Kitchen::new();
     let mut listener = kitchen.listener();
-    let line = block("README.md", "cron");
+    let line = block(SCRIPTS, "cron");
     let (_, line) = line.split_once("* * * * ").unwrap();
     assert!(!line.contains('%'), "cron takes that for a line end");
     let line = line.replace("/usr/local/bin/localsocket-client", env!("CARGO_BIN_EXE_localsocket-client"));
@@ -233,7 +285,7 @@ fn from_cron() {
 #[test]
 fn from_systemd() {
     let kitchen = Kitchen::new();
-    let unit = block("README.md", "ini");
+    let unit = block(SCRIPTS, "ini");
     // Otherwise systemd ends a command that is running, too.
     assert!(unit.contains("KillMode=mixed\n"), "{unit}");
     let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
