@@ -176,7 +176,9 @@ fn a_message_to_one_client() {
     let kitchen = Kitchen::new();
     let mut ada = Peer::named(kitchen.server.address(), "ada");
     assert_eq!(kitchen.run(&recipe("direct")).code, Some(0));
-    ["build has joined", "build > ada: your build has failed", "build has left"].map(|line| ada.expect(line));
+    ["build has joined", "build > ada: your build has failed", "build has left"]
+        .into_iter()
+        .for_each(|line| ada.expect(line));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn asked(server: &ServerProgram, lines: &[&str]) -> String {
 fn kept_out(directory: &TempDir) -> String {
     let path = directory.join("closed.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     let address = format!("unix:{}", path.display());
     // Permissions do not keep out root.
     let wrapped = ["--reuid=65534", "--clear-groups", CLIENT, "-c", &address, "--ping"];
@@ -87,7 +87,7 @@ fn produce(symptom: &str, directory: &TempDir) -> Option<String> {
             said(CLIENT, &["-c", &silent(&path("stale.sock")), "--ping"])
         }
         "no permission" => kept_out(directory),
-        "missing port" => said(CLIENT, &["-c", "31000", "--ping"]),
+        "missing host" => said(CLIENT, &["-c", "31000", "--ping"]),
         "error: server is full (1 clients)" => {
             let server = room(&["--max-clients", "1"]);
             let mut first = server.connect();
