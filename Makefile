@@ -42,7 +42,7 @@ test: ## run all tests
 
 # On Linux a preloaded library plays what else macOS does differently.
 portable: ## run all tests with the part of src/os that macOS and the BSDs use
-	@export CARGO_TARGET_DIR="$(TARGET)/portable" RUSTFLAGS='--cfg localsocket_portable'; $(CARGO) test --locked || exit 1; \
+	@export CARGO_TARGET_DIR="$(TARGET)/portable" RUSTFLAGS='--cfg localsocket_portable -D warnings'; $(CARGO) test --locked || exit 1; \
 	if [ "$$(uname)" != Linux ] || ! cc --version >/dev/null 2>&1; then \
 	  echo 'skipped: the tests under the quirks of macOS need Linux and a C compiler'; exit 0; fi; \
 	quirks=$$(cd "$$CARGO_TARGET_DIR" && pwd)/macos.so; cc -O1 -shared -fPIC -o "$$quirks" tests/macos.c -ldl && \

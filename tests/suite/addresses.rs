@@ -1,7 +1,6 @@
 //! Addresses of all kinds, from the option to the socket: host names with several addresses, abstract names, sockets
 //! from a service manager, connections that end where they began.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -68,6 +67,7 @@ fn an_abstract_name_works_like_a_path_on_both_sides() {
 #[cfg(all(target_os = "linux", not(localsocket_portable)))] // only there are abstract names
 #[test]
 fn an_abstract_name_from_a_service_manager_is_announced_as_clients_take_it() {
+    use std::io::{BufRead, BufReader};
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixListener};
 
