@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    DEADLINE, Peer, ServerProgram, TempDir, client, leave_stale, run, scripted, wait_for, where_nobody_listens,
+    DEADLINE, Peer, ServerProgram, TempDir, client, is_possible, leave_stale, run, scripted, wait_for,
+    where_nobody_listens,
 };
 use localsocket::Address;
 
@@ -243,8 +244,7 @@ fn control_characters_are_left_alone_in_a_pipe_and_shown_on_a_terminal() {
     let outcome = run(CLIENT, &["-c", &address, "a\x1b[31m\tb"], b"");
     assert_eq!(outcome.stdout, "a\x1b[31m\tb\n");
 
-    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("SKIPPED: there is no script(1) to make a terminal");
+    if !is_possible(&["script", "-qec", "true", "/dev/null"], "what is shown on a terminal") {
         return;
     }
     let on_terminal = |lines: &str| {
