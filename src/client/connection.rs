@@ -111,19 +111,23 @@ impl Connection {
     ) -> Result<(), ClientError> {
         let filled = self.reader.fill(&mut Arrived(&self.stream));
         let now = Instant::now();
-        match filled {
+        let has_arrived = match filled {
             Ok(0) => return Err(ClientError::Closed),
             Ok(_) => {
                 self.heartbeat.heard(now);
                 self.take_lines(desk)?;
-                return self.beat(&desk.wire, now);
+                true
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.beat(&desk.wire, now)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Err(error) => return Err(ClientError::Lost(error)),
-        }
+        };
+        self.beat(&desk.wire, now)?;
         let login_deadline = self.login.as_ref().and_then(|login| login.deadline);
         if login_deadline.is_some_and(|deadline| deadline <= now) {
             return Err(silence("the server does not answer the login"));
+        }
+        if has_arrived {
+            return Ok(());
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(ClientError::TimedOut);

@@ -143,3 +143,66 @@ fn cost(incoming: &Incoming) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Incoming {
+        Incoming::Line { text: text.to_owned(), mark: None }
+    }
+
+    /// What is there, in short.
+    fn rest(inbox: &mut Inbox) -> Vec<String> {
+        let short = |incoming| match incoming {
+            Incoming::Line { text, .. } => text.chars().take(12).collect(),
+            Incoming::Missed(_) => "missed".to_owned(),
+            _ => "event".to_owned(),
+        };
+        std::iter::from_fn(|| inbox.pop()).map(|entry| short(entry.incoming)).collect()
+    }
+
+    #[test]
+    fn of_what_is_too_much_the_oldest_lines_go_and_nothing_else() {
+        let mut inbox = Inbox::default();
+        let long = "x".repeat(LINES_MAX / 2);
+        for text in ["first", "second", &format!("ada ?> 1: {long}"), "third"] {
+            inbox.push(line(text));
+        }
+        inbox.push(Incoming::Connected);
+        inbox.make_room();
+        inbox.push(line(&format!("bob: {long}")));
+        inbox.push(line("last"));
+        inbox.make_room();
+        assert_eq!(rest(&mut inbox), ["missed", "ada ?> 1: xx", "missed", "event", "missed", "last"]);
+        assert_eq!((inbox.bytes, inbox.has_room()), (0, true));
+    }
+
+    #[test]
+    fn a_search_takes_what_fits_and_keeps_the_rest() {
+        let mut inbox = Inbox::default();
+        ["a", "b", "a"].map(|text| inbox.push(line(text)));
+        let is = |wanted: &'static str| move |entry: &Entry| matches!(&entry.incoming, Incoming::Line { text, .. } if text == wanted);
+        inbox.search(From::Oldest);
+        assert!(inbox.find(is("b")).is_some() && inbox.find(is("b")).is_none());
+        inbox.push(line("b"));
+        assert!(inbox.find(is("b")).is_some());
+        inbox.search(From::Now);
+        assert!(inbox.find(is("a")).is_none());
+        assert!(inbox.contains("a") && !inbox.contains("b"));
+        assert_eq!(rest(&mut inbox), ["a", "a"]);
+    }
+
+    #[test]
+    fn the_best_line_of_one_moment_is_taken_and_of_several_the_last() {
+        let mut inbox = Inbox::default();
+        for (pongs, text) in [(1, "9"), (2, "3"), (2, "x"), (2, "3"), (2, "1"), (3, "9")] {
+            inbox.now.pongs = pongs;
+            inbox.push(line(text));
+        }
+        let moment = Moment { connection: 0, pongs: 2 };
+        assert_eq!(inbox.take_best(moment, |text| text.parse::<u8>().ok()).as_deref(), Some("3"));
+        assert_eq!(inbox.take_best(moment, |text| (text == "9").then_some(())), None);
+        assert_eq!(rest(&mut inbox), ["9", "3", "x", "1", "9"]);
+    }
+}

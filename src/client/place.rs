@@ -134,3 +134,80 @@ impl Place {
 pub(super) fn is_of_the_room(line: &str) -> bool {
     matches!(Event::parse(line), Event::Message { .. } | Event::Joined(_) | Event::Left(_) | Event::Renamed { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(options: ClientOptions) -> Place {
+        Place::new(&options)
+    }
+
+    #[test]
+    fn the_question_depends_on_what_the_caller_wants_and_on_what_is_known() {
+        let options = |since: Option<&str>, marks, reconnect, deaf| {
+            let since = since.map(str::to_owned);
+            ClientOptions { since, marks, reconnect, deaf, ..ClientOptions::default() }
+        };
+        for (options, wanted) in [
+            (options(None, false, false, false), None),
+            (options(None, true, false, false), Some("mark")),
+            (options(None, false, true, false), Some("mark")),
+            (options(None, true, true, true), None),
+            (options(Some("all"), false, false, false), Some("since:all")),
+            // The server says what is wrong with that.
+            (options(Some("r.7"), false, true, true), Some("since:r.7")),
+        ] {
+            assert_eq!(place(options.clone()).question().as_deref(), wanted, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn messages_and_notices_count_and_nothing_else_does() {
+        let mut place = place(ClientOptions { marks: true, ..ClientOptions::default() });
+        assert_eq!(place.count("bob: hi"), None);
+        place.found(Mark::parse("r.7").unwrap());
+        assert_eq!([0, 7, 8].map(|lines| place.before(lines).map(|mark| mark.number)), [Some(7), Some(0), None]);
+        for (line, wanted) in [
+            ("bob: hi", Some(8)),
+            ("bob > ada: hi", None),
+            ("bob has joined", Some(9)),
+            ("bob ?> 1: hi", None),
+            ("bob -> 1: withdrawn", None),
+            ("bob is now eve", Some(10)),
+            ("error: too slow", None),
+            ("who: ada, bob", None),
+            ("eve has left", Some(11)),
+            ("at r.2", None),
+            ("bob: three", Some(3)),
+            ("deaf", None),
+            ("ada is now eve", None),
+        ] {
+            assert_eq!(place.count(line).map(|mark| mark.number), wanted, "{line}");
+        }
+        assert_eq!(place.question().as_deref(), Some("mark"));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_once_and_only_where_something_was_heard() {
+        const NOT_KEPT: &str = "lines since r.7 are not kept";
+        const NONE: &str = "this room keeps no history";
+        for (known, text, wanted, missed) in [
+            (true, NOT_KEPT, Refused::AskAgain, true),
+            (true, NONE, Refused::Place, true),
+            (true, "since is a room mode command", Refused::Place, false),
+            (false, "mark is a room mode command", Refused::Place, false),
+            (false, NONE, Refused::Place, false),
+        ] {
+            let mut place = place(ClientOptions { reconnect: true, ..ClientOptions::default() });
+            if known {
+                place.found(Mark::parse("r.7").unwrap());
+            }
+            assert_eq!(place.refuse(text), wanted, "{text}");
+            assert_eq!(place.take_missed().as_deref(), missed.then_some(text));
+            assert_eq!((place.take_missed(), place.question().as_deref()), (None, Some("mark")));
+        }
+        let mut place = place(ClientOptions { since: Some("r.7".to_owned()), ..ClientOptions::default() });
+        assert_eq!((place.refuse(NOT_KEPT), place.take_missed()), (Refused::Login, None));
+    }
+}
