@@ -51,7 +51,7 @@ use std::time::{Duration, Instant};
 
 pub use error::{AskError, ClientError};
 use feed::Feed;
-use inbox::{Entry, From};
+use inbox::{Entry, From, Moment};
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
 pub use question::Question;
@@ -146,7 +146,7 @@ impl Client {
     /// [`ClientError::Refused`] with what the server says, and those of [`Client::request`].
     pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
         let (command, name) = (Command::Iam(name), name.to_owned());
-        let reply = self.command(&one_line(command)?, command, Instant::now().checked_add(timeout))?;
+        let reply = self.command(&one_line(command)?, command, deadline(Some(timeout)))?;
         if let Some(Event::Error(text)) = reply.as_deref().map(Event::parse) {
             return Err(ClientError::Refused(text.to_owned()));
         }
@@ -160,7 +160,7 @@ impl Client {
     /// [`ClientError::Refused`] with the reason if the server ends the connection instead, and those of
     /// [`Client::request`].
     pub fn ping(&mut self, timeout: Duration) -> Result<(), ClientError> {
-        self.feed.exchange(b"", Instant::now().checked_add(timeout)).1
+        self.feed.exchange(b"", deadline(Some(timeout)), &mut Moment::default())
     }
 
     /// Sends one line, given without its line end: a text, or a [`Command`]. Waits while the server takes no more and,
@@ -274,7 +274,7 @@ impl Client {
     pub fn request(&mut self, command: impl Display, timeout: Duration) -> Result<String, ClientError> {
         let line = one_line(command)?;
         let text = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
-        let reply = self.command(&line, Command::parse(&text), Instant::now().checked_add(timeout))?;
+        let reply = self.command(&line, Command::parse(&text), deadline(Some(timeout)))?;
         reply.ok_or(ClientError::TimedOut)
     }
 
@@ -308,7 +308,8 @@ impl Client {
         command: Command<'_>,
         deadline: Option<Instant>,
     ) -> Result<Option<String>, ClientError> {
-        let (moment, result) = self.feed.exchange(line, deadline);
+        let mut moment = Moment::default();
+        let result = self.feed.exchange(line, deadline, &mut moment);
         let own = self.feed.connector.options.name.clone();
         // It may have come although what follows did not, as with a wrong token.
         let reply = self.feed.desk.inbox.take_best(moment, |line| fit(command, line, own.as_deref()));

@@ -139,33 +139,57 @@ impl Connection {
     }
 
     fn take_lines(&mut self, desk: &mut Desk) -> Result<(), ClientError> {
-        while let Some(line) = self.reader.next_line().map(text) {
-            let error = line.strip_prefix("error: ");
-            self.last_words = error
-                .filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words()))
-                .map(str::to_owned);
-            match desk.wire.questions().take(&line) {
-                Taken::No => {}
-                Taken::Yes => continue,
-                Taken::Part(number, part) => {
-                    desk.inbox.push(Incoming::Part(number, part));
-                    continue;
-                }
-                Taken::Ended(number, end) => {
-                    desk.inbox.push(Incoming::Answer(number, end));
-                    continue;
-                }
+        // No answer has come before its question was put.
+        let has_asked = desk.wire.questions().has_asked();
+        let mut answers = 0;
+        let result = loop {
+            let Some(line) = self.reader.next_line().map(text) else { break Ok(()) };
+            if let Err(error) = self.take_line(line, has_asked, &mut answers, desk) {
+                break Err(error);
             }
-            let is_own_pong = desk.wire.state().ledger.receive(&line);
-            desk.inbox.now.pongs += u64::from(is_own_pong);
-            match &self.login {
-                Some(login) if is_own_pong && desk.inbox.now.pongs >= login.pongs => self.open(desk, 0),
-                _ if is_own_pong => {}
-                Some(_) => self.take_during_login(line, desk)?,
-                None => desk.show(line),
+        };
+        desk.wire.state().ledger.receive(answers);
+        result
+    }
+
+    fn take_line(
+        &mut self,
+        line: String,
+        has_asked: bool,
+        answers: &mut u64,
+        desk: &mut Desk,
+    ) -> Result<(), ClientError> {
+        let error = line.strip_prefix("error: ");
+        self.last_words =
+            error.filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words())).map(str::to_owned);
+        let taken = if has_asked { desk.wire.questions().take(&line) } else { Taken::No };
+        match taken {
+            Taken::No if line == "pong" && desk.wire.state().ledger.receive_pong() => {
+                desk.inbox.now.pongs += 1;
+                if self.login.as_ref().is_some_and(|login| desk.inbox.now.pongs >= login.pongs) {
+                    self.open(desk, 0);
+                }
+                return Ok(());
+            }
+            Taken::No => {}
+            Taken::Yes => return Ok(()),
+            Taken::Part(number, part) => {
+                desk.inbox.push(Incoming::Part(number, part));
+                return Ok(());
+            }
+            Taken::Ended(number, end) => {
+                desk.inbox.push(Incoming::Answer(number, end));
+                return Ok(());
             }
         }
-        Ok(())
+        *answers += 1;
+        match self.login {
+            Some(_) => self.take_during_login(line, desk),
+            None => {
+                desk.show(line);
+                Ok(())
+            }
+        }
     }
 
     fn take_during_login(&mut self, line: String, desk: &mut Desk) -> Result<(), ClientError> {

@@ -71,7 +71,7 @@ impl Feed {
 
     /// Logs in over a connection within the process.
     pub(super) fn over(stream: Stream, options: ClientOptions) -> Result<Feed, ClientError> {
-        let mut feed = Feed::new(None, options)?;
+        let mut feed = Feed::new(None, ClientOptions { reconnect: false, ..options })?;
         let deadline = feed.connector.deadline(None);
         feed.connection = Some(feed.connector.log_in_to_the_end(stream, deadline, &mut feed.desk)?);
         Ok(feed)
@@ -116,23 +116,19 @@ impl Feed {
         mut fits: impl FnMut(&Incoming) -> bool,
     ) -> Result<Entry, ClientError> {
         self.desk.inbox.search(from);
+        let mut is_over = false;
         loop {
-            if let Some(entry) = self.desk.inbox.find(|entry| fits(&entry.incoming)) {
-                return Ok(entry);
+            match self.desk.inbox.find(|entry| fits(&entry.incoming)) {
+                Some(entry) => return Ok(entry),
+                None if is_over => return Err(ClientError::TimedOut),
+                None => is_over = self.step_to_the_end(deadline)?,
             }
-            self.step_in_time(deadline)?;
         }
     }
 
-    /// Sends lines between two pings, and waits until the server has dealt with them. Returns when their replies came, also
-    /// if that was not to the end.
-    pub(super) fn exchange(&mut self, lines: &[u8], deadline: Option<Instant>) -> (Moment, Result<(), ClientError>) {
-        let mut moment = Moment::default();
-        let result = self.try_exchange(lines, deadline, &mut moment);
-        (moment, result)
-    }
-
-    fn try_exchange(
+    /// Sends lines between two pings, and waits until the server has dealt with them. Tells when their replies come, also if
+    /// that is not to the end.
+    pub(super) fn exchange(
         &mut self,
         lines: &[u8],
         deadline: Option<Instant>,
@@ -144,15 +140,15 @@ impl Feed {
         wire.send(&fenced, Kind::Fenced, Some(connection), |need| self.wait(&need, deadline))?;
         let last = wire.state().ledger.own;
         *moment = Moment { connection, pongs: last - 1 };
-        loop {
-            if !self.is_connected(connection) {
-                return Err(self.loss.as_ref().map_or(ClientError::Closed, ClientError::again));
+        let mut is_over = false;
+        while self.is_connected(connection) {
+            match self.desk.inbox.now.pongs >= last {
+                true => return Ok(()),
+                false if is_over => return Err(ClientError::TimedOut),
+                false => is_over = self.step_to_the_end(deadline)?,
             }
-            if self.desk.inbox.now.pongs >= last {
-                return Ok(());
-            }
-            self.step_in_time(deadline)?;
         }
+        Err(self.loss.as_ref().map_or(ClientError::Closed, ClientError::again))
     }
 
     /// Whether this connection is still there.
@@ -185,12 +181,10 @@ impl Feed {
         }
     }
 
-    /// One step that ends in time even if lines come all the time.
-    fn step_in_time(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
-        if time_left(deadline) == Some(Duration::ZERO) {
-            return Err(ClientError::TimedOut);
-        }
-        self.step(deadline)
+    /// One step. Tells whether it was the last one in time: what comes all the time must not make a wait last for ever.
+    fn step_to_the_end(&mut self, deadline: Option<Instant>) -> Result<bool, ClientError> {
+        let is_last = time_left(deadline) == Some(Duration::ZERO);
+        self.step(deadline).map(|()| is_last)
     }
 
     /// One step: reads, waits or connects, and adds what has come to the inbox.
@@ -239,7 +233,7 @@ impl Feed {
     }
 
     fn goes_on(&self) -> bool {
-        self.connector.options.reconnect && self.connector.address.is_some() && !self.desk.wire.state().finished
+        self.connector.options.reconnect && !self.desk.wire.state().finished
     }
 
     /// How the answering of questions has ended: the server's reason is an error unless it is no fault of this client.

@@ -32,7 +32,7 @@ pub(super) struct Inbox {
     entries: VecDeque<Entry>,
     /// What the lines among them take.
     bytes: usize,
-    /// How many of them a search has passed.
+    /// How many of them the search that is under way has passed.
     passed: usize,
     /// That of what comes next.
     pub(super) now: Moment,
@@ -50,7 +50,9 @@ impl Inbox {
 
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        self.remove(0)
+        let entry = self.entries.pop_front()?;
+        self.bytes -= cost(&entry.incoming);
+        Some(entry)
     }
 
     /// Forgets everything.
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn a_search_takes_what_fits_and_keeps_the_rest() {
         let mut inbox = Inbox::default();
-        ["a", "b", "a"].map(|text| inbox.push(line(text)));
+        ["a", "b", "a"].iter().for_each(|text| inbox.push(line(text)));
         let is = |wanted: &'static str| move |entry: &Entry| matches!(&entry.incoming, Incoming::Line { text, .. } if text == wanted);
         inbox.search(From::Oldest);
         assert!(inbox.find(is("b")).is_some() && inbox.find(is("b")).is_none());
