@@ -229,25 +229,23 @@ impl Room {
         self.delivered.load(Ordering::Acquire) >= number
     }
 
-    /// Waits until the batch with this number has been delivered, for `patience` at most. `Err` if the sender ends
+    /// Waits until the batch with this number has been delivered, unless no time is left for it. `Err` if the sender ends
     /// meanwhile.
     pub(super) fn wait_until_delivered(
         &self,
         number: u64,
         sender: &Member,
-        patience: impl Fn(Phase) -> Duration,
+        mut time_left: impl FnMut(Phase) -> Duration,
     ) -> Result<(), EndReason> {
         if self.has_delivered(number) {
             return Ok(());
         }
-        let began = Instant::now();
         let mut queue = lock(&self.queue);
         while !self.has_delivered(number) {
             if let Some(reason) = sender.end_reason() {
                 return Err(reason);
             }
-            let patience = patience(queue.log.as_ref().map_or(Phase::Joined, |log| log.phase));
-            let left = patience.saturating_sub(began.elapsed());
+            let left = time_left(queue.log.as_ref().map_or(Phase::Joined, |log| log.phase));
             if left.is_zero() {
                 break;
             }

@@ -226,8 +226,8 @@ impl<'h> Speaker<'h> {
     pub(super) fn finish(&mut self) {
         let Some(room) = self.room() else { return };
         let until = self.hub.stop.time_to_talk();
-        let patience = |_| until.saturating_duration_since(Instant::now());
-        let _ = self.flush().and_then(|()| room.wait_until_delivered(self.submitted, &self.member, patience));
+        let time_left = |_| until.saturating_duration_since(Instant::now());
+        let _ = self.flush().and_then(|()| room.wait_until_delivered(self.submitted, &self.member, time_left));
     }
 
     /// Takes a name in echo mode, where several clients may have the same.
@@ -269,11 +269,18 @@ impl<'h> Speaker<'h> {
         if let Ok(number) = room.submit(&self.member, &mut self.batch, true)
             && wait
         {
-            let patience = |phase| {
-                let usually = if phase == Phase::Away { AWAY_PATIENCE } else { hub.config.limits.write_timeout };
-                hub.stop.patience(usually)
+            let (began, mut away) = (Instant::now(), None);
+            let time_left = |phase| {
+                // A loss of the engine has a time of its own, however long the client has waited by then.
+                let (since, usually) = if phase == Phase::Away {
+                    (*away.get_or_insert_with(Instant::now), AWAY_PATIENCE)
+                } else {
+                    away = None;
+                    (began, hub.config.limits.write_timeout)
+                };
+                hub.stop.patience(usually).saturating_sub(since.elapsed())
             };
-            let _ = room.wait_until_delivered(number, &self.member, patience);
+            let _ = room.wait_until_delivered(number, &self.member, time_left);
         }
     }
 }

@@ -175,6 +175,13 @@ impl ServerProgram {
     pub fn connect(&self) -> Peer {
         Peer::connect(self.address())
     }
+
+    /// The most memory that it has held, and the worst case that its log states, in MiB.
+    pub fn memory(&self) -> (u64, u64) {
+        let bound = self.program.logged("memory at most ");
+        let bound = bound.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        (self.program.status("VmHWM").div_ceil(1024), bound)
+    }
 }
 
 /// The client program, connected to an address, with its input open.

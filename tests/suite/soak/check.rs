@@ -35,7 +35,7 @@ pub fn one_order(lives: &[&Life]) -> Result<Vec<Event>, String> {
 fn check_words(order: &[Event], lives: &[&Life]) -> Result<(), String> {
     let known: HashMap<Who, &Life> = lives.iter().map(|life| (life.who, *life)).collect();
     let mut talking: HashMap<Who, u32> = HashMap::new();
-    let mut left = HashSet::new();
+    let (mut left, mut names) = (HashSet::new(), HashMap::new());
     for event in order {
         let is_right = match event {
             Event::Joined(who) => known.contains_key(who) && !left.contains(who) && talking.insert(*who, 0).is_none(),
@@ -43,6 +43,9 @@ fn check_words(order: &[Event], lives: &[&Life]) -> Result<(), String> {
                 *next += 1;
                 *next == number + 1 && *next <= known[who].said
             }),
+            Event::Renamed(who, number) => {
+                talking.contains_key(who) && names.insert(*who, *number).unwrap_or_default() + 1 == *number
+            }
             Event::Left(who) => left.insert(*who) && talking.remove(who).is_some(),
         };
         if !is_right {
