@@ -33,6 +33,8 @@ mod listening;
 mod log;
 mod lost_connections;
 mod manual_examples;
+mod model;
+mod one_rule;
 mod portability;
 mod process;
 mod protocol_document;
@@ -46,6 +48,7 @@ mod soak;
 mod stops;
 mod trouble;
 mod unix_socket;
+mod worst_case;
 
 #[test]
 fn every_file_beside_this_one_is_a_module_of_it() {
