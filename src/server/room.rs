@@ -85,10 +85,11 @@ struct Queue {
 }
 
 impl Queue {
-    fn has_room(&self, length: usize, limit: usize) -> bool {
+    /// Whether there is room for a batch where it goes: in the log, or at once among what is delivered.
+    fn has_room(&self, batch: &Batch, limit: usize) -> bool {
         match &self.log {
-            Some(log) => log.outgoing.has_room(length, limit),
-            None => self.batch.is_empty() || self.batch.len() + length <= limit,
+            Some(log) if batch.is_shared() || !log.outgoing.is_empty() => log.outgoing.has_room(batch.len(), limit),
+            _ => self.batch.is_empty() || self.batch.len() + batch.len() <= limit,
         }
     }
 }
@@ -162,7 +163,7 @@ impl Room {
             match sender.end_reason() {
                 // What a client was told to be lost must not be said in another membership.
                 Some(reason) if !last_words || reason == EndReason::CutOff => return Err(reason),
-                _ if last_words || queue.has_room(batch.len(), self.limit) => break,
+                _ if last_words || queue.has_room(batch, self.limit) => break,
                 _ if self.around.stop.is_talk_over() => return Err(EndReason::ShuttingDown),
                 _ => queue = self.wait(queue),
             }

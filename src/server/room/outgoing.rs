@@ -109,14 +109,42 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::super::batch::Kind;
+    use super::super::{Log, Queue};
     use super::*;
     use crate::server::member::Who;
 
-    fn add(outgoing: &mut Outgoing, kind: Kind, length: usize, number: u64) {
+    fn batch(kind: Kind, length: usize) -> Batch {
         let mut batch = Batch::default();
         batch.headed(kind, Who { server: 0, client: 1 }, format_args!("")).resize(length, b'x');
+        batch
+    }
+
+    fn add(outgoing: &mut Outgoing, kind: Kind, length: usize, number: u64) {
+        let mut batch = batch(kind, length);
         outgoing.add(&mut batch, number);
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn every_batch_waits_for_room_where_it_goes() {
+        // Bytes in the log and bytes that wait for delivery; whether a batch for others has room, and one for its sender.
+        for (logged, queued, for_others, own) in [
+            (0, 0, true, true),
+            (0, 900, true, false),
+            (900, 0, false, false),
+            (100, 900, true, true),
+            (900, 900, false, false),
+        ] {
+            let mut queue = Queue { log: Some(Log::default()), ..Queue::default() };
+            if let (Some(log), 1..) = (&mut queue.log, logged) {
+                add(&mut log.outgoing, Kind::Direct, logged, 1);
+            }
+            if queued > 0 {
+                queue.batch.append(&mut batch(Kind::Own, queued));
+            }
+            let has_room = |kind| queue.has_room(&batch(kind, 500), 1000);
+            assert_eq!((has_room(Kind::Direct), has_room(Kind::Own)), (for_others, own), "{logged} {queued}");
+        }
     }
 
     fn number_of_next(outgoing: &mut Outgoing) -> Option<u64> {
