@@ -253,9 +253,13 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
             format!("backlog {backlog}, history {history}, stall timeout {} s", seconds(limits.stall_timeout))
         }
     };
+    let others = match hub.config.join {
+        Some(_) => format!(" with up to {} named clients on the other servers", worst_case::OTHERS),
+        None => String::new(),
+    };
     info!(
         "localsocket {} in {mode} mode: {}, lines of {}, {wait}, idle timeout {}, grace {} s, {}; \
-         memory at most {} MiB",
+         memory at most {} MiB{others}",
         env!("CARGO_PKG_VERSION"),
         Counted(limits.max_clients, "client"),
         Counted(limits.max_line, "byte"),

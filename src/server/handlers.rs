@@ -52,13 +52,9 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         Command::Deaf => deaf(speaker),
         Command::Mark => mark(speaker),
         Command::Since(mark) => return since(speaker, mark),
-        Command::Who => {
-            let names = speaker.hub.people.names();
-            return who(speaker, &names);
-        }
+        Command::Who => return speaker.list(|people| people.names()),
         Command::WhoServes(name) if speaker.hub.room.is_some() => {
-            let names = speaker.hub.people.names_serving(name.trim());
-            return who(speaker, &names);
+            return speaker.list(|people| people.names_serving(name.trim()));
         }
         Command::Ping => {
             speaker.checks += 1;
@@ -196,16 +192,6 @@ fn since(speaker: &mut Speaker<'_>, mark: &str) -> Outcome {
         Some(_) if speaker.is_deaf => speaker.refuse(Refusal::DeafClient),
         Some(_) => return speaker.repeat_since(mark),
     }
-    Ok(())
-}
-
-fn who(speaker: &mut Speaker<'_>, names: &[Arc<str>]) -> Outcome {
-    // The reply can be long: it is gathered by itself.
-    speaker.flush()?;
-    let out = speaker.own_line();
-    out.extend_from_slice(b"who: ");
-    out.extend_from_slice(names.join(", ").as_bytes());
-    out.extend_from_slice(b"\r\n");
     Ok(())
 }
 

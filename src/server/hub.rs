@@ -31,6 +31,8 @@ pub(super) struct Hub {
     token: Option<Mutex<Token>>,
     pub(super) list: Arc<ClientList>,
     pub(super) people: Arc<People>,
+    /// Taken by the client that is told a list of more names than this server has places.
+    pub(super) long_list: Mutex<()>,
     pub(super) questions: Arc<Questions>,
     /// In room mode only.
     pub(super) room: Option<Room>,
@@ -77,6 +79,7 @@ impl Hub {
             token: config.token.take().map(Mutex::new),
             list,
             people,
+            long_list: Mutex::default(),
             questions,
             room,
             refused: Mutex::default(),

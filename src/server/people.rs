@@ -120,6 +120,11 @@ impl People {
         lock(&self.0).names.values().flatten().copied().filter(|who| who.server == server).collect()
     }
 
+    /// How many clients have a name.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.0).people.len()
+    }
+
     /// All names, sorted; a name of several clients appears once for each.
     pub(super) fn names(&self) -> Vec<Arc<str>> {
         let table = lock(&self.0);

@@ -1,7 +1,8 @@
 //! What one client says: its name, its rights, and those of its lines that are not delivered yet.
 //!
 //! Lines are gathered in one batch and go together: in a room to the room's queue, else to the client's own outbox.
-//! Replies bypass the queue while it holds nothing of the client's own. Takes no lock itself and reads no input.
+//! Replies bypass the queue while it holds nothing of the client's own. Takes no lock itself but the turn for
+//! a long list, and reads no input.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use log::{Level, log};
 use super::counters::Traffic;
 use super::ending::EndReason;
 use super::hub::Hub;
+use super::lock;
 use super::member::Member;
-use super::people::Person;
+use super::people::{People, Person};
 use super::questions::Key;
 use super::room::{Batch, Kind, Phase, Room};
 use crate::limits::{AWAY_PATIENCE, NAME_LOG_MAX, YEAR};
@@ -178,6 +180,36 @@ impl<'h> Speaker<'h> {
         self.flush()?;
         let Some(room) = self.room() else { return Ok(()) };
         room.wait_until_delivered(self.submitted, &self.member, |_| YEAR)
+    }
+
+    /// Replies with a list of names. It can be long, so it is gathered by itself. In a joined room there can be more names
+    /// than this server has places; then one client at a time is told, the next when that one has read most of it.
+    pub(super) fn list(&mut self, names: impl FnOnce(&People) -> Vec<Arc<str>>) -> Outcome {
+        self.flush()?;
+        let hub = self.hub;
+        let room = self.room().filter(|_| hub.people.len() > hub.config.limits.max_clients);
+        let turn = match room {
+            Some(_) => {
+                self.settle()?;
+                Some(lock(&hub.long_list))
+            }
+            None => None,
+        };
+        let names = names(&hub.people);
+        let out = self.own_line();
+        out.reserve_exact(names.iter().map(|name| name.len() + 2).sum::<usize>() + 7);
+        out.extend_from_slice(b"who: ");
+        for (index, name) in names.iter().enumerate() {
+            out.extend_from_slice(if index > 0 { b", " } else { b"" });
+            out.extend_from_slice(name.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        if let Some(room) = room {
+            self.flush()?;
+            room.wait_until_half_empty(&self.member)?;
+        }
+        drop(turn);
+        Ok(())
     }
 
     /// The question that this client owes an answer to, with the name of its asker and its id.

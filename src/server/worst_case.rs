@@ -20,18 +20,18 @@ const NAME: u128 = 4 * NAME_MAX as u128;
 /// What a line has around its text: two names, the id of a question, marks between them and the line end.
 const AROUND: u128 = 2 * NAME + 64;
 
-/// What an open question takes in the tables: its asker's name, its id and the entries.
-const QUESTION: u128 = NAME + 384;
-
-/// What a withdrawn question takes, and what a name takes that a client serves.
-const WITHDRAWN: u128 = 64;
-const SERVED: u128 = NAME + 256;
-
-/// What a named client takes in the tables.
+// What these take in the tables, with nodes of trees that are half full and what the allocator adds.
+const OPEN_QUESTION: u128 = NAME + 416;
+const WITHDRAWN_QUESTION: u128 = 72;
 const PERSON: u128 = NAME + 344;
+const SERVED_NAME: u128 = NAME + 168;
 
-/// In a joined room: how many clients the other servers are reckoned to have.
-const OTHERS: u128 = 65_536;
+/// What a named client of another server takes while this one joins, beside its place in the tables: the engine's
+/// answer and what is made of it. A list of all names takes less later.
+const JOINING: u128 = 4 * NAME + 104;
+
+/// In a joined room: how many named clients the other servers are reckoned to have, each serving one name.
+pub(super) const OTHERS: usize = 65_536;
 
 impl Config {
     /// The most memory in bytes that clients can make a server with this configuration hold at once. The kernel's
@@ -58,8 +58,11 @@ impl Config {
         .map(|limit| limit as u128);
         let line = line + AROUND;
         let who = clients * (NAME + 2) + AROUND;
-        // A batch is passed on once it has reached its size, so one line comes on top. A reply to `who` is a batch alone.
-        let batch = (batch + line).max(who);
+        // A batch is passed on once it has reached its size, so one line comes on top, and doubles as it grows. A list of
+        // names is a batch alone, made in one piece from pointers to the names.
+        let batch = batch + line;
+        let gathered = (2 * batch).max(who + 16 * clients);
+        let batch = batch.max(who);
         // What comes out of the log of a joined room can be longer than a batch of this server.
         let entry = if self.join.is_some() { line + ENTRY_MARGIN as u128 } else { 0 };
         // The queue holds one batch more than its limit only if it is empty. All of it can be one entry for everyone.
@@ -73,22 +76,24 @@ impl Config {
         // An outbox grows in steps, and up to a fifth of it was sent already.
         let outbox = OUTBOX_STEP as u128 + waiting + waiting / 4;
         // Buffers that double hold up to twice their content while they move.
-        let client = SESSION + 2 * (READ_BUFFER_MAX as u128).max(line) + 2 * batch + outbox;
+        let client = SESSION + 2 * (READ_BUFFER_MAX as u128).max(line) + gathered + outbox;
         // A client holds its place until nearly everything but its last words has been sent.
         let closing = SESSION * clients.max(CLOSING_MIN as u128);
         let room = if is_room {
             // The queue and the chunk that is being delivered; what is kept of it is moved as it grows.
             let lines = 2 * 2 * chunk + 2 * history;
-            let questions = OPEN_QUESTIONS_MAX as u128 * QUESTION + OWED_ANSWERS_MAX as u128 * WITHDRAWN;
-            clients * (questions + SERVED_NAMES_MAX as u128 * SERVED) + lines
+            // A client can owe answers to as many open questions only if clients of other servers put them.
+            let open = if self.join.is_some() { OPEN_QUESTIONS_MAX + OWED_ANSWERS_MAX } else { OPEN_QUESTIONS_MAX };
+            let questions = open as u128 * OPEN_QUESTION + OWED_ANSWERS_MAX as u128 * WITHDRAWN_QUESTION;
+            clients * (questions + SERVED_NAMES_MAX as u128 * SERVED_NAME) + lines
         } else {
             0
         };
         let joined = if self.join.is_some() {
             // Pieces that wait for the engine, the one that is sent with its copies, and the entry that is read.
             let pieces = 2 * chunk + 3 * chunk + 4 * entry;
-            // The names of others are listed for one client at a time, in a buffer of its own and in the outbox.
-            pieces + OTHERS * (PERSON + SERVED + 3 * (NAME + 2)) + FOREIGN_MAX as u128 * QUESTION
+            let others = OTHERS as u128 * (PERSON + SERVED_NAME + JOINING);
+            pieces + others + FOREIGN_MAX as u128 * OPEN_QUESTION
         } else {
             0
         };
@@ -114,17 +119,17 @@ mod tests {
         let small = || Limits { max_clients: 20, max_backlog: 65536, ..default() };
         let one = || Limits { max_clients: 1, max_line: 1, max_backlog: 1024, ..default() };
         let rows = [
-            ("echo", Mode::Echo, false, default(), 1104),
-            ("room", Mode::Room, false, default(), 2809),
-            ("joined", Mode::Room, true, default(), 2969),
+            ("echo", Mode::Echo, false, default(), 861),
+            ("room", Mode::Room, false, default(), 2606),
+            ("joined", Mode::Room, true, default(), 5472),
             ("small echo", Mode::Echo, false, small(), 27),
-            ("small room", Mode::Room, false, small(), 36),
-            ("small joined", Mode::Room, true, small(), 196),
+            ("small room", Mode::Room, false, small(), 37),
+            ("small joined", Mode::Room, true, small(), 268),
             ("least echo", Mode::Echo, false, one(), 15),
             ("least room", Mode::Room, false, one(), 15),
-            ("no history", Mode::Room, false, Limits { history: 0, ..small() }, 36),
+            ("no history", Mode::Room, false, Limits { history: 0, ..small() }, 37),
             ("long lines", Mode::Echo, false, Limits { max_line: 1 << 20, ..small() }, 125),
-            ("many names", Mode::Echo, false, Limits { max_clients: 10_000, ..default() }, 82501),
+            ("many names", Mode::Echo, false, Limits { max_clients: 10_000, ..default() }, 59417),
         ];
         for (what, mode, is_joined, limits, wanted) in rows {
             assert_eq!(mebibytes(mode, is_joined, limits), wanted, "{what}");
