@@ -195,7 +195,7 @@ fn talk(servers: usize, pace: u64, seed: u64, time: Duration, mut engine: Option
             });
             phase.store(OVER, Ordering::SeqCst);
             wait_for("all is said and seen", || check::with_lives(&clients, is_over));
-            check::with_lives(&clients, |lives| report(lives, &faults, disturbs));
+            check::with_lives(&clients, |lives| report(lives, &faults, proxy.is_some()));
             println!("{} cuts", proxy.as_ref().map_or(0, |proxy| proxy.cuts.load(Ordering::SeqCst)));
             servers.programs.iter_mut().for_each(stop);
             wait_for("the last words", || {
@@ -216,7 +216,7 @@ fn talk(servers: usize, pace: u64, seed: u64, time: Duration, mut engine: Option
 }
 
 /// Checks what all have got.
-fn report(lives: &[&Life], faults: &Faults, disturbs: bool) {
+fn report(lives: &[&Life], faults: &Faults, is_joined: bool) {
     let sum = |count: fn(&Life) -> usize| lives.iter().map(|life| count(life)).sum::<usize>();
     println!(
         "said {}, direct messages confirmed {}, questions {} of which answered {} and withdrawn {}; connections {}, of \
@@ -238,12 +238,11 @@ fn report(lives: &[&Life], faults: &Faults, disturbs: bool) {
         let told = lives.iter().filter(|life| life.server == server && life.cut_off).count();
         assert!(told <= all * stopped, "server {server} cut off its clients without a reason");
     }
-    // Behind a `quit` all replies come, if nothing else goes wrong.
-    if !disturbs {
-        let unanswered: Vec<String> =
-            lives.iter().filter(|life| life.unanswered > 0).map(|life| life.summary()).collect();
-        assert!(unanswered.is_empty(), "{unanswered:?}");
-    }
+    // Behind a `quit` all replies come. In a joined room not if the engine is away for a second then, as it can seem on a
+    // busy machine.
+    let unanswered: Vec<String> = lives.iter().filter(|life| life.unanswered > 0).map(|life| life.summary()).collect();
+    println!("not answered behind a quit: {unanswered:?}");
+    assert!(unanswered.is_empty() || is_joined);
 }
 
 /// Stops a server within its grace, and compares the most memory that it has held with what it has logged.
@@ -254,7 +253,7 @@ fn stop(server: &mut ServerProgram) {
     server.program.signal("TERM");
     let outcome = server.program.wait();
     assert_eq!(outcome.code, Some(0));
-    assert!(began.elapsed() < Duration::from_secs(6), "the stop took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "the stop took {:?}", began.elapsed());
 }
 
 /// How many times longer than 20 s the long runs take.
