@@ -92,6 +92,7 @@ struct Readme;
 pub mod protocol;
 
 pub mod limits;
+#[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod token;
 
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]

@@ -333,13 +333,13 @@ fn a_reply_is_never_that_of_an_earlier_request_or_what_another_says() {
         &server.unix,
         ClientOptions { deaf: true, name: Some("eve".to_owned()), ..options.clone() },
     );
-    let (eve, talking) = (eve.unwrap(), AtomicBool::new(true));
-    let sender = eve.sender();
+    let (mut eve, talking) = (eve.unwrap(), AtomicBool::new(true));
     let mut ada = Client::connect_with(&server.tcp, options).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
             while talking.load(Ordering::SeqCst) {
-                sender.send_lines(b"msg:hi\nto:ada:hi\n").unwrap();
+                (0..10).for_each(|_| ["msg:hi", "to:ada:hi"].iter().for_each(|line| eve.send(line).unwrap()));
+                eve.ping(DEADLINE).unwrap();
             }
         });
         for _ in 0..50 {

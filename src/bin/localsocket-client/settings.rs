@@ -116,7 +116,6 @@ impl Settings {
         let options = ClientOptions {
             connect_timeout: arguments.seconds("connect-timeout", &limits::TIMEOUT)?.unwrap_or(default.connect_timeout),
             wait: arguments.seconds("wait", &from_zero)?.unwrap_or(default.wait),
-            token: arguments.first_line("token-file")?.map(Into::into),
             token_file: arguments.value("token-file").map(Into::into),
             name: match (arguments.value("name"), &mode) {
                 (Some(name), _) => Some(name.to_owned()),
@@ -131,6 +130,7 @@ impl Settings {
             deaf: arguments.has("deaf") || matches!(mode, Mode::Ask { .. } | Mode::Answer { .. }),
             reconnect: arguments.has("reconnect"),
             heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
+            ..default
         };
         Ok(Settings {
             address: arguments.parsed("connect")?.unwrap_or_default(),
