@@ -1,11 +1,14 @@
 //! A joined room whose engine breaks off, stops, or holds what no server can read.
 
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use localsocket::{Config, Join, JoinPassword, Limits};
+use localsocket::{Config, Join, JoinPassword, JoinUrl, Limits};
 
-use crate::common::{Engine, Peer, TestServer, wait_for};
+use crate::common::{Engine, Peer, ServerProgram, TestServer, wait_for};
 use crate::joined::{config, hears_of, joined, start_joined};
 
 const CUT_OFF: &str = "error: cut off from the other servers";
@@ -157,4 +160,40 @@ fn a_stop_while_the_engine_is_away_has_last_words_for_all() {
             client.expect_end();
         }
     }
+}
+
+/// Passes connections on to an engine, and ends each of them soon, for as long as the test's program runs.
+fn flapping(engine: &Engine) -> JoinUrl {
+    let (path, target) = (engine.directory.join("flapping.sock"), engine.socket());
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, Ok(server)) = (client.unwrap(), UnixStream::connect(&target)) else { return };
+            let both = || [&client, &server].map(|stream| stream.try_clone().unwrap());
+            let ([mut up, mut to_server], [mut to_client, mut down]) = (both(), both());
+            thread::spawn(move || io::copy(&mut up, &mut to_server));
+            thread::spawn(move || io::copy(&mut down, &mut to_client));
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(400));
+                [client, server].iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+            });
+        }
+    });
+    format!("unix:{}", path.display()).parse().unwrap()
+}
+
+#[test]
+fn a_dead_server_is_announced_over_links_that_break_again_and_again() {
+    let Some(engine) = Engine::start() else { return };
+    let killed = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
+    killed.program.logged("joined room main");
+    let _bob = Peer::named(killed.address(), "bob");
+    let server = start_joined(Config { join: Some(Join::from(flapping(&engine))), ..config(&engine) });
+    let mut ada = Peer::named(&server.tcp, "ada");
+    killed.program.signal("KILL");
+    let began = Instant::now();
+    ada.expect("bob has left");
+    // A lease and a second, and time for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(ada.ask("msg:still here"), "ada: still here");
 }
