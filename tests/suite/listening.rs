@@ -94,7 +94,7 @@ fn it_leaves_by_itself_after_so_many_lines() {
     }
     let outcome = run(CLIENT, &[&arguments[..], &["hello"]].concat(), b"");
     assert_eq!((outcome.code, &*outcome.stdout), (Some(4), "bob has joined\nbob: hello\n"));
-    assert_eq!(outcome.stderr, "localsocket-client: 1 of the lines of --count did not come\n");
+    assert_eq!(outcome.stderr, "localsocket-client: only 0 of the 1 lines of --count came\n");
     // An error counts, and is one.
     let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--count", "1", "hello"], b"");
     assert_eq!(outcome.code, Some(3), "{outcome:?}");

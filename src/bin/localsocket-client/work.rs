@@ -142,8 +142,8 @@ impl<'a> Work<'a> {
         course.input_lost |= self.settings.options.reconnect && self.unanswered > 0;
         course.error |= self.server_stopped && course.work != Kind::Serve;
         course.count_missing = self.left.is_some_and(|left| left > 0);
-        if let (Some(left @ 1..), End::Closed | End::Lost) = (self.left, end) {
-            say(&format_args!("{left} of the lines of --count did not come"));
+        if let (Some(count), Some(left @ 1..), End::Closed | End::Lost) = (self.settings.count, self.left, end) {
+            say(&format_args!("only {} of the {count} lines of --count came", count - left));
         }
         if matches!(end, End::Count | End::Time | End::Stopped | End::ReaderGone) {
             self.leave(queue);
