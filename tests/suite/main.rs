@@ -15,6 +15,7 @@ mod ask_answer;
 mod bench;
 mod bench_cheats;
 mod client;
+mod client_faults;
 mod client_library;
 mod client_logins;
 mod client_questions;

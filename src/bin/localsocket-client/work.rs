@@ -198,6 +198,9 @@ impl<'a> Work<'a> {
                 }
                 if self.sender.replace(sender).is_none() {
                     self.deadline = self.settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+                    if !self.course.person {
+                        self.start_input(None);
+                    }
                 }
             }
             (Some(Happening::Came(all)), _) => self.take_all(all)?,

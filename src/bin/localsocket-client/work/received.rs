@@ -169,13 +169,14 @@ impl Work<'_> {
         let mode = &self.settings.mode;
         if self.for_person {
             let hint = match mode {
-                Mode::Talk(_) => {
-                    "help lists the commands, quit or Ctrl-D leaves; rlwrap keeps what you type apart from what comes"
-                }
+                Mode::Talk(_) => "help lists the commands, quit or Ctrl-D leaves",
                 Mode::Ask { .. } => "each line is a question, Ctrl-D leaves",
                 _ => "Ctrl-C leaves",
             };
             say(&format_args!("connected to {}; {hint}", self.settings.address));
+            if let Mode::Talk(_) = mode {
+                say(&"start it with rlwrap in front, and what comes in does not disturb what you type");
+            }
         }
         self.probes = match mode {
             Mode::Talk(_) if self.input.is_some() && self.course.person => vec![STATS, HELP],
@@ -184,9 +185,6 @@ impl Work<'_> {
         };
         for probe in &self.probes {
             let _ = self.sender.as_ref().map(|sender| sender.send(probe.trim_end_matches(": ")));
-        }
-        if self.probes.is_empty() {
-            self.start_input(None);
         }
     }
 
@@ -200,9 +198,9 @@ impl Work<'_> {
                     answering.set_limit(value("max-line").and_then(|limit| limit.parse().ok()).or(Some(usize::MAX)));
                 }
                 (_, Mode::Talk(Form::To(_))) if is_echo => return Err(echo_mode()),
-                _ if is_echo => {
-                    say(&format_args!("the server is in echo mode: only you get what you send; {START_ROOM}"))
-                }
+                _ if is_echo => say(&format_args!(
+                    "the server is in echo mode, which sends each line back to you alone; {START_ROOM}"
+                )),
                 _ => {}
             }
         }
@@ -213,7 +211,7 @@ impl Work<'_> {
     }
 
     /// From now on, the input is sent.
-    fn start_input(&mut self, person: Option<Person>) {
+    pub(super) fn start_input(&mut self, person: Option<Person>) {
         let (Some(input), Some(sender), Mode::Talk(form)) =
             (self.input.take(), self.sender.clone(), &self.settings.mode)
         else {

@@ -1,0 +1,253 @@
+//! The client where things go wrong beside the connection: commands that do not end, readers that have stopped, signals,
+//! terminals, workers that die.
+
+use std::fs;
+use std::io::{PipeReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, client, is_possible, run, scripted, wait_for};
+use localsocket::Address;
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+const ROOM: &[&str] = &["--mode", "room"];
+
+/// Starts a client that serves a name, and waits until it does.
+fn serve(address: &Address, name: &str, arguments: &[&str]) -> Program {
+    let mut peer = Peer::connect(address);
+    let before = peer.ask(&format!("who:{name}")).len();
+    let program = client(address, &[&["--serve", name, "--answer"], arguments].concat());
+    wait_for("the answerer", || peer.ask(&format!("who:{name}")).len() > before);
+    program
+}
+
+/// Starts a client whose stdout is a pipe that nobody reads from.
+fn unread(address: &Address, arguments: &[&str]) -> (Child, PipeReader) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(CLIENT);
+    command.arg("-c").arg(address.to_string()).args(arguments).stdin(Stdio::null()).stdout(writer);
+    (command.stderr(Stdio::null()).spawn().unwrap(), reader)
+}
+
+fn ends(child: &mut Child) -> Option<i32> {
+    let until = Instant::now() + DEADLINE;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code().or(status.signal().map(|signal| 128 + signal));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("it does not end");
+}
+
+#[test]
+fn a_command_is_asked_to_end_before_it_is_killed() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let directory = TempDir::new();
+    let lock = directory.join("lock");
+    let command = format!("trap 'rm {0}; exit 1' TERM; : >{0}; sleep 30 & wait", lock.display());
+    // Once by the second signal, which is no repetition of the first, and once by the end of the patience.
+    for second in ["INT", "CONT"] {
+        let mut slow = serve(address, "slow", &[&command]);
+        let asking = client(address, &["--ask", "slow", "--timeout", "30", "x"]);
+        wait_for("the command", || lock.exists());
+        let began = Instant::now();
+        for signal in ["TERM", "TERM", second] {
+            slow.signal(signal);
+            if signal == "TERM" && second == "INT" {
+                thread::sleep(Duration::from_millis(60));
+            }
+        }
+        assert_eq!(slow.wait().code, Some(0));
+        assert!(!lock.exists(), "it was killed");
+        assert_eq!(began.elapsed() < Duration::from_secs(5), second == "INT", "{:?}", began.elapsed());
+        let outcome = { asking }.wait();
+        assert!(outcome.stderr.ends_with("refused the question: exit status 1\n"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_waits_for_an_answer_is_bounded() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let _stuck = serve(address, "stuck", &["sleep 60"]);
+    let mut refused = 0;
+    let mut askers: Vec<Peer> = (0..5).map(|number| Peer::named(address, &format!("asker {number}"))).collect();
+    for asker in &mut askers {
+        let questions: String = (0..256).map(|id| format!("ask:stuck:{id}:x\n")).collect();
+        asker.send(format!("deaf\n{questions}"));
+    }
+    // One runs, and 1,024 wait.
+    while refused < 5 * 256 - 1025 {
+        let line = askers[4].line().unwrap();
+        refused += usize::from(line.ends_with(": not answered: too many questions are waiting"));
+    }
+    askers[4].send("ping\n");
+    assert_eq!(askers[4].line().unwrap(), "pong");
+}
+
+#[test]
+fn a_question_is_put_again_when_a_worker_dies_or_is_still_to_come() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let directory = TempDir::new();
+    let started = directory.join("started");
+    let ask = ["--ask", "squarer", "--retry", "--timeout"];
+    let outcome = client(address, &[&ask[..], &["0.2", "12"]].concat()).wait();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(4), ""), "{outcome:?}");
+    assert!(outcome.stderr.ends_with("no answer in time (nobody here is called squarer)\n"), "{outcome:?}");
+    let mut asking = client(address, &[&ask[..], &["30", "12"]].concat());
+    wait_for("the asker", || Peer::connect(address).ask("who").contains("asker-"));
+    let mut dies = serve(address, "squarer", &[&format!(": >{}; sleep 60", started.display())]);
+    wait_for("the command", || started.exists());
+    dies.signal("KILL");
+    dies.wait();
+    let _lives = serve(address, "squarer", &["awk '{ print $1 * $1 }'"]);
+    let outcome = asking.wait();
+    assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "144\n", ""));
+    // A refusal is an answer.
+    let _no = serve(address, "no", &["exit 7"]);
+    let outcome = client(address, &["--ask", "no", "--retry", "x"]).wait();
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+}
+
+#[test]
+fn a_question_has_one_deadline_however_little_the_server_takes() {
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        peer.expect("deaf");
+        peer.line();
+        peer.expect("ping");
+        peer.send("deaf\r\nx has joined\r\npong\r\n");
+        peer
+    });
+    let began = Instant::now();
+    let question = ["x".repeat(16 << 20), "second".to_owned()].join("\n");
+    let outcome = run(CLIENT, &["-c", &address.to_string(), "--ask", "bob", "--timeout", "0.3"], question.as_bytes());
+    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    assert!(began.elapsed() < DEADLINE / 2, "{:?}", began.elapsed());
+    drop(playing.join().unwrap());
+}
+
+#[test]
+fn a_stdout_that_nobody_reads_holds_up_neither_timeout_nor_heartbeat() {
+    let server = ServerProgram::start(&[ROOM, &["--idle-timeout", "1"]].concat());
+    let address = server.address();
+    let (mut timed, _reader) = unread(address, &["--recv-only", "--timeout", "2.5", "--heartbeat", "0.2"]);
+    let (mut listening, _other_reader) = unread(address, &["--recv-only", "--name", "eve", "--heartbeat", "0.2"]);
+    let mut talker = Peer::named(address, "talker");
+    wait_for("the listener", || talker.ask("who").contains("eve"));
+    // More than a pipe holds.
+    talker.send(format!("deaf\n{}", format!("msg:{}\n", "x".repeat(1000)).repeat(300)));
+    assert_eq!(ends(&mut timed), Some(0));
+    assert!(Peer::connect(address).ask("who").contains("eve"), "it was idle");
+    listening.kill().unwrap();
+    listening.wait().unwrap();
+}
+
+#[test]
+fn a_reader_that_has_gone_is_noticed_without_another_line() {
+    let server = ServerProgram::start(ROOM);
+    let (mut listening, mut reader) = unread(server.address(), &["--recv-only", "--name", "eve"]);
+    reader.read_exact(&mut [0; "eve has joined\n".len()]).unwrap();
+    drop(reader);
+    assert_eq!(ends(&mut listening), Some(0));
+}
+
+#[test]
+fn as_process_1_of_a_container_every_mode_ends_at_a_signal() {
+    let unshare = ["unshare", "--fork", "--pid", "--kill-child"];
+    if !is_possible(&[&unshare[..], &["true"]].concat(), "process 1 of a container") {
+        return;
+    }
+    let server = ServerProgram::start(ROOM);
+    let address = server.address().to_string();
+    for (arguments, code) in [
+        (["--recv-only", "-n", "a"].as_slice(), 143),
+        (&["-n", "b"], 143),
+        (&["-n", "c", "--answer", "cat"], 0),
+        (&["-n", "d", "-c", "unix:/nowhere/at/all", "--wait", "60"], 143),
+    ] {
+        let mut command = Command::new(unshare[0]);
+        command.args(&unshare[1..]).args([CLIENT, "-c", &address]).args(arguments);
+        let mut program = Program::spawn(&mut command);
+        let children = format!("/proc/{0}/task/{0}/children", program.id());
+        let inner = || fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+        // Process 1 runs the program below it.
+        wait_for("the client", || {
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", inner())).is_ok_and(|below| !below.is_empty())
+        });
+        if code == 0 {
+            wait_for("the answerer", || Peer::connect(server.address()).ask("who").contains('c'));
+        }
+        Command::new("kill").arg(inner()).status().unwrap();
+        assert_eq!(program.wait().code, Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_health_check_ends_in_its_time() {
+    let (address, playing) = scripted(|listener| Peer::accept(&listener));
+    let began = Instant::now();
+    let outcome = run(CLIENT, &["-c", &address.to_string(), "--ping", "--timeout", "0.3"], b"");
+    assert_eq!(outcome.code, Some(4), "{outcome:?}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    drop(playing.join().unwrap());
+}
+
+#[test]
+fn a_script_goes_on_at_the_mark_of_its_last_line() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let mut ada = Peer::named(address, "ada");
+    ada.send("msg:one\nmsg:two\nmsg:three\nping\n");
+    while ada.line().unwrap() != "pong" {}
+    let listen =
+        |arguments: &[&str]| client(address, &[&["--recv-only", "--timeout", "30"], arguments].concat()).wait();
+    let marked = listen(&["--since", "all", "--marks", "--count", "2"]);
+    assert_eq!(marked.code, Some(0), "{marked:?}");
+    let (mark, last) = marked.stdout.lines().last().unwrap().split_once(' ').unwrap();
+    assert_eq!((last, mark.ends_with(".2")), ("ada: one", true), "{marked:?}");
+    let rest = listen(&["--since", mark, "--timestamps", "--marks", "--count", "2"]).stdout;
+    let rest: Vec<&str> = rest.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(rest, [mark.replace(".2", ".3 ada: two"), mark.replace(".2", ".4 ada: three")]);
+    for gone in ["another.1", "x"] {
+        let outcome = listen(&["--since", gone]);
+        assert_eq!((outcome.code, &*outcome.stdout), (Some(3), ""), "{outcome:?}");
+        assert_eq!(outcome.stderr, format!("localsocket-client: lines since {gone} are not kept\n"));
+    }
+}
+
+#[test]
+fn at_a_terminal_what_looks_like_a_command_is_asked_about() {
+    if !is_possible(&["script", "-qec", "true", "/dev/null"], "a terminal") {
+        return;
+    }
+    let server = ServerProgram::start(ROOM);
+    let mut eve = Peer::named(server.address(), "eve");
+    let inner = format!("stty -echo; exec {CLIENT} -c {} -n ada", server.address());
+    let mut command = Command::new("script");
+    let mut program = Program::spawn(command.args(["-qec", &inner, "/dev/null"]));
+    let mut stdin = program.stdin.take().unwrap();
+    eve.expect("ada has joined");
+    for (typed, asked) in
+        [("too:eve:secret", true), ("n", false), ("/me waves", true), ("y", false), ("msg:bye", false)]
+    {
+        let questions = |shown: &str| shown.matches("[y/N]").count();
+        let before = questions(&program.stdout());
+        stdin.write_all(format!("{typed}\n").as_bytes()).unwrap();
+        if asked {
+            wait_for("the question", || questions(&program.stdout()) > before);
+        }
+    }
+    eve.expect("ada: /me waves");
+    eve.expect("ada: bye");
+    stdin.write_all(b"quit\n").unwrap();
+    let outcome = program.wait();
+    assert!(outcome.stdout.contains("connected to") && outcome.stdout.contains("rlwrap"), "{outcome:?}");
+}
