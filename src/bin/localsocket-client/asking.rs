@@ -165,6 +165,12 @@ impl Asking {
     /// The question has ended, unless it is to be put again.
     fn end(&mut self, answer: Result<String, AskError>) -> Option<Ended> {
         let mut open = self.open.take()?;
+        let is_late = open.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let answer = match answer {
+            // A server that takes only a part of a question in time loses the connection.
+            Err(AskError::Client(_)) if is_late => Err(AskError::TimedOut),
+            answer => answer,
+        };
         match answer {
             Err(error) if self.retry && may_pass(&error, self.reconnect) => {
                 open.state = State::Pausing(Instant::now() + open.pause);
