@@ -3,8 +3,8 @@
 use std::sync::mpsc::Sender as Orders;
 use std::time::{Duration, Instant};
 
-use localsocket::AskError;
 use localsocket::client::Sender;
+use localsocket::{AskError, ClientError};
 
 use crate::input::Order;
 
@@ -130,6 +130,11 @@ impl Asking {
         }
         self.over = number;
         self.end(answer)
+    }
+
+    /// There will be no connection any more.
+    pub(crate) fn lose(&mut self) -> Option<Ended> {
+        self.end(Err(AskError::Client(ClientError::Closed)))
     }
 
     /// Whether the end has come that the last line of the input leads to.

@@ -58,18 +58,9 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    pub(crate) fn new(work: Work) -> Course {
-        Course {
-            work,
-            end: End::Closed,
-            person: false,
-            error: false,
-            late: false,
-            cut: false,
-            finished: false,
-            input_lost: false,
-            count_missing: false,
-        }
+    pub(crate) const fn new(work: Work) -> Course {
+        let (end, person, error, late, cut) = (End::Closed, false, false, false, false);
+        Course { work, end, person, error, late, cut, finished: false, input_lost: false, count_missing: false }
     }
 }
 
@@ -103,19 +94,9 @@ pub(crate) fn code(course: &Course) -> u8 {
 mod tests {
     use super::*;
 
-    const TALK: Course = Course {
-        work: Work::Talk,
-        end: End::Closed,
-        person: false,
-        error: false,
-        late: false,
-        cut: false,
-        finished: true,
-        input_lost: false,
-        count_missing: false,
-    };
-    const LISTEN: Course = Course { work: Work::Serve, finished: false, ..TALK };
-    const ASK: Course = Course { work: Work::Ask, end: End::AllAsked, ..TALK };
+    const TALK: Course = Course { finished: true, ..Course::new(Work::Talk) };
+    const LISTEN: Course = Course::new(Work::Serve);
+    const ASK: Course = Course { end: End::AllAsked, finished: true, ..Course::new(Work::Ask) };
 
     #[test]
     fn the_exit_code_tells_how_things_went() {

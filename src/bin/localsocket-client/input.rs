@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ pub(crate) struct Input {
     /// A line without an end was the last. On a terminal, the end of the input does not come twice.
     ended: bool,
     happenings: Happenings,
+    /// Lines were sent.
+    pub(crate) sent: Arc<AtomicBool>,
 }
 
 impl Input {
@@ -39,7 +43,8 @@ impl Input {
             [] => Box::new(Patient(File::from(io::stdin().as_fd().try_clone_to_owned()?))),
             lines => Box::new(Cursor::new(lines.iter().flat_map(|line| [line, line_end]).collect::<String>())),
         };
-        Ok(Input { reader: BufReader::with_capacity(BATCH, source), started: false, ended: false, happenings })
+        let reader = BufReader::with_capacity(BATCH, source);
+        Ok(Input { reader, started: false, ended: false, happenings, sent: Arc::default() })
     }
 
     /// Puts the next line into `line`, with its line end. False at the end of the input, or if it cannot be read.
@@ -81,6 +86,7 @@ impl Input {
             }
             let is_full = !more || quits || batch.len() >= BATCH || !self.reader.buffer().contains(&b'\n');
             if is_full && !batch.is_empty() {
+                self.sent.store(true, Ordering::Relaxed);
                 if sender.send_lines(&batch).is_err() {
                     // The connection was over first.
                     return;

@@ -4,6 +4,8 @@
 mod received;
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -73,6 +75,9 @@ struct Work<'a> {
     /// The name of this client, if it was given as an option, and whether its own joining is still to come.
     name: Option<String>,
     joins: bool,
+    /// The input has sent lines, of which nothing has come back yet. In a room one's own messages do.
+    sent: Arc<AtomicBool>,
+    in_room: bool,
     /// Lines without an answer on the connection that was lost last.
     unanswered: u64,
     /// The server has said that it stops, and there is no new connection yet.
@@ -97,7 +102,8 @@ impl<'a> Work<'a> {
             Mode::Talk(_) | Mode::Ping => (Role::Print, Kind::Talk),
         };
         let has_input = matches!(settings.mode, Mode::Talk(_) | Mode::Ask { .. });
-        let input = matches!(settings.mode, Mode::Talk(_)).then(|| open_input(settings, happenings.clone()));
+        let input =
+            matches!(settings.mode, Mode::Talk(_)).then(|| open_input(settings, happenings.clone())).transpose()?;
         Ok(Work {
             settings,
             happenings,
@@ -109,7 +115,10 @@ impl<'a> Work<'a> {
             },
             role,
             sender: None,
-            input: input.transpose()?,
+            sent: input.as_ref().map_or_else(Arc::default, |input| Arc::clone(&input.sent)),
+            // Nobody else can be deaf.
+            in_room: settings.options.deaf,
+            input,
             probes: Vec::new(),
             deadline: None,
             left: settings.count,

@@ -1,5 +1,7 @@
 //! What is done with what the server sends, and what is said about the connection.
 
+use std::sync::atomic::Ordering;
+
 use localsocket::client::Ending;
 use localsocket::programs::Counted;
 use localsocket::protocol::{Event, Mark, Refusal};
@@ -26,18 +28,30 @@ impl Work<'_> {
             self.name = self.settings.options.name.as_ref().map(|name| name.trim().to_owned());
         }
         let joined = self.name.as_ref().map(|name| format!("{name} has joined"));
-        let is_own =
-            |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if Some(text) == joined.as_ref());
-        let own = connected.and_then(|connected| all[..connected].iter().rposition(is_own));
-        for (index, incoming) in all.into_iter().enumerate() {
+        let is_joined = |line: &&str| joined.as_deref() == Some(*line);
+        let before = all[..connected.unwrap_or(0)].iter().flat_map(|incoming| match incoming {
+            Incoming::Line { text, .. } => text.split('\n'),
+            _ => "".split('\n'),
+        });
+        let mut namesakes = before.filter(is_joined).count();
+        let is_own_to_come = namesakes == 0;
+        for incoming in all {
             match incoming {
                 Incoming::Line { text, mark } => {
-                    self.joins |= own == Some(index);
-                    self.take_line(&text, mark.as_ref())?;
+                    for line in text.split('\n') {
+                        if namesakes > 0 && is_joined(&line) {
+                            namesakes -= 1;
+                            self.joins = namesakes == 0;
+                        }
+                        self.take_line(line, mark.as_ref())?;
+                        if self.output.is_full() {
+                            self.write(self.deadline)?;
+                        }
+                    }
                 }
                 Incoming::Connected => {
                     // With `--since` it comes later.
-                    self.joins = own.is_none();
+                    self.joins = is_own_to_come;
                     self.take_connection();
                 }
                 Incoming::Part(question, part) => {
@@ -54,9 +68,6 @@ impl Work<'_> {
                     }
                 }
                 change => self.tell(change),
-            }
-            if self.output.is_full() {
-                self.write(self.deadline)?;
             }
         }
         Ok(())
@@ -86,7 +97,11 @@ impl Work<'_> {
     fn is_own(&mut self, event: Event<'_>) -> bool {
         let Some(name) = &mut self.name else { return false };
         match event {
-            Event::Message { name: sender, .. } | Event::Direct { sender, .. } => sender == name,
+            Event::Message { name: sender, .. } | Event::Direct { sender, .. } if sender == name => {
+                self.sent.store(false, Ordering::Relaxed);
+                self.in_room = true;
+                true
+            }
             Event::Joined(joined) => joined == name && std::mem::take(&mut self.joins),
             Event::Renamed { old, new } if old == name => {
                 new.clone_into(name);
@@ -127,11 +142,11 @@ impl Work<'_> {
     fn show_error(&mut self, line: &str, text: &str) -> Result<(), End> {
         if let Role::Print = self.role {
             self.print(line, None, Counts::Yes)?;
-            self.write(self.deadline)?;
         } else {
             say(&line);
         }
         if let Some(hint) = hint(text) {
+            self.write(self.deadline)?;
             say(&hint);
         }
         Ok(())
@@ -242,7 +257,12 @@ impl Work<'_> {
                 answering.stop(end);
                 Ok(())
             }
-            _ => Err(end),
+            Role::Ask(asking) => {
+                let ended = asking.lose();
+                self.print_answer(ended);
+                Err(end)
+            }
+            Role::Print => Err(end),
         }
     }
 
@@ -299,7 +319,11 @@ impl Work<'_> {
             let bytes = Counted(piece.len(), "byte");
             say(&format_args!("the connection ended in the middle of a line, after {bytes} of it"));
         }
+        let sent = self.sent.swap(false, Ordering::Relaxed);
         let lines = match self.unanswered {
+            0 if sent && self.in_room && self.settings.options.reconnect => {
+                "; what was sent shortly before may not have arrived".to_owned()
+            }
             0 => String::new(),
             1 => "; 1 line that was sent has no answer".to_owned(),
             count => format!("; {count} lines that were sent have no answer"),
