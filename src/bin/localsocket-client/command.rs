@@ -23,8 +23,9 @@ use crate::output::{say_bytes, write_piece};
 const LEFT_IN_PIPE: usize = 1024 * 1024;
 
 /// How often it is looked whether COMMAND has ended, at first and while nothing happens: something that it left behind
-/// may keep its output open.
-const FIRST_TICK: Duration = Duration::from_micros(100);
+/// may keep its output open. One that has just closed its output ends before the shortest sleep is over.
+const FIRST_TICK: Duration = Duration::from_micros(1);
+const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 const LAST_TICK: Duration = Duration::from_millis(50);
 
 /// The longest line of stdout, unless the server's limit is lower.
@@ -149,10 +150,10 @@ fn wait<const N: usize>(pipes: [Option<BorrowedFd<'_>>; N], patience: Duration) 
     for (number, pipe) in pipes.iter().enumerate() {
         waits.extend(pipe.map(|pipe| if number == 0 { Wait::writable(pipe) } else { Wait::readable(pipe) }));
     }
-    if waits.is_empty() {
-        thread::sleep(patience);
-    } else {
-        poll(&mut waits, Some(patience));
+    match waits.is_empty() {
+        true if patience < SHORTEST_SLEEP => thread::yield_now(),
+        true => thread::sleep(patience),
+        false => poll(&mut waits, Some(patience)),
     }
     let mut ready = waits.iter().map(Wait::is_ready);
     pipes.map(|pipe| pipe.is_some() && ready.next().unwrap_or(false))
