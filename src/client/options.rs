@@ -9,6 +9,31 @@ use crate::token::Token;
 
 /// How a client behaves. `ClientOptions::default()` connects once, within 5 seconds.
 ///
+/// A client of a room that misses nothing, not even while it is restarted itself, if it keeps the mark of the last line that
+/// it has dealt with:
+///
+/// ```no_run
+/// use localsocket::{Client, ClientOptions, Incoming};
+///
+/// let since = std::fs::read_to_string("mark").ok();
+/// let options = ClientOptions { since, marks: true, reconnect: true, ..ClientOptions::default() };
+/// let mut client = Client::connect_with("unix:/run/hub.sock", options)?;
+/// loop {
+///     match client.next(None)? {
+///         Incoming::Line { text, mark: Some(mark) } => {
+///             println!("{text}");
+///             std::fs::write("mark", mark.to_string())?;
+///         }
+///         Incoming::Missed(why) => eprintln!("lines may have been missed: {why}"),
+///         _ => {}
+///     }
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The usual ones of a service:
+///
 /// ```
 /// use std::time::Duration;
 /// use localsocket::ClientOptions;

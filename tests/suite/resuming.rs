@@ -1,10 +1,14 @@
 //! The client of the library in a room, over several connections: what it has missed comes, in order and once, or it is told
-//! that lines may be missing. The servers play a script.
+//! that lines may be missing. The servers play a script, but for the last test.
 
-use std::thread::JoinHandle;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::thread::{self, JoinHandle};
 
-use crate::common::{DEADLINE, Peer, scripted};
-use localsocket::{Address, Client, ClientError, ClientOptions, Incoming};
+use crate::common::{DEADLINE, Peer, TestServer, scripted};
+use localsocket::protocol::Mark;
+use localsocket::transport::Stream;
+use localsocket::{Address, Client, ClientError, ClientOptions, Config, Incoming, Mode};
 
 /// What a server reads and sends, one piece after the other.
 type Script = &'static [(&'static [&'static str], &'static str)];
@@ -217,4 +221,84 @@ fn served_names_are_served_again_on_every_connection() {
     let wanted = ["ada has joined", "connected", "disconnected", "ada has joined", "disconnected", "connected", "end"];
     assert_eq!(came, wanted);
     playing.join().unwrap();
+}
+
+/// Passes a connection on, and cuts it after this many bytes from the server.
+fn pass_on(near: &Stream, far: &Stream, mut bytes: usize) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = io::copy(&mut &*near, &mut &*far);
+            far.shutdown(Shutdown::Write);
+        });
+        let mut buffer = [0; 4096];
+        while bytes > 0 {
+            let most = bytes.min(buffer.len());
+            match (&*far).read(&mut buffer[..most]) {
+                Ok(count) if count > 0 && (&*near).write_all(&buffer[..count]).is_ok() => bytes -= count,
+                _ => break,
+            }
+        }
+        [near, far].iter().for_each(|stream| stream.shutdown(Shutdown::Both));
+    });
+}
+
+#[test]
+fn a_listener_that_is_cut_again_and_again_hears_what_one_hears_that_is_not() {
+    const LINES: u64 = 4000;
+    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let behind = server.tcp.clone();
+    // Within the login but for the first time, within and between lines.
+    let (address, passing) = scripted(move |listener| {
+        for bytes in [301, 20, 1777, 2048, usize::MAX] {
+            let near = Stream::Tcp(listener.accept().unwrap().0);
+            pass_on(&near, &Stream::connect(&behind, DEADLINE).unwrap(), bytes);
+        }
+    });
+    let mut listener = Client::connect_with(&address, resuming()).unwrap();
+    let mut reference = Client::connect(&server.unix).unwrap();
+    reference.ping(DEADLINE).unwrap();
+    let talking = thread::spawn({
+        let options = ClientOptions { name: Some("bob".to_owned()), deaf: true, ..ClientOptions::default() };
+        let mut bob = server.handle.connect(options).unwrap();
+        move || {
+            for number in 0..LINES {
+                bob.send(format_args!("msg:{number}")).unwrap();
+            }
+            bob.quit(DEADLINE).unwrap();
+        }
+    });
+    let of_bob = |line: &str| line.strip_prefix("bob: ").map(|number| number.parse::<u64>().unwrap());
+    let (mut heard, mut last, mut cuts) = (Vec::new(), None::<Mark>, 0);
+    while heard.last() != Some(&(LINES - 1)) {
+        match listener.next(Some(DEADLINE)).unwrap() {
+            Incoming::Line { text, mark: Some(mark) } => {
+                assert!(last.is_none_or(|last| mark.number == last.number + 1), "{mark} {text}");
+                heard.extend(of_bob(&text));
+                last = Some(mark);
+            }
+            Incoming::Missed(why) => panic!("{why}"),
+            Incoming::Disconnected(_) => cuts += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((heard.len() as u64, heard.is_sorted(), cuts), (LINES, true, 4));
+    talking.join().unwrap();
+    let mut whole = Vec::new();
+    while whole.last() != Some(&(LINES - 1)) {
+        whole.extend(of_bob(&reference.receive(Some(DEADLINE)).unwrap()));
+    }
+    assert_eq!(heard, whole);
+    // What the mark of the last line is good for: going on there.
+    let last = last.unwrap();
+    let options = ClientOptions { since: Some(last.to_string()), ..ClientOptions::default() };
+    let mut later = Client::connect_with(&server.unix, options).unwrap();
+    reference.log_in("eve", DEADLINE).unwrap();
+    let next = loop {
+        if let Incoming::Line { mark: Some(mark), .. } = later.next(Some(DEADLINE)).unwrap() {
+            break mark;
+        }
+    };
+    assert_eq!((next.room, next.number), (last.room, last.number + 1));
+    listener.quit(DEADLINE).unwrap();
+    passing.join().unwrap();
 }
