@@ -36,26 +36,11 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
     }
     match command {
         Command::Msg(text) => msg(speaker, text),
-        Command::Iam(name) => return iam(speaker, name),
-        Command::To { name, text } => to(speaker, name, text),
-        Command::Ask { name, id, text } => ask(speaker, name, id, text),
-        Command::Answer { asker, id, text } => {
-            return answer(speaker, "answer", [asker, id, text], |name, id, text| Event::Answer { name, id, text });
-        }
-        Command::Refuse { asker, id, text } => {
-            return answer(speaker, "refuse", [asker, id, text], |name, id, text| Event::Refused { name, id, text });
-        }
-        Command::Part { asker, id, text } => {
-            return answer(speaker, "part", [asker, id, text], |name, id, text| Event::Part { name, id, text });
-        }
-        Command::Serve(name) => return serve(speaker, name),
-        Command::Deaf => deaf(speaker),
-        Command::Mark => mark(speaker),
-        Command::Since(mark) => return since(speaker, mark),
+        Command::Iam(name) => match protocol::check_name(name) {
+            Ok(name) => return speaker.log_in(name),
+            Err(refusal) => speaker.refuse(refusal),
+        },
         Command::Who => return speaker.list(|people| people.names()),
-        Command::WhoServes(name) if speaker.hub.room.is_some() => {
-            return speaker.list(|people| people.names_serving(name.trim()));
-        }
         Command::Ping => {
             speaker.checks += 1;
             speaker.reply(Event::Other("pong"));
@@ -67,7 +52,10 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
             speaker.checks += 1;
             return Err(EndReason::Quit);
         }
-        _ => custom(speaker, line),
+        Command::Unknown(_) => custom(speaker, line),
+        _ if speaker.hub.room.is_some() => return in_room(speaker, command),
+        Command::WhoServes(_) => custom(speaker, line),
+        _ => speaker.refuse(Refusal::RoomOnly(line.split(':').next().unwrap_or(line))),
     }
     Ok(())
 }
@@ -83,36 +71,53 @@ fn msg(speaker: &mut Speaker<'_>, text: &str) {
     }
 }
 
-fn iam(speaker: &mut Speaker<'_>, name: &str) -> Outcome {
-    match protocol::check_name(name) {
-        Ok(name) => speaker.log_in(name),
-        Err(refusal) => {
-            speaker.refuse(refusal);
-            Ok(())
+/// The commands that only a room has.
+fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
+    let name = speaker.name.clone();
+    match (command, &name) {
+        (Command::To { .. } | Command::Ask { .. } | Command::Serve(_), None) => speaker.refuse(Refusal::NoName),
+        (Command::To { name: receiver, text }, Some(sender)) => match protocol::check_name(receiver) {
+            Ok(name) => {
+                let line = speaker.enter(Kind::Direct, format_args!("{name}"));
+                Event::Direct { sender, name, text }.write_to(line);
+            }
+            // Nobody can have such a name.
+            Err(_) => speaker.refuse(Refusal::Nobody(receiver.trim())),
+        },
+        (Command::Ask { name, id, text }, Some(asker)) => ask(speaker, asker, name, id, text),
+        (Command::Answer { asker, id, text }, name) => {
+            let name = name.as_deref().unwrap_or_default();
+            return answer(speaker, Kind::Answer, asker, id, Event::Answer { name, id, text });
         }
+        (Command::Refuse { asker, id, text }, name) => {
+            let name = name.as_deref().unwrap_or_default();
+            return answer(speaker, Kind::Answer, asker, id, Event::Refused { name, id, text });
+        }
+        (Command::Part { asker, id, text }, name) => {
+            let name = name.as_deref().unwrap_or_default();
+            return answer(speaker, Kind::Part, asker, id, Event::Part { name, id, text });
+        }
+        (Command::Serve(served), _) => {
+            match protocol::check_name(served) {
+                Ok(served) => drop(speaker.enter(Kind::Serve, format_args!("{served}"))),
+                Err(refusal) => speaker.refuse(refusal),
+            }
+            // A `who` behind it tells of it.
+            return speaker.settle();
+        }
+        (Command::WhoServes(name), _) => return speaker.list(|people| people.names_serving(name.trim())),
+        (Command::Deaf, _) => speaker.become_deaf(),
+        (Command::Mark | Command::Since(_), _) if !speaker.hub.keeps_history() => speaker.refuse(Refusal::NoHistory),
+        (Command::Mark, _) => drop(speaker.enter(Kind::Mark, format_args!(""))),
+        (Command::Since(_), _) if speaker.is_deaf => speaker.refuse(Refusal::DeafClient),
+        (Command::Since(mark), _) => return speaker.repeat_since(mark),
+        // Every other command is not of a room alone.
+        _ => speaker.refuse(Refusal::UnknownCommand),
     }
+    Ok(())
 }
 
-fn to(speaker: &mut Speaker<'_>, name: &str, text: &str) {
-    if speaker.hub.room.is_none() {
-        return speaker.refuse(Refusal::RoomOnly("to"));
-    }
-    let Some(sender) = speaker.name.clone() else { return speaker.refuse(Refusal::NoName) };
-    match protocol::check_name(name) {
-        Ok(name) => {
-            let line = speaker.enter(Kind::Direct, format_args!("{name}"));
-            Event::Direct { sender: &sender, name, text }.write_to(line);
-        }
-        // Nobody can have such a name.
-        Err(_) => speaker.refuse(Refusal::Nobody(name.trim())),
-    }
-}
-
-fn ask(speaker: &mut Speaker<'_>, name: &str, id: &str, text: &str) {
-    if speaker.hub.room.is_none() {
-        return speaker.refuse(Refusal::RoomOnly("ask"));
-    }
-    let Some(asker) = speaker.name.clone() else { return speaker.refuse(Refusal::NoName) };
+fn ask(speaker: &mut Speaker<'_>, asker: &str, name: &str, id: &str, text: &str) {
     if protocol::check_question_id(id).is_err() {
         return speaker.refuse(Refusal::InvalidQuestionId);
     }
@@ -121,7 +126,7 @@ fn ask(speaker: &mut Speaker<'_>, name: &str, id: &str, text: &str) {
         (Err(refusal), _) => speaker.refuse(refusal),
         (Ok(number), Ok(name)) => {
             let line = speaker.enter(Kind::Ask, format_args!("{number} {id} {asker}:{name}"));
-            Event::Question { asker: &asker, id, text }.write_to(line);
+            Event::Question { asker, id, text }.write_to(line);
         }
         (Ok(number), Err(_)) => {
             member.close_question(id, number);
@@ -130,67 +135,16 @@ fn ask(speaker: &mut Speaker<'_>, name: &str, id: &str, text: &str) {
     }
 }
 
-fn answer(
-    speaker: &mut Speaker<'_>,
-    command: &'static str,
-    [asker, id, text]: [&str; 3],
-    event: for<'a> fn(&'a str, &'a str, &'a str) -> Event<'a>,
-) -> Outcome {
-    if speaker.hub.room.is_none() {
-        speaker.refuse(Refusal::RoomOnly(command));
-        return Ok(());
-    }
+fn answer(speaker: &mut Speaker<'_>, kind: Kind, asker: &str, id: &str, event: Event<'_>) -> Outcome {
     // A client without a name was never asked anything, and no question has such a name or id.
-    let is_valid = protocol::check_question_id(id).is_ok() && protocol::check_name(asker).is_ok();
-    let name = speaker.name.clone().filter(|_| is_valid);
-    let question = if name.is_some() { speaker.question(asker, id)? } else { None };
-    match (name, question) {
-        (Some(name), Some(Key { asker: who, number })) => {
-            let kind = if command == "part" { Kind::Part } else { Kind::Answer };
-            event(&name, id, text).write_to(speaker.enter(kind, format_args!("{who} {number} {id} {asker}")));
+    let can_be_asked = speaker.name.is_some()
+        && protocol::check_question_id(id).is_ok()
+        && protocol::check_name(asker).is_ok_and(|name| name == asker);
+    match if can_be_asked { speaker.question(asker, id)? } else { None } {
+        Some(Key { asker: who, number }) => {
+            event.write_to(speaker.enter(kind, format_args!("{who} {number} {id} {asker}")));
         }
-        _ => speaker.refuse(Refusal::NoOpenQuestion { id, asker }),
-    }
-    Ok(())
-}
-
-fn serve(speaker: &mut Speaker<'_>, name: &str) -> Outcome {
-    if speaker.hub.room.is_none() {
-        speaker.refuse(Refusal::RoomOnly("serve"));
-    } else if speaker.name.is_none() {
-        speaker.refuse(Refusal::NoName);
-    } else {
-        match protocol::check_name(name) {
-            Ok(name) => drop(speaker.enter(Kind::Serve, format_args!("{name}"))),
-            Err(refusal) => speaker.refuse(refusal),
-        }
-        // A `who` behind it tells of it.
-        speaker.settle()?;
-    }
-    Ok(())
-}
-
-fn deaf(speaker: &mut Speaker<'_>) {
-    match speaker.hub.room {
-        None => speaker.refuse(Refusal::RoomOnly("deaf")),
-        Some(_) => speaker.become_deaf(),
-    }
-}
-
-fn mark(speaker: &mut Speaker<'_>) {
-    match speaker.hub.room {
-        None => speaker.refuse(Refusal::RoomOnly("mark")),
-        Some(_) if speaker.hub.keeps_history() => drop(speaker.enter(Kind::Mark, format_args!(""))),
-        Some(_) => speaker.refuse(Refusal::NoHistory),
-    }
-}
-
-fn since(speaker: &mut Speaker<'_>, mark: &str) -> Outcome {
-    match speaker.hub.room {
-        None => speaker.refuse(Refusal::RoomOnly("since")),
-        Some(_) if !speaker.hub.keeps_history() => speaker.refuse(Refusal::NoHistory),
-        Some(_) if speaker.is_deaf => speaker.refuse(Refusal::DeafClient),
-        Some(_) => return speaker.repeat_since(mark),
+        None => speaker.refuse(Refusal::NoOpenQuestion { id, asker }),
     }
     Ok(())
 }
