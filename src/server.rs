@@ -11,26 +11,29 @@
 //
 //   ending           why a connection ended
 //   lock             taking a lock, also one that a panic has poisoned
-//   questions        the open questions of a room
-//   joined           the same room on several servers
-//   command, config  what a program sets before the server starts
-//   counters, stats  what the server has done
-//   stop             when the stop began, and every timeout that follows from it
 //   clock            counts only time in which the process ran
+//   stop             when the stop began, and every timeout that follows from it
+//   counters         what the server has done
+//   throttle         log lines that may be due often
 //   yielder          when to let other threads run first
+//   waker            wakes the sessions that wait for input, when the server stops
+//   engine           calls to the engine of a room on several servers
+//   command, config  what a program sets before the server starts
+//   stats            the counters as values, and as the reply to `stats`
+//   worst_case       the most memory that clients can make it hold
 //   outbox           the bytes that wait to be written to one client
 //   member           one connected client, as the threads of the others see it
-//   client_list      which clients are connected, under which names
+//   client_list      who has a place
+//   people           who is called what and serves what, on all servers of a room
+//   questions        the answers that are owed, by debtor
 //   room             one order of lines for everybody, at the pace of the slowest healthy reader
 //   hub              what all sessions share
-//   home             this server's clients, as a shared room needs them
-//   shared_voice     how one client speaks in a shared room
 //   speaker          what one client says
 //   handlers         what each command does
 //   session          one client's life, from its first byte to the reason it ended
 //   workers          a pool of threads for jobs
-//   throttle         log lines that may be due often
 //   accept           takes connections and hands each to a thread
+//   link             joins a room on several servers, says, follows, comes back
 //   running          what a program holds of a running server
 
 mod accept;
