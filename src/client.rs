@@ -51,7 +51,7 @@ use std::time::{Duration, Instant};
 
 pub use error::{AskError, ClientError};
 use feed::Feed;
-use inbox::{Entry, From, Moment};
+use inbox::{Entry, Moment};
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
 pub use question::Question;
@@ -234,7 +234,7 @@ impl Client {
         mut fits: impl FnMut(Event<'_>) -> bool,
     ) -> Result<String, ClientError> {
         let is_line = |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if fits(Event::parse(text)));
-        let found = self.feed.find(From::Oldest, deadline(timeout), is_line)?;
+        let found = self.feed.find(deadline(timeout), is_line)?;
         match self.give(found) {
             Incoming::Line { text, .. } => Ok(text),
             _ => Err(ClientError::Closed),
@@ -289,7 +289,7 @@ impl Client {
             Ok(()) | Err(ClientError::Finished) => {}
             Err(error) => return Err(error),
         }
-        match self.feed.find(From::Now, deadline, |_| false) {
+        match self.feed.find(deadline, |_| false) {
             Err(ClientError::Closed) => Ok(()),
             result => result.map(drop),
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Client;
 use super::error::{AskError, ClientError};
-use super::inbox::{Entry, From};
+use super::inbox::Entry;
 use super::ledger::Kind;
 use super::options::Incoming;
 use super::question::Question;
@@ -45,7 +45,7 @@ impl Client {
         let wire = Arc::clone(&self.feed.desk.wire);
         let asked = put_question(&wire, name, text, false, |need| self.feed.wait(&need, deadline))?;
         let is_end = |incoming: &Incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked);
-        match self.feed.find(From::Oldest, deadline, is_end) {
+        match self.feed.find(deadline, is_end) {
             Ok(Entry { incoming: Incoming::Answer(_, answer), .. }) => answer,
             Ok(_) => Err(AskError::TimedOut),
             Err(error) => {

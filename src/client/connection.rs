@@ -173,12 +173,8 @@ impl Connection {
             }
             Taken::No => {}
             Taken::Yes => return Ok(()),
-            Taken::Part(number, part) => {
-                desk.inbox.push(Incoming::Part(number, part));
-                return Ok(());
-            }
-            Taken::Ended(number, end) => {
-                desk.inbox.push(Incoming::Answer(number, end));
+            Taken::Give(incoming) => {
+                desk.inbox.push(incoming);
                 return Ok(());
             }
         }
@@ -242,7 +238,9 @@ impl Connection {
     /// The login is done: the caller's lines can be sent. This many lines of the room have come before its place was named.
     fn open(&mut self, desk: &mut Desk, mut before: u64) {
         self.open_since = Some(Instant::now());
-        desk.inbox.extend(desk.place.take_missed().map(Incoming::Missed));
+        if let Some(why) = desk.place.take_missed() {
+            desk.inbox.push(Incoming::Missed(why));
+        }
         for text in self.login.take().into_iter().flat_map(|login| login.held) {
             let mark = if before > 0 && is_of_the_room(&text) {
                 before -= 1;

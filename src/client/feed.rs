@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Desk, time_left};
 use super::connector::Connector;
 use super::error::{AskError, ClientError};
-use super::inbox::{Entry, From, Inbox, Moment};
+use super::inbox::{Entry, Inbox, Moment};
 use super::ledger::Kind;
 use super::login::Login;
 use super::options::{ClientOptions, Ending, Incoming};
@@ -111,11 +111,10 @@ impl Feed {
     /// Takes what fits out of the inbox, which grows until it has come.
     pub(super) fn find(
         &mut self,
-        from: From,
         deadline: Option<Instant>,
         mut fits: impl FnMut(&Incoming) -> bool,
     ) -> Result<Entry, ClientError> {
-        self.desk.inbox.search(from);
+        self.desk.inbox.search();
         let mut is_over = false;
         loop {
             match self.desk.inbox.find(|entry| fits(&entry.incoming)) {

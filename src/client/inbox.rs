@@ -44,10 +44,6 @@ impl Inbox {
         self.entries.push_back(Entry { incoming, moment: self.now });
     }
 
-    pub(super) fn extend(&mut self, all: impl IntoIterator<Item = Incoming>) {
-        all.into_iter().for_each(|incoming| self.push(incoming));
-    }
-
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
@@ -61,12 +57,9 @@ impl Inbox {
         self.bytes = 0;
     }
 
-    /// Begins a search: with what is here, or with what comes from now on.
-    pub(super) fn search(&mut self, from: From) {
-        self.passed = match from {
-            From::Oldest => 0,
-            From::Now => self.entries.len(),
-        };
+    /// Begins a search with the oldest.
+    pub(super) fn search(&mut self) {
+        self.passed = 0;
     }
 
     /// Goes on with the search. Takes what fits.
@@ -127,13 +120,6 @@ impl Inbox {
     }
 }
 
-/// Where a search begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
-    Oldest,
-    Now,
-}
-
 /// Somebody waits for the answer to a question. How many there can be is bounded by the server.
 fn can_go(incoming: &Incoming) -> bool {
     matches!(incoming, Incoming::Line { text, .. } if !matches!(Event::parse(text), Event::Question { .. }))
@@ -185,12 +171,10 @@ mod tests {
         let mut inbox = Inbox::default();
         ["a", "b", "a"].iter().for_each(|text| inbox.push(line(text)));
         let is = |wanted: &'static str| move |entry: &Entry| matches!(&entry.incoming, Incoming::Line { text, .. } if text == wanted);
-        inbox.search(From::Oldest);
+        inbox.search();
         assert!(inbox.find(is("b")).is_some() && inbox.find(is("b")).is_none());
         inbox.push(line("b"));
         assert!(inbox.find(is("b")).is_some());
-        inbox.search(From::Now);
-        assert!(inbox.find(is("a")).is_none());
         assert!(inbox.contains("a") && !inbox.contains("b"));
         assert_eq!(rest(&mut inbox), ["a", "a"]);
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::error::AskError;
+use super::options::Incoming;
 use super::outgoing::one_line;
 use crate::protocol::{Command, Event, OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
 
@@ -25,10 +26,8 @@ pub(super) enum Taken {
     No,
     /// It is a part of an answer, or comes too late.
     Yes,
-    /// It is a part of an answer, which the caller wants at once.
-    Part(u64, String),
-    /// It ends a question.
-    Ended(u64, Result<String, AskError>),
+    /// It is a part of an answer, which the caller wants at once, or ends a question.
+    Give(Incoming),
 }
 
 #[derive(Debug)]
@@ -144,7 +143,7 @@ impl Questions {
     fn add(&mut self, number: u64, text: &str) -> Taken {
         let Some(open) = self.open.get_mut(&number).filter(|open| !open.given_up) else { return Taken::Yes };
         if open.gives_parts {
-            return Taken::Part(number, text.to_owned());
+            return Taken::Give(Incoming::Part(number, text.to_owned()));
         }
         if open.answer.len() + text.len() >= ANSWER_MAX {
             return self
@@ -158,7 +157,7 @@ impl Questions {
     fn end(&mut self, number: Option<u64>, end: impl FnOnce(Open) -> Result<String, AskError>) -> Taken {
         let Some(number) = number else { return Taken::No };
         match self.open.remove(&number) {
-            Some(open) if !open.given_up => Taken::Ended(number, end(open)),
+            Some(open) if !open.given_up => Taken::Give(Incoming::Answer(number, end(open))),
             _ => Taken::Yes,
         }
     }
@@ -201,9 +200,11 @@ mod tests {
             let mut ends = Vec::new();
             for line in lines {
                 match questions.take(&line.replace("ID", &id)) {
-                    Taken::Ended(number, end) => ends.push((number, format!("{end:?}").replace(&id, "ID"))),
+                    Taken::Give(Incoming::Answer(number, end)) => {
+                        ends.push((number, format!("{end:?}").replace(&id, "ID")))
+                    }
                     Taken::Yes => {}
-                    Taken::Part(..) | Taken::No => panic!("{line}"),
+                    Taken::Give(_) | Taken::No => panic!("{line}"),
                 }
             }
             assert_eq!(ends, [(1, wanted.to_owned())]);
@@ -215,8 +216,12 @@ mod tests {
         let mut questions = Questions::default();
         questions.put("bob", "12", true).unwrap();
         let id = format!("{}1", questions.prefix);
-        assert!(matches!(questions.take(&format!("bob +> {id}: a")), Taken::Part(1, part) if part == "a"));
-        assert!(matches!(questions.take(&format!("bob => {id}: b")), Taken::Ended(1, Ok(last)) if last == "b"));
+        assert!(
+            matches!(questions.take(&format!("bob +> {id}: a")), Taken::Give(Incoming::Part(1, part)) if part == "a")
+        );
+        assert!(
+            matches!(questions.take(&format!("bob => {id}: b")), Taken::Give(Incoming::Answer(1, Ok(last))) if last == "b")
+        );
         assert!(matches!(questions.take(&format!("bob +> {id}: late")), Taken::Yes));
     }
 
@@ -248,8 +253,11 @@ mod tests {
         let mut questions = Questions::default();
         put(&mut questions, "x");
         put(&mut questions, &"x".repeat(100));
-        assert!(matches!(questions.take("error: line too long (limit 100 bytes)"), Taken::Ended(2, Err(_))));
-        assert!(matches!(questions.take("error: not joined yet"), Taken::Ended(1, Err(_))));
+        assert!(matches!(
+            questions.take("error: line too long (limit 100 bytes)"),
+            Taken::Give(Incoming::Answer(2, Err(_)))
+        ));
+        assert!(matches!(questions.take("error: not joined yet"), Taken::Give(Incoming::Answer(1, Err(_)))));
         assert!(matches!(questions.take("error: not joined yet"), Taken::No));
     }
 
