@@ -56,26 +56,24 @@ fn fail(why: &dyn Display) -> ExitCode {
 /// The health check: 0 if the server answers in time, 4 if the time of `--timeout` is over first. Says nothing but `pong`
 /// then. A server that is full is alive.
 fn ping(settings: Settings) -> ExitCode {
-    let began = Instant::now();
-    let is_over = || settings.timeout.is_some_and(|timeout| began.elapsed() >= timeout);
-    let shorter =
-        |time: Duration| settings.timeout.map_or(time, |timeout| timeout.saturating_sub(began.elapsed()).min(time));
-    let mut options = ClientOptions { heartbeat: None, reconnect: false, name: None, deaf: false, ..settings.options };
-    (options.connect_timeout, options.wait) = (shorter(options.connect_timeout), shorter(options.wait));
-    let patience = options.connect_timeout;
-    match Client::connect_with(&settings.address, options).and_then(|mut client| client.ping(shorter(patience))) {
+    let Settings { address, options: given, timeout, .. } = settings;
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let left = || deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+    let (connect_timeout, wait) = (given.connect_timeout.min(left()), given.wait.min(left()));
+    let options = ClientOptions { connect_timeout, wait, token_file: given.token_file, ..ClientOptions::default() };
+    match Client::connect_with(&address, options).and_then(|mut client| client.ping(connect_timeout.min(left()))) {
         Ok(()) => {
             // A health check counts by its exit code, whoever reads along.
             let _ = Patient(io::stdout().lock()).write_all(b"pong\n");
             ExitCode::SUCCESS
         }
         Err(ClientError::Refused(text)) if matches!(Refusal::parse(&text), Some(Refusal::ServerFull(_))) => {
-            say(&format_args!("{} is alive, but {text}", settings.address));
+            say(&format_args!("{address} is alive, but {text}"));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            say(&format_args!("no pong from {}: {error}", settings.address));
-            ExitCode::from(if is_over() { 4 } else { 1 })
+            say(&format_args!("no pong from {address}: {error}"));
+            ExitCode::from(if left().is_zero() { 4 } else { 1 })
         }
     }
 }

@@ -321,7 +321,7 @@ impl Work<'_> {
         }
         let sent = self.sent.swap(false, Ordering::Relaxed);
         let lines = match self.unanswered {
-            0 if sent && self.in_room && self.settings.options.reconnect => {
+            0 if sent && self.in_room && self.settings.options.reconnect && ending.error.is_some() => {
                 "; what was sent shortly before may not have arrived".to_owned()
             }
             0 => String::new(),
