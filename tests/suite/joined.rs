@@ -206,3 +206,16 @@ fn a_server_that_is_killed_is_announced_and_one_that_was_stopped_cuts_its_client
     eve.expect_end();
     assert!(stopped.program.logged("cut off from the other servers").contains("lease"));
 }
+
+#[test]
+fn a_server_that_stops_takes_its_own_leave_for_no_cut_off() {
+    let Some(engine) = Engine::start() else { return };
+    let _other = joined(&engine);
+    for _ in 0..10 {
+        let mut server = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
+        server.program.logged("joined room main");
+        server.program.signal("TERM");
+        let log = server.program.wait().stderr;
+        assert!(!log.contains("cut off"), "{log}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The half of a link that reads the log.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::info;
 
@@ -50,7 +50,10 @@ impl Following {
                         Some(batch) => Arrival::Other(batch),
                         None => return Err(cut_off("the log holds an entry that no server of this version writes")),
                     },
-                    Entry::Gone { server: gone } if gone == server => return Err(expired()),
+                    // A server that leaves may read so itself, before the thread that has said it is told that it is done.
+                    Entry::Gone { server: gone } if gone == server => {
+                        return Err(if room.pause(Duration::ZERO) { Over::Stopped } else { expired() });
+                    }
                     Entry::Gone { server } => {
                         let mut batch = Batch::default();
                         batch.headed(Kind::Gone, Who { server, client: 0 }, format_args!(""));
