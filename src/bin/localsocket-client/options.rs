@@ -28,7 +28,7 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value("jobs", "N", "with --answer: how many commands may run at a time", "1"),
         Opt::with_value("since", "MARK", "first print what was said after MARK; all: everything kept", "now"),
         Opt::flag("marks", "print the mark of each room line before it", "off"),
-        Opt::with_value("count", "N", "exit after N printed lines, with --answer after N questions", "never"),
+        Opt::with_value("count", "N", "exit after N lines of others; --answer: after N questions", "never"),
         Opt::with_value("timeout", "SECONDS", "exit after this time; --ask: limit for each answer", "never; --ask: 5"),
         Opt::flag("no-notices", "do not print when clients join, leave or change their names", "off"),
         Opt::flag("timestamps", "print the time of arrival before each line", "off"),

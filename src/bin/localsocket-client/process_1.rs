@@ -15,8 +15,9 @@ pub(crate) fn run_below() -> Option<ExitCode> {
     if process::id() != 1 {
         return None;
     }
+    let mut program = Command::new(env::current_exe().ok()?);
     let signals = Signals::block().ok()?;
-    let child = spawn_unblocked(Command::new(env::current_exe().ok()?).args(env::args_os().skip(1))).ok()?.id();
+    let child = spawn_unblocked(program.args(env::args_os().skip(1))).ok()?.id();
     start("signals", move || {
         loop {
             signals.wait().send_to(child);
