@@ -181,6 +181,12 @@ impl Run {
         self.oracle.check(expected, || peer.line().unwrap_or_default());
     }
 
+    /// A name to take, seldom one that is served.
+    fn name(&mut self) -> String {
+        let count = if self.below(16) == 0 { NAMES.len() } else { NAMES.len() - 2 };
+        self.pick(&NAMES[..count])
+    }
+
     fn text(&mut self) -> String {
         let padding = [1, 1, 10, 120][self.below(4)];
         let (sign, padding) = (self.pick(&["", ": \t", " > b: ", " \u{e4} "]), "x".repeat(self.below(padding)));
@@ -190,8 +196,8 @@ impl Run {
     /// A command by chance. `used` are the ids that the client has used in this step: whether they are open is not
     /// certain before the step is over.
     fn command(&mut self, by: u32, used: &mut BTreeSet<String>) -> String {
-        let (name, text) = (self.pick(&NAMES), self.text());
-        let someone = self.pick(&[&name, &name, &name, "s1", " bob ", "nobody"]);
+        let (name, text) = (self.name(), self.text());
+        let someone = self.pick(&[&name, &name, "pool", "pool", "jobs", "s1", " bob ", "nobody"]);
         match self.below(100) {
             0..8 => format!("iam:{}", if self.below(8) == 0 { self.pick(&INVALID_NAMES) } else { name }),
             8..27 => format!("msg:{text}"),
@@ -259,7 +265,7 @@ impl Run {
                 0..2 => self.flood(),
                 2 if self.said > 20_000 => (0..20).for_each(|_| self.flood()),
                 _ if self.peers.len() < CLIENTS && self.below(3) == 0 => {
-                    let (by, name) = (self.connect(server), self.pick(&NAMES));
+                    let (by, name) = (self.connect(server), self.name());
                     self.say(by, format!("iam:{name}"));
                     self.step(by, End::No);
                 }
@@ -273,6 +279,9 @@ impl Run {
                     let end = [End::Quit, End::HalfClose, End::Reset].get(self.below(60 - 2 * before.min(20)));
                     let mut end = end.copied().unwrap_or(End::No);
                     let mut used = BTreeSet::new();
+                    if self.below(100) == 0 {
+                        (0..18).for_each(|number| self.say(by, format!("serve:s{number}")));
+                    }
                     for _ in 0..1 + self.below(6) {
                         let command = self.command(by, &mut used);
                         self.say(by, command);
