@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime};
 use std::{env, panic, process, thread};
 
 use env_logger::Logger;
@@ -28,8 +28,9 @@ const LINE_MAX: usize = 4096;
 const PIECE: usize = 16 * 1024;
 /// How long the writer waits before it tries again after an error, such as a full disk.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long the end of the process waits for what is left of the log.
+/// How long the end of the process waits for what is left of the log, and how long in a row if nothing is read of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(100);
 
 /// The running log. Clones are the same log.
 #[derive(Debug, Clone)]
@@ -100,12 +101,19 @@ impl Log {
         Ok(log)
     }
 
-    /// Waits until everything is written, for `patience` at most.
+    /// Waits until everything is written, for `patience` at most, and only for as long as something is.
     pub(crate) fn flush(&self, patience: Duration) {
         let (mark, passed) = mpsc::channel();
         let _ = self.queue.send(Message::Mark(mark));
-        if !self.state.failing.load(Ordering::Relaxed) {
-            let _ = passed.recv_timeout(patience);
+        let (began, mut before) = (Instant::now(), usize::MAX);
+        loop {
+            let held = self.state.held.load(Ordering::Relaxed);
+            let stuck = self.state.failing.load(Ordering::Relaxed) || held >= before;
+            let left = patience.saturating_sub(began.elapsed());
+            if stuck || left.is_zero() || passed.recv_timeout(STEP.min(left)) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            before = held;
         }
     }
 
