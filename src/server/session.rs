@@ -72,6 +72,8 @@ fn converse(speaker: &mut Speaker<'_>) -> EndReason {
     end.and(flushed).err().unwrap_or(closed)
 }
 
+// What is done once is kept out of the frame of a session, most of which wait.
+#[inline(never)]
 fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
     let Speaker { member, heard, .. } = speaker;
     let Traffic { lines, bytes } = member.outbox.taken();
@@ -96,6 +98,7 @@ fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
 
 /// Sends what still waits and the last words, and closes the server's half of the connection. Returns whether the
 /// whole of it can be closed at once.
+#[inline(never)] // see above
 fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bool {
     let Speaker { hub, member, .. } = speaker;
     let outbox = &member.outbox;

@@ -118,16 +118,7 @@ impl Delivery {
                 self.give(sender, lines, around);
             }
             Kind::Mark => self.give_checked(sender, &self.history.at(self.history.now()), around)?,
-            Kind::Since => match self.history.find(head) {
-                None => self.refuse(sender, Refusal::NotKept(head), around)?,
-                Some(place) => {
-                    // As much as fits into half of a backlog.
-                    around.check(sender, around.max_backlog)?;
-                    let mut repeated = self.history.at(place);
-                    self.history.write_since(place, &mut repeated);
-                    self.give(sender, &repeated, around);
-                }
-            },
+            Kind::Since => self.repeat(sender, head, around)?,
             Kind::Direct => match around.people.find(head).filter(|who| around.is_reachable(*who)) {
                 None => self.refuse(sender, Refusal::Nobody(head), around)?,
                 Some(receiver) => {
@@ -155,6 +146,18 @@ impl Delivery {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Gives a client what was said after a mark.
+    #[inline(never)] // see `deliver_question`
+    fn repeat(&mut self, who: Who, mark: &str, around: &Surroundings) -> Result<(), Full> {
+        let Some(place) = self.history.find(mark) else { return self.refuse(who, Refusal::NotKept(mark), around) };
+        // As much as fits into half of a backlog.
+        around.check(who, around.max_backlog)?;
+        let mut repeated = self.history.at(place);
+        self.history.write_since(place, &mut repeated);
+        self.give(who, &repeated, around);
         Ok(())
     }
 

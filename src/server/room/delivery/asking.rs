@@ -12,6 +12,8 @@ use crate::server::room::batch::{Entry, Kind};
 use crate::server::room::surroundings::{Full, Surroundings};
 
 impl Delivery {
+    // Not inlined: what it needs would lie on the stack of every session that says something, one more page for many.
+    #[inline(never)]
     pub(super) fn deliver_question(
         &mut self,
         entry: &Entry,
