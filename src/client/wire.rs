@@ -2,7 +2,8 @@
 //!
 //! The client makes connections, opens them once the server has accepted the login, and notices their end; senders wait
 //! meanwhile. Lock order: `writing`, then `state`. `writing` is held while lines are written, so that they do not mix and
-//! are counted exactly, however long that takes; nobody waits for the network while holding `state` or `questions`.
+//! are counted exactly, however long that takes. So the client, which has to read on, never waits for it without limit; and
+//! no thread waits for the network while it holds `state` or `questions`.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;
