@@ -4,10 +4,13 @@
 //! [`Config`] says how it behaves. A [`ServerHandle`] looks at a running server, stops it, or connects a client from
 //! within the process. A server keeps no global state, prints nothing, and logs through `log` only.
 //!
-//! One thread accepts, and each client has a thread of its own. In room mode one more thread writes to slow readers, and
-//! in a shared room ([`Join`]) two more talk to the engine.
+//! A `std::net::TcpListener` (or a Unix one) accepts, in one thread, and each client gets a thread of its own. That reads
+//! lines without their CRLF, dispatches them to command handlers, and writes the echoes. A client list behind a `Mutex`
+//! knows everybody who is connected, so that in room mode a line goes to all of them. There, one more thread writes to
+//! slow readers, and in a shared room ([`Join`]) two more talk to the engine.
 
-// Its files, each of which imports only those above it:
+// The listener is in `accept`, the threads are in `workers`, the lines in `session`, the commands in `handlers`, the list
+// in `client_list`, and what is written to one client in `outbox`. Its files, each of which imports only those above it:
 //
 //   ending           why a connection ended
 //   lock             taking a lock, also one that a panic has poisoned
