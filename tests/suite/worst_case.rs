@@ -156,6 +156,7 @@ fn in_all_modes(time: Duration, time_in_a_room: Duration) {
 }
 
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 fn no_means_takes_more_memory_than_the_log_says() {
     in_all_modes(Duration::from_millis(30), Duration::from_millis(150));
 }

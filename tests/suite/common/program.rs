@@ -176,11 +176,11 @@ impl ServerProgram {
         Peer::connect(self.address())
     }
 
-    /// The most memory that it has held, and the worst case that its log states, in MiB.
+    /// The most memory that it has held (0 where no `/proc` tells), and the worst case that its log states, in MiB.
     pub fn memory(&self) -> (u64, u64) {
         let bound = self.program.logged("memory at most ");
         let bound = bound.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-        (self.program.status("VmHWM").div_ceil(1024), bound)
+        (if cfg!(target_os = "linux") { self.program.status("VmHWM").div_ceil(1024) } else { 0 }, bound)
     }
 }
 
