@@ -77,26 +77,33 @@ impl Work<'_> {
         if self.probes.first().is_some_and(|start| line.starts_with(start)) {
             return self.take_probe(line);
         }
-        let event = Event::parse(line);
-        match (&mut self.role, event) {
-            (_, Event::Error(text)) => self.take_error(line, text),
-            (Role::Answer(answering), Event::Withdrawn { asker, id }) => {
-                answering.withdraw(asker, id);
-                Ok(())
-            }
-            (Role::Print, _) => {
-                let is_notice = matches!(event, Event::Joined(_) | Event::Left(_) | Event::Renamed { .. });
-                let counts = if self.is_own(event) { Counts::No } else { Counts::Yes };
-                if is_notice && self.settings.no_notices { Ok(()) } else { self.print(line, mark, counts) }
-            }
-            _ => Ok(()),
+        if let Some(text) = line.strip_prefix("error: ") {
+            return self.take_error(line, text);
         }
+        match &mut self.role {
+            Role::Answer(answering) => {
+                if let Event::Withdrawn { asker, id } = Event::parse(line) {
+                    answering.withdraw(asker, id);
+                }
+            }
+            Role::Print => {
+                let is_notice =
+                    || matches!(Event::parse(line), Event::Joined(_) | Event::Left(_) | Event::Renamed { .. });
+                let counts = if self.is_own(line) { Counts::No } else { Counts::Yes };
+                if !(self.settings.no_notices && is_notice()) {
+                    self.print(line, mark, counts)?;
+                }
+            }
+            Role::Ask(_) => {}
+        }
+        Ok(())
     }
 
     /// Whether a line tells only what this client did itself.
-    fn is_own(&mut self, event: Event<'_>) -> bool {
-        let Some(name) = &mut self.name else { return false };
-        match event {
+    fn is_own(&mut self, line: &str) -> bool {
+        // Most lines need no more of a look than this.
+        let Some(name) = self.name.as_mut().filter(|name| line.starts_with(name.as_str())) else { return false };
+        match Event::parse(line) {
             Event::Message { name: sender, .. } | Event::Direct { sender, .. } if sender == name => {
                 self.sent.store(false, Ordering::Relaxed);
                 self.in_room = true;
