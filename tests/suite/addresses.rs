@@ -123,7 +123,9 @@ fn an_address_that_is_named_twice_is_not_blamed_on_another_program() {
     let tcp = where_nobody_listens().to_string();
     let localhost = tcp.replace("127.0.0.1", "localhost");
     let name = format!("unix:@{}", abstract_name("twice"));
-    for [first, second] in [[&tcp, &tcp], [&tcp, &localhost], [&localhost, &tcp], [&unix, &same], [&name, &name]] {
+    let pairs = [[&tcp, &tcp], [&tcp, &localhost], [&localhost, &tcp], [&unix, &same], [&name, &name]];
+    let possible = pairs.len() - usize::from(cfg!(any(not(target_os = "linux"), localsocket_portable)));
+    for [first, second] in &pairs[..possible] {
         let outcome = run(SERVER, &["--listen", first, "--listen", second], b"");
         assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
         let twice = ": in use by this server itself: --listen names it twice\n";
@@ -133,6 +135,7 @@ fn an_address_that_is_named_twice_is_not_blamed_on_another_program() {
     assert!(!path.exists());
 }
 
+#[cfg_attr(localsocket_portable, ignore = "needs IPv6 listeners that leave IPv4 alone")]
 #[test]
 fn both_wildcards_share_a_port_and_ipv4_clients_are_logged_in_their_plain_form() {
     let script = r#"
