@@ -15,23 +15,24 @@ const CLIENTS: usize = 12;
 const MAX_LINE: usize = 1024;
 
 /// What the clients say at first, and what they say then again and again; behind a slash only those that read say it. `{n}`
-/// is the longest name of a client, `{o}` that of another one, `{i}` its number, `{x}` the number of the repetition, `{p}`
-/// a long text, and `{l}` a line that never ends. Where nothing is repeated, more clients come than there are places.
+/// is the longest name of a client, `{0}` that of one that does not read, `{1}` that of one that does, `{i}` a client's
+/// number, `{x}` the number of the repetition, `{p}` a long text, and `{l}` a line that never ends. Where nothing is
+/// repeated, more clients come than there are places.
 const MEANS: [(&str, &str, &str); 21] = [
     ("messages", "iam:{n}", "/msg:{p}"),
     ("renames", "iam:{n}", "/iam:{n}a\niam:{n}b"),
-    ("names that are refused", "deaf\niam:{n}", "iam:{o}"),
+    ("names that are refused", "deaf\niam:{n}", "iam:{1}"),
     ("logins", "", "/iam:{n}\nquit"),
     ("deaf clients", "", "deaf"),
-    ("direct messages", "deaf\niam:{n}", "to:{o}:{p}"),
+    ("direct messages", "deaf\niam:{n}", "to:{0}:{p}"),
     ("direct messages to nobody", "deaf\niam:{n}", "to:{p}:"),
-    ("open questions", "deaf\niam:{n}", "ask:{o}:xxxxxxxxxxxxxxxxxxxxxxxxxxxx{x}:{p}"),
+    ("open questions", "deaf\niam:{n}", "ask:{0}:xxxxxxxxxxxxxxxxxxxxxxxxxxxx{x}:{p}"),
     ("questions that end", "deaf\niam:{n}", "ask:nobody:{x}:"),
     ("answers", "deaf\niam:{n}", "ask:{n}:{x}:{p}\npart:{n}:{x}:{p}\nanswer:{n}:{x}:{p}"),
-    ("withdrawn questions", "deaf\niam:{n}\nask:{o}:1:\nask:{o}:2:\nask:{o}:3:{p}", "/quit"),
+    ("withdrawn questions", "deaf\niam:{n}\nask:{0}:1:\nask:{0}:2:\nask:{0}:3:{p}", "/quit"),
     ("lists of names", "iam:{n}", "who\nwho:pool"),
     ("what was said before", "iam:{n}\nmsg:{p}\nmsg:{p}", "since:all\nmark"),
-    ("served names", "iam:{n}", "serve:{n}{x}\nserve:pool\nask:pool:{x}:{p}"),
+    ("served names", "iam:{n}", "serve:{i}-{x}\nserve:pool\nask:pool:{x}:{p}"),
     ("long replies", "", "help\nstats"),
     ("tiny entries", "iam:{i}", "to:x:\npart:x:1:\nanswer:x:1:\nto:{i}:"),
     ("tiny replies", "", "ping\n\nx"),
@@ -45,8 +46,8 @@ const MEANS: [(&str, &str, &str); 21] = [
 fn words(template: &str, number: usize, name: &str, times: usize) -> Vec<u8> {
     let (text, endless) = ("x".repeat(MAX_LINE - 300), "x".repeat(10 * MAX_LINE));
     let say = |repetition: usize| {
-        let [own, other] = [number, (number + 1) % CLIENTS].map(|number| format!("{name}{number:03}"));
-        let line = template.replace("{n}", &own).replace("{o}", &other);
+        let line = template.replace("{n}", &format!("{name}{number:03}"));
+        let line = line.replace("{0}", &format!("{name}000")).replace("{1}", &format!("{name}001"));
         let line = line.replace("{i}", &number.to_string()).replace("{x}", &format!("{repetition:03}"));
         if template == "{l}" { endless.clone() } else { line.replace("{p}", &text) + "\n" }
     };
