@@ -181,7 +181,7 @@ impl Engine {
         })
     }
 
-    /// Says a piece. `names` are those that its clients take: kind, client and name of each.
+    /// Says a piece. `effects` are what the engine has to know of it, for a server that joins later.
     pub(super) fn say(
         &mut self,
         caller: Caller,

@@ -42,7 +42,7 @@ impl Saying {
                 Task::HangUp => return Over::Lost(JoinError::Lost("the log cannot be read".to_owned())),
                 Task::Leave => engine.tell("leave", caller),
                 Task::Beat => engine.tell("beat", caller),
-                Task::Say(number, data, names) => engine.say(caller, *number, data, names),
+                Task::Say(number, data, effects) => engine.say(caller, *number, data, effects),
             };
             match (task, answer) {
                 (Task::Leave, _) => return Over::Stopped,
