@@ -1,18 +1,6 @@
 //! Who may come in, what the programs refuse, and sockets that a service manager hands over.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::process::{Command, Stdio};
-use std::thread;
-
-use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, on_each_transport, run};
-use localsocket::{Address, Config, Limits, Mode};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+use crate::common::*;
 
 #[test]
 fn before_the_token_little_works_and_after_it_everything() {
@@ -43,8 +31,7 @@ fn before_the_token_little_works_and_after_it_everything() {
         peer.expect_end();
         let mut peer = Peer::connect(address);
         peer.send("auth:s:e creT\nmsg:not run\n");
-        peer.expect("error: wrong token");
-        peer.expect_end();
+        peer.hears_last("error: wrong token");
         let mut peer = Peer::connect(address);
         peer.send("quit\n");
         peer.expect_end();
@@ -110,9 +97,7 @@ fn the_room_is_heard_behind_the_answer_to_the_token() {
                 for _ in 0..200 {
                     let mut peer = Peer::connect(address);
                     peer.send("ping\nauth:secret\n");
-                    peer.expect("pong");
-                    peer.expect("authenticated");
-                    peer.expect("ada: x");
+                    peer.hears("pong|authenticated|ada: x");
                 }
             });
             while !joining.is_finished() {
@@ -126,21 +111,17 @@ fn the_room_is_heard_behind_the_answer_to_the_token() {
 #[test]
 fn the_token_is_never_logged() {
     let directory = TempDir::new();
-    let token = directory.join("token");
-    fs::write(&token, "s3cret\r\nsecond line\n").unwrap();
-    let token = token.to_str().unwrap();
+    let token = &*directory.file("token", "s3cret\r\nsecond line\n");
     let mut command = Command::new(SERVER);
     command.args(["--listen", "127.0.0.1:0", "--token-file", token]).env("RUST_LOG", "trace");
     let mut server = ServerProgram::from_command(&mut command);
     let address = server.address().to_string();
-    let outcome = run(CLIENT, &["--connect", &address, "--token-file", token, "hello"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"));
+    run(CLIENT, &["--connect", &address, "--token-file", token, "hello"], b"").gives(0, "hello\n");
     let mut mistyped = server.connect();
     for line in ["AUTH:s3cret", "auth :s3cret", "s3cret", "auth:s3cret guess"] {
         mistyped.ask(line);
     }
-    server.program.signal("TERM");
-    let log = server.program.wait().stderr;
+    let log = server.stop().stderr;
     assert!(log.contains("hello") && log.contains("wrong token"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
 }
@@ -151,8 +132,7 @@ fn beyond_loopback_only_with_a_token_or_on_request() {
     let token = directory.join("token");
     fs::write(&token, "secret").unwrap();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let outcome = run(SERVER, &["--listen", "127.0.0.1:0", "--listen", address], b"");
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""), "{outcome:?}");
+        let outcome = run(SERVER, &["--listen", "127.0.0.1:0", "--listen", address], b"").gives(2, "");
         for word in [address, "--token-file", "--allow-remote", "container"] {
             assert!(outcome.stderr.contains(word) && outcome.stderr.lines().count() == 1, "{outcome:?}");
         }
@@ -209,8 +189,7 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
     let address = listener.local_addr().unwrap().to_string();
     for (program, arguments, message) in cases {
         let connect = if program == CLIENT && arguments[0] != "-c" { vec!["-c", &address] } else { Vec::new() };
-        let outcome = run(program, &[&connect, arguments].concat(), b"");
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""), "{arguments:?}: {outcome:?}");
+        let outcome = run(program, &[&connect, arguments].concat(), b"").gives(2, "");
         assert_eq!(outcome.stderr.split_once(": ").unwrap().1, format!("{message}\n"), "{arguments:?}");
     }
 }
@@ -269,8 +248,7 @@ fn a_service_manager_hands_over_sockets_and_hears_of_the_state() {
         peer.ping();
         Command::new("sh").args(["-c", &format!("kill -TERM {}", server.id())]).status().unwrap();
         assert_eq!(state(), "STOPPING=1");
-        peer.expect("error: server is shutting down");
-        peer.expect_end();
+        peer.hears_last("error: server is shutting down");
         let output = server.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0));
         assert_eq!(String::from_utf8_lossy(&output.stdout), format!("listening on {address}\n"));

@@ -1,16 +1,7 @@
 //! Addresses of all kinds, from the option to the socket: host names with several addresses, abstract names, sockets
 //! from a service manager, connections that end where they began.
 
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, run, where_nobody_listens};
-use localsocket::Address;
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+use crate::common::*;
 
 /// A name that no other test has.
 fn abstract_name(what: &str) -> String {
@@ -53,13 +44,11 @@ fn an_abstract_name_works_like_a_path_on_both_sides() {
     let mut server = ServerProgram::start(&["--listen", &text]);
     assert_eq!(server.addresses[0].to_string(), text);
     server.connect().ping();
-    let outcome = run(CLIENT, &["--connect", &text, "--ping"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "pong\n"), "{outcome:?}");
+    run(CLIENT, &["--connect", &text, "--ping"], b"").gives(0, "pong\n");
     let second = run(SERVER, &["--listen", &text], b"");
     let wanted = format!("localsocket-server: cannot listen on {text}: in use: another program has this name\n");
     assert_eq!((second.code, &*second.stdout, second.stderr), (Some(1), "", wanted));
-    server.program.signal("TERM");
-    assert_eq!(server.program.wait().code, Some(0));
+    server.stop();
     let outcome = run(CLIENT, &["--connect", &text, "--ping"], b"");
     assert!(outcome.stderr.contains("nothing listens there"), "{outcome:?}");
 }
@@ -126,8 +115,7 @@ fn an_address_that_is_named_twice_is_not_blamed_on_another_program() {
     let pairs = [[&tcp, &tcp], [&tcp, &localhost], [&localhost, &tcp], [&unix, &same], [&name, &name]];
     let possible = pairs.len() - usize::from(cfg!(any(not(target_os = "linux"), localsocket_portable)));
     for [first, second] in &pairs[..possible] {
-        let outcome = run(SERVER, &["--listen", first, "--listen", second], b"");
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+        let outcome = run(SERVER, &["--listen", first, "--listen", second], b"").gives(1, "");
         let twice = ": in use by this server itself: --listen names it twice\n";
         assert!(outcome.stderr.contains(&format!("cannot listen on {second}")), "{outcome:?}");
         assert!(outcome.stderr.ends_with(twice), "{outcome:?}");
@@ -169,8 +157,7 @@ fn a_host_name_is_all_of_its_addresses_with_one_port() {
     }
     let name = format!("localhost:{port}");
     Peer::connect(&name.parse().unwrap()).ping();
-    let again = run(SERVER, &["--listen", &name], b"");
-    assert_eq!((again.code, &*again.stdout), (Some(1), ""), "{again:?}");
+    let again = run(SERVER, &["--listen", &name], b"").gives(1, "");
     let (start, end) = (format!("cannot listen on {name}"), "in use: another program listens there already\n");
     assert!(again.stderr.contains(&start) && again.stderr.ends_with(end), "{again:?}");
 }

@@ -1,6 +1,6 @@
 //! The bench program, black box, against the server program. Servers that cheat are in `bench_cheats`.
 
-use crate::common::{Outcome, ServerProgram, TempDir, run, where_nobody_listens};
+use crate::common::*;
 
 /// Runs the bench against an address.
 #[track_caller]
@@ -73,9 +73,7 @@ fn a_room_is_right() {
 #[test]
 fn with_a_token_it_authenticates_first() {
     let directory = TempDir::new();
-    let file = directory.join("token");
-    std::fs::write(&file, "secret\n").unwrap();
-    let file = file.to_str().unwrap();
+    let file = &*directory.file("token", "secret\n");
     let server = ServerProgram::start(&["--token-file", file]);
     let address = server.address().to_string();
     assert_success(&bench(&address, &["--messages", "100", "--token-file", file]), "work=echo ");
@@ -108,8 +106,7 @@ fn a_mistake_on_the_command_line_is_exit_code_2() {
         (&["--work", "room", "--size", "24"], "--size: invalid value '24'; allowed: a number from 25 to"),
         (&["--size", "1000", "--depth", "64"], "--depth: invalid value '64'; allowed: a number from 1 to 63"),
     ] {
-        let outcome = bench("127.0.0.1:1", arguments);
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{outcome:?}");
+        let outcome = bench("127.0.0.1:1", arguments).gives(2, "");
         assert!(outcome.stderr.starts_with(&format!("localsocket-bench: {why}")), "{outcome:?}");
     }
 }

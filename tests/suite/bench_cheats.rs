@@ -1,12 +1,7 @@
 //! The bench program against servers that cheat, which it has to find out.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
-
 use crate::bench::{assert_failure, assert_success, bench};
-use crate::common::{DEADLINE, Outcome};
+use crate::common::*;
 
 /// One client of a server that cheats.
 struct Client {
@@ -93,8 +88,7 @@ fn a_rest_without_a_line_end_is_found_out() {
 #[test]
 fn a_server_that_ends_the_connection_is_told() {
     let address = cheat(1, drop);
-    let outcome = bench(&address, &["--clients", "1"]);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+    bench(&address, &["--clients", "1"]).gives(1, "");
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! What is installed beside the programs: manual pages and completions are those of the option tables, units are
 //! what systemd accepts, and `make install` puts everything where it belongs.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-use crate::common::{ServerProgram, TempDir, options};
+use crate::common::*;
 use localsocket::programs::cli::Program;
 use localsocket::protocol::BUILT_IN;
+use std::process::Output;
 
 const PROGRAMS: [Program; 3] = [options::server::PROGRAM, options::client::PROGRAM, options::bench::PROGRAM];
 

@@ -1,13 +1,7 @@
 //! The documents tell the truth: transcripts are played, option tables compared with the programs.
 
-use std::collections::BTreeMap;
+use crate::common::*;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::common::{Peer, Program, ServerProgram, client, fenced_blocks, on_each_transport, run, wait_for};
-use localsocket::{Config, Mode};
 
 const PROGRAMS: [(&str, &str); 3] = [
     ("localsocket-server", env!("CARGO_BIN_EXE_localsocket-server")),
@@ -246,12 +240,9 @@ fn generated_log_of_the_guide_is_true() {
     let mut server = ServerProgram::start(&["--mode", "room"]);
     let mut peer = server.connect();
     peer.send("iam:ada\nmsg:hello\nquit\n");
-    peer.expect("ada has joined");
-    peer.expect("ada: hello");
-    peer.expect_end();
+    peer.hears_last("ada has joined|ada: hello");
     server.program.logged("has left");
-    server.program.signal("TERM");
-    let log = server.program.wait().stderr;
+    let log = server.stop().stderr;
 
     let path = source("src/guide/operating.md");
     let text = std::fs::read_to_string(&path).unwrap();

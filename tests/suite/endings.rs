@@ -1,16 +1,6 @@
 //! How connections end: the last words to the byte, and the reason in the log. A stop of the server is in `stops`.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{
-    DEADLINE, Peer, ServerProgram, TestServer, on_each_program, on_each_transport, run, side_by_side, wait_for,
-};
-use localsocket::transport::Stream;
-use localsocket::{Address, Config, Limits, Mode};
+use crate::common::*;
 
 #[test]
 fn quit_and_a_closed_connection_are_told_apart() {
@@ -23,8 +13,7 @@ fn quit_and_a_closed_connection_are_told_apart() {
         let mut peer = Peer::connect(address);
         peer.send("msg:last");
         peer.end_input();
-        peer.expect("last");
-        peer.expect_end();
+        peer.hears_last("last");
         assert!(server.program.logged("client 2 (").contains(": peer closed; 1 line (8 bytes) in"));
 
         let mut silent = Peer::connect(address);
@@ -58,8 +47,7 @@ fn an_idle_client_is_closed_and_its_half_line_not_run() {
         let mut idle = Peer::connect(address);
         idle.send("msg:half a line");
         let reading = thread::spawn(move || {
-            idle.expect("error: idle for 0.3 seconds");
-            idle.expect_end();
+            idle.hears_last("error: idle for 0.3 seconds");
         });
         while !reading.is_finished() {
             busy.ping();
@@ -93,8 +81,7 @@ fn a_full_server_says_so_and_serves_again_when_one_has_left() {
         second.ping();
         for _ in 0..20 {
             let mut refused = Peer::connect(address);
-            refused.expect("error: server is full (2 clients)");
-            refused.expect_end();
+            refused.hears_last("error: server is full (2 clients)");
         }
         assert_eq!((first.stat("refused"), first.stat("accepted"), first.stat("clients")), (20, 2, 2));
         // It is only closing: the connection is still open, and counts no more.
@@ -183,8 +170,7 @@ fn http_is_refused_and_nothing_behind_it_is_run() {
         for first in first_lines {
             let mut peer = Peer::connect(address);
             peer.send([first, b"\r\nHost: x\r\n\r\niam:intruder\nmsg:x\n"].concat());
-            peer.expect("error: this is not an HTTP server");
-            peer.expect_end();
+            peer.hears_last("error: this is not an HTTP server");
         }
         wait_for("15 endings", || server.program.stderr().matches(": looks like HTTP;").count() == 15);
         assert!(!server.program.stderr().contains("intruder"));
@@ -204,9 +190,7 @@ fn the_last_words_arrive_while_the_peer_is_still_sending() {
         for _ in 0..200 {
             let mut peer = Peer::connect(address);
             peer.send(&burst);
-            peer.expect("a");
-            peer.expect("b");
-            peer.expect_end();
+            peer.hears_last("a|b");
         }
         server.wait_until_empty();
     });
@@ -268,8 +252,7 @@ fn none_stays_without_a_token(_: &TestServer, address: &Address) {
     assert_eq!(end, "error: not authenticated within 2 seconds");
     assert!(pongs > 0);
     trickling.expect_end();
-    silent.expect("error: not authenticated within 2 seconds");
-    silent.expect_end();
+    silent.hears_last("error: not authenticated within 2 seconds");
     wait_for("all three to have left", || right.stat("clients") == 1);
     assert_eq!(right.stat("evicted"), 0);
 }
@@ -306,8 +289,8 @@ fn the_classic_dialect_speaks_the_bytes_of_the_demo() {
         server.program.signal("TERM");
         assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0, "no last words");
     });
-    let outcome = run(env!("CARGO_BIN_EXE_localsocket-server"), &["--dialect", "classic", "--mode", "room"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""));
+    let outcome =
+        run(env!("CARGO_BIN_EXE_localsocket-server"), &["--dialect", "classic", "--mode", "room"], b"").gives(2, "");
     assert_eq!(outcome.stderr, "localsocket-server: the classic dialect has no room mode\n");
 }
 

@@ -1,16 +1,6 @@
 //! Faults: of the system, of the peers, of an embedded command. Signals are in `process`.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Peer, Program, ServerProgram, TestServer, on_each_transport, wait_for};
-use localsocket::transport::Stream;
-use localsocket::{Address, Config, CustomCommand};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+use crate::common::*;
 
 /// The server, started by a shell after some words of its own.
 fn start_after(words: &str) -> ServerProgram {
@@ -108,9 +98,7 @@ fn a_panic_costs_one_session() {
         let mut other = Peer::named(address, "bob");
         let mut peer = Peer::named(address, "ada");
         peer.send("msg:before\npanic\nmsg:after\n");
-        peer.expect("before");
-        peer.expect("error: internal error");
-        peer.expect_end();
+        peer.hears_last("before|error: internal error");
         assert_eq!(other.ask("who"), "who: bob");
         assert_eq!(server.handle.clients(), 1);
     });
@@ -230,7 +218,6 @@ fn a_server_inside_a_program_is_gone_when_it_is_stopped() {
     let mut peer = Peer::connect(&server.unix);
     peer.ping();
     server.stop();
-    peer.expect("error: server is shutting down");
-    peer.expect_end();
+    peer.hears_last("error: server is shutting down");
     assert!(Stream::connect(&server.unix, DEADLINE).is_err());
 }

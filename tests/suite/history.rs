@@ -1,8 +1,6 @@
 //! What was said before: marks, and lines that are repeated.
 
-use crate::common::{Peer, on_each_transport, wait_for};
-use localsocket::protocol::Mark;
-use localsocket::{Config, Limits, Mode};
+use crate::common::*;
 
 fn room(history: usize) -> Config {
     Config { mode: Mode::Room, limits: Limits { history, ..Limits::default() }, ..Config::default() }
@@ -16,48 +14,39 @@ fn mark(peer: &mut Peer) -> Mark {
 #[test]
 fn marks_count_messages_and_notices_and_nothing_else() {
     on_each_transport(&room(4096), |_, address| {
-        let mut ada = Peer::connect(address);
-        let start = mark(&mut ada);
-        assert_eq!(ada.ask("iam:ada"), "ada has joined");
-        let mut bob = Peer::connect(address);
-        assert_eq!(mark(&mut bob), Mark { number: start.number + 1, ..start.clone() });
+        let mut talk = Talk::new(address);
+        let start = mark(talk.peer("ada"));
+        talk.play("ada joins");
+        assert_eq!(mark(talk.peer("bob")), Mark { number: start.number + 1, ..start.clone() });
         // Deaf clients are not announced, and private lines are not the room's.
-        bob.send("deaf\niam:bob\nto:ada:x\nask:ada:1:x\nmsg:one\nwho\n");
-        ["bob > ada: x", "bob ?> 1: x", "bob: one"].into_iter().for_each(|line| ada.expect(line));
-        ["deaf", "bob has joined", "bob > ada: x", "who: ada, bob"].into_iter().for_each(|line| bob.expect(line));
-        assert_eq!(mark(&mut ada).number, start.number + 2);
-        ada.send("answer:bob:1:x\nto:nobody:x\nmsg:two\niam:lovelace\n");
-        ["error: nobody here is called nobody", "ada: two", "ada is now lovelace"]
-            .into_iter()
-            .for_each(|line| ada.expect(line));
-        let end = mark(&mut ada);
+        talk.play(
+            "bob> deaf|iam:bob|to:ada:x|ask:ada:1:x|msg:one|who  ada< bob > ada: x|bob ?> 1: x|bob: one
+             bob< deaf|bob has joined|bob > ada: x|who: ada, bob",
+        );
+        assert_eq!(mark(talk.peer("ada")).number, start.number + 2);
+        talk.play(
+            "ada> answer:bob:1:x|to:nobody:x|msg:two|iam:lovelace
+             ada< error: nobody here is called nobody|ada: two|ada is now lovelace",
+        );
+        let end = mark(talk.peer("ada"));
         assert_eq!(end.number, start.number + 4);
-
         // All of it again, and what follows once.
-        ada.send(format!("msg:three\nsince:{start}\nmsg:four\nsince:{end}\nmark\n"));
-        let lines = ["ada has joined", "bob: one", "ada: two", "ada is now lovelace", "lovelace: three"];
-        ada.expect("lovelace: three");
-        ada.expect(&format!("at {start}"));
-        lines.into_iter().for_each(|line| ada.expect(line));
-        ada.expect("lovelace: four");
-        ada.expect(&format!("at {end}"));
-        ["lovelace: three", "lovelace: four"].into_iter().for_each(|line| ada.expect(line));
-        ada.expect(&format!("at {}", Mark { number: end.number + 2, ..end.clone() }));
-
-        bob.expect("ada => 1: x");
-        assert_eq!(mark(&mut bob).number, end.number + 2);
-        assert_eq!(bob.ask("since:all"), "error: deaf clients hear no room lines");
+        let last = Mark { number: end.number + 2, ..end.clone() };
+        let lines = "ada has joined|bob: one|ada: two|ada is now lovelace|lovelace: three";
+        talk.play(&format!(
+            "ada> msg:three|since:{start}|msg:four|since:{end}|mark
+             ada< lovelace: three|at {start}|{lines}|lovelace: four|at {end}|lovelace: three|lovelace: four|at {last}
+             bob< ada => 1: x  bob> since:all  bob< error: deaf clients hear no room lines
+             bob> mark  bob< at {last}"
+        ));
         let other = Mark { room: Box::from("zz"), number: 0 };
         let beyond = Mark { number: end.number + 3, ..end.clone() };
         for wrong in ["", "all ", "1", &other.to_string(), &beyond.to_string(), &format!("{}.+1", end.room)] {
-            assert_eq!(ada.ask(&format!("since:{wrong}")), format!("error: lines since {wrong} are not kept"));
+            let wanted = format!("error: lines since {wrong} are not kept");
+            assert_eq!(talk.peer("ada").ask(&format!("since:{wrong}")), wanted);
         }
         // Without a name, too.
-        let mut eve = Peer::connect(address);
-        eve.send("since:all\n");
-        eve.expect(&format!("at {start}"));
-        lines.into_iter().chain(["lovelace: four"]).for_each(|line| eve.expect(line));
-        eve.ping();
+        talk.play(&format!("eve> since:all  eve< at {start}|{lines}|lovelace: four  eve pings"));
     });
 }
 
@@ -95,11 +84,8 @@ fn a_room_without_a_history_says_so() {
 
 #[test]
 fn one_that_asks_for_everything_again_and_again_without_reading_holds_up_nobody() {
-    let config = Config {
-        mode: Mode::Room,
-        limits: Limits { history: 16 << 10, max_backlog: 64 << 10, ..Limits::default() },
-        ..Config::default()
-    };
+    let limits = Limits { history: 16 << 10, max_backlog: 64 << 10, ..Limits::default() };
+    let config = Config { limits, ..crate::common::room() };
     on_each_transport(&config, |server, address| {
         let mut ada = Peer::named(address, "ada");
         let text = "x".repeat(1000);

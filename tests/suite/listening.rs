@@ -1,20 +1,7 @@
 //! The client as a listener and in scripts: `--recv-only`, `--count`, `--timeout`, `--no-notices`, `--timestamps`, the
 //! environment, streams that are non-blocking.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{
-    DEADLINE, Peer, Program, ServerProgram, TempDir, client, on_each_program, run, scripted, wait_for,
-};
-
-const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
-const ROOM: &[&str] = &["--mode", "room"];
+use crate::common::*;
 
 /// Starts a client that listens without a name, and waits until it is there.
 fn listener(server: &ServerProgram, arguments: &[&str]) -> Program {
@@ -37,8 +24,7 @@ fn recv_only_prints_until_the_server_ends_it_and_never_reads() {
         let mut stdin = listening.stdin.take().unwrap();
         stdin.write_all(b"msg:from the input\nquit\n").unwrap();
         ada.send("msg:one\nmsg:who\n");
-        ada.expect("ada: one");
-        ada.expect("ada: who");
+        ada.hears("ada: one|ada: who");
         server.program.signal("TERM");
         let outcome = listening.wait();
         let wanted = "ear has joined\nada: one\nada: who\nerror: server is shutting down\n";
@@ -50,8 +36,7 @@ fn recv_only_prints_until_the_server_ends_it_and_never_reads() {
 #[test]
 fn what_the_server_says_against_a_listener_makes_exit_code_3() {
     let server = ServerProgram::start(&["--mode", "room", "--idle-timeout", "0.2"]);
-    let outcome = client(server.address(), &["--recv-only", "--heartbeat", "0"]).wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: idle for 0.2 seconds\n"), "{outcome:?}");
+    client(server.address(), &["--recv-only", "--heartbeat", "0"]).wait().gives(3, "error: idle for 0.2 seconds\n");
     // With its heartbeat it is never idle, not even while others talk.
     let server = ServerProgram::start(&["--mode", "room", "--idle-timeout", "1.5"]);
     let mut ada = Peer::named(server.address(), "ada");
@@ -70,8 +55,7 @@ fn what_the_server_says_against_a_listener_makes_exit_code_3() {
 #[test]
 fn a_piece_of_a_line_is_never_shown_as_a_line() {
     let (address, playing) = scripted(|listener| Peer::accept(&listener).send("whole\r\nerror: half"));
-    let outcome = client(&address, &["--recv-only"]).wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), "whole\nerror: half"), "{outcome:?}");
+    let outcome = client(&address, &["--recv-only"]).wait().gives(1, "whole\nerror: half");
     assert!(outcome.stderr.contains("in the middle of a line, after 11 bytes of it"), "{outcome:?}");
     playing.join().unwrap();
 }
@@ -87,17 +71,12 @@ fn it_leaves_by_itself_after_so_many_lines() {
     assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "ada: 1\nada: 2\nada: 3\n", ""));
     // LINE arguments are sent nevertheless, and arrive. What the client itself does is not counted.
     let arguments = ["-c", &server.address().to_string(), "-n", "bob", "--count", "1"];
-    let outcome = run(CLIENT, &[&arguments[..], &["who", "last words"]].concat(), b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "bob has joined\nwho: ada, bob\n"));
-    for line in ["ada: 1", "ada: 2", "ada: 3", "ada: 4", "bob has joined", "bob: last words", "bob has left"] {
-        ada.expect(line);
-    }
-    let outcome = run(CLIENT, &[&arguments[..], &["hello"]].concat(), b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(4), "bob has joined\nbob: hello\n"));
+    run(CLIENT, &[&arguments[..], &["who", "last words"]].concat(), b"").gives(0, "bob has joined\nwho: ada, bob\n");
+    ada.hears("ada: 1|ada: 2|ada: 3|ada: 4|bob has joined|bob: last words|bob has left");
+    let outcome = run(CLIENT, &[&arguments[..], &["hello"]].concat(), b"").gives(4, "bob has joined\nbob: hello\n");
     assert_eq!(outcome.stderr, "localsocket-client: only 0 of the 1 lines of --count came\n");
     // An error counts, and is one.
-    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--count", "1", "hello"], b"");
-    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    run(CLIENT, &["-c", &server.address().to_string(), "--count", "1", "hello"], b"").ends(3);
 }
 
 #[test]
@@ -121,8 +100,7 @@ fn it_leaves_by_itself_after_so_long() {
         {
         }
     });
-    let outcome = client(server.address(), &["--recv-only", "--timeout", "0.3"]).wait();
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    client(server.address(), &["--recv-only", "--timeout", "0.3"]).wait().ends(0);
     drop(server);
     flooding.join().unwrap();
 }
@@ -133,9 +111,7 @@ fn notices_can_be_left_out_and_do_not_count() {
     let mut listening = listener(&server, &["--recv-only", "--no-notices", "--count", "3"]);
     let mut ada = Peer::named(server.address(), "ada");
     ada.send("iam:eve\nmsg:bob has joined\nmsg:bob is now ada\n");
-    for line in ["ada is now eve", "eve: bob has joined", "eve: bob is now ada"] {
-        ada.expect(line);
-    }
+    ada.hears("ada is now eve|eve: bob has joined|eve: bob is now ada");
     let mut bob = Peer::named(server.address(), "bob");
     bob.send("msg:end\nquit\n");
     let outcome = listening.wait();
@@ -145,8 +121,7 @@ fn notices_can_be_left_out_and_do_not_count() {
 #[test]
 fn each_line_can_be_printed_with_its_time() {
     let server = ServerProgram::start(&[]);
-    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--timestamps", "a b", "error"], b"");
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--timestamps", "a b", "error"], b"").ends(0);
     let date = run("date", &["-u", "+%Y-%m-%dT%H"], b"").stdout;
     for (line, text) in outcome.stdout.lines().zip(["a b", "error"]) {
         let (time, rest) = line.split_once(' ').unwrap();
@@ -166,19 +141,15 @@ fn to_reaches_one_client_only() {
     let outcome = run(CLIENT, &["-c", &address, "-n", "ada", "--to", "bob", "--deaf"], b"quit\nwho\n");
     assert_eq!(outcome.stdout, "ada has joined\nada > bob: quit\nada > bob: who\n", "{outcome:?}");
     assert_eq!(outcome.code, Some(0));
-    bob.expect("ada > bob: quit");
-    bob.expect("ada > bob: who");
+    bob.hears("ada > bob: quit|ada > bob: who");
     eve.ping();
-    let outcome = run(CLIENT, &["-c", &address, "-n", "ada", "--to", "nobody", "x"], b"");
-    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    run(CLIENT, &["-c", &address, "-n", "ada", "--to", "nobody", "x"], b"").ends(3);
 }
 
 #[test]
 fn the_environment_says_where_the_server_is_and_what_the_token() {
     let directory = TempDir::new();
-    let token = directory.join("token");
-    std::fs::write(&token, "\u{feff}secret\r\n").unwrap();
-    let token = token.to_str().unwrap();
+    let token = &*directory.file("token", "\u{feff}secret\r\n");
     let server = ServerProgram::start(&["--token-file", token]);
     let address = server.address().to_string();
     let with = |variables: &[(&str, &str)], arguments: &[&str]| {
@@ -187,14 +158,10 @@ fn the_environment_says_where_the_server_is_and_what_the_token() {
         Program::spawn(&mut command).wait()
     };
     let both = [("LOCALSOCKET_CONNECT", &*address), ("LOCALSOCKET_TOKEN_FILE", token)];
-    let outcome = with(&both, &["hello"]);
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
-    let outcome = with(&both[..1], &["hello"]);
-    assert_eq!(outcome.code, Some(3), "{outcome:?}");
-    let outcome = with(&[("LOCALSOCKET_CONNECT", "nonsense"), both[1]], &["-c", &address, "hello"]);
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    let outcome = with(&[("LOCALSOCKET_CONNECT", "nonsense")], &["hello"]);
-    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    with(&both, &["hello"]).gives(0, "hello\n");
+    with(&both[..1], &["hello"]).ends(3);
+    with(&[("LOCALSOCKET_CONNECT", "nonsense"), both[1]], &["-c", &address, "hello"]).ends(0);
+    let outcome = with(&[("LOCALSOCKET_CONNECT", "nonsense")], &["hello"]).ends(2);
     assert!(outcome.stderr.starts_with("localsocket-client: LOCALSOCKET_CONNECT: "), "{outcome:?}");
 }
 
@@ -209,8 +176,7 @@ fn mistakes_say_which_two_options_conflict() {
         (&["a\nquit"], "LINE 'a\\nquit' contains a line end; each line is an argument of its own"),
         (&["--count", "0"], "--count: invalid value '0'; allowed: a number from 1 to"),
     ] {
-        let outcome = run(CLIENT, arguments, b"");
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(2), ""), "{outcome:?}");
+        let outcome = run(CLIENT, arguments, b"").gives(2, "");
         assert!(outcome.stderr.starts_with(&format!("localsocket-client: {wanted}")), "{outcome:?}");
         assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
     }

@@ -1,19 +1,9 @@
 //! The log of the server: what it holds, whoever reads it, and that the service never waits for it.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Peer, ServerProgram, TempDir, wait_for};
-use localsocket::Address;
-use localsocket::transport::Stream;
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+use crate::common::*;
+use std::fs::File;
+use std::io::PipeReader;
+use std::process::ExitStatus;
 
 /// A server whose stderr the test decides about.
 struct Quiet {
@@ -146,8 +136,7 @@ fn without_a_stderr_it_serves_and_stops_the_same() {
     for mut server in [Quiet::start(OwnedFd::from(stderr), "loud=loud", &[]), shell(closed), shell(full)] {
         let mut peer = Peer::named(&server.address, "ada");
         server.signal("TERM");
-        peer.expect("error: server is shutting down");
-        peer.expect_end();
+        peer.hears_last("error: server is shutting down");
         assert_eq!(server.wait().code(), Some(0));
     }
 }
@@ -202,8 +191,7 @@ fn a_probe_is_not_logged() {
     drop(peer);
     let line = server.program.logged("has left after");
     assert!(line.contains("client 2 (ada, unix"), "{line}");
-    server.program.signal("TERM");
-    let log = server.program.wait().stderr;
+    let log = server.stop().stderr;
     assert_eq!(log.matches("client 1 ").count(), 0, "{log}");
 }
 
@@ -255,8 +243,7 @@ fn the_level_is_respected() {
         let mut peer = server.connect();
         assert_eq!(peer.ask("iam:ada"), "ada has joined");
         server.program.signal("TERM");
-        peer.expect("error: server is shutting down");
-        peer.expect_end();
+        peer.hears_last("error: server is shutting down");
         let outcome = server.program.wait();
         assert_eq!((outcome.code, outcome.stderr.matches("stopping on").count()), (Some(0), wanted), "{outcome:?}");
         assert!(wanted > 0 || outcome.stderr.is_empty(), "{outcome:?}");

@@ -1,6 +1,6 @@
 //! The examples of the manual pages do what they say, in the empty directory and the room that recipes have.
 
-use crate::common::{ServerProgram, options, wait_for};
+use crate::common::*;
 use crate::recipes::{Kitchen, recipe};
 
 impl Kitchen {

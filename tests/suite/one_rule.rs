@@ -1,15 +1,7 @@
 //! One rule for every line that is given to anybody: a reader that is full holds the room for a bounded time, and one that
 //! has ended or is leaving holds up nobody. A table of all kinds of lines against readers in every such state.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
-
-use crate::common::{Peer, TestServer, side_by_side};
-use localsocket::transport::Stream;
-use localsocket::{Config, Limits, Mode};
+use crate::common::*;
 
 /// What is said by `reader` and by `other` while the reader still reads, and what they say when the room waits for it.
 /// `{p}` is a text that does not fit into what is left of a backlog.
@@ -53,8 +45,7 @@ fn holds_up_nobody(before: [&str; 2], then: [&str; 2], state: Reader) {
     let text = |template: &str| template.replace("{p}", &"p".repeat(9000)) + "\n";
     let (mut reader, mut other) = (Peer::named(&server.unix, "reader"), Peer::connect(&server.unix));
     other.send("deaf\niam:other\n");
-    other.expect("deaf");
-    other.expect("other has joined");
+    other.hears("deaf|other has joined");
     for (peer, words) in [(&mut reader, before[0]), (&mut other, before[1])] {
         peer.send(text(words) + "ping\n");
         while peer.line().unwrap() != "pong" {}

@@ -1,7 +1,6 @@
 //! What a build on one machine does not show of others.
 
-use std::fs;
-use std::path::Path;
+use crate::common::*;
 
 fn each_source(directory: &Path, check: &mut impl FnMut(&Path, &str)) {
     for entry in fs::read_dir(directory).unwrap() {

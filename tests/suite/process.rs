@@ -1,20 +1,6 @@
 //! The server as a process: signals, the token file that is read again, the service manager, process 1.
 
-use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{
-    DEADLINE, HEEDS_HANGUP, Peer, Program, ServerProgram, TempDir, is_possible, start_as_service, wait_for,
-};
-use localsocket::Address;
-use localsocket::transport::Stream;
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+use crate::common::*;
 
 #[test]
 fn either_of_the_signals_stops_it_and_a_second_ends_it_at_once() {
@@ -23,8 +9,7 @@ fn either_of_the_signals_stops_it_and_a_second_ends_it_at_once() {
         let mut peer = server.connect();
         peer.ping();
         server.program.signal(signal);
-        peer.expect("error: server is shutting down");
-        peer.expect_end();
+        peer.hears_last("error: server is shutting down");
         let outcome = server.program.wait();
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         assert!(outcome.stderr.contains(&format!("stopping on SIG{signal}")), "{outcome:?}");
@@ -88,9 +73,7 @@ fn without_a_terminal_a_hangup_reads_the_token_again() {
 
     assert_eq!(server.connect().ask("auth:new"), "authenticated");
     inside.ping();
-    server.program.signal("TERM");
-    let outcome = server.program.wait();
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let outcome = server.stop();
     assert!(!outcome.stderr.contains("new"), "{outcome:?}");
 }
 
@@ -107,8 +90,7 @@ fn a_token_file_that_does_not_answer_does_not_keep_signals_from_being_heard() {
     for _ in 0..2 {
         server.program.signal("HUP");
     }
-    server.program.signal("TERM");
-    assert_eq!(server.program.wait().code, Some(0));
+    server.stop();
 }
 
 #[test]
@@ -191,8 +173,7 @@ fn at_a_terminal_a_hangup_is_a_stop() {
     peer.ping();
     // The terminal is gone with the program that it belongs to.
     server.program.signal("KILL");
-    peer.expect("error: server is shutting down");
-    peer.expect_end();
+    peer.hears_last("error: server is shutting down");
 }
 
 #[test]
@@ -252,8 +233,7 @@ fn as_process_1_of_a_container_it_stops_in_order() {
     let inner = inner(&server.program);
     Command::new("sh").args(["-c", &format!("kill -TERM {inner}")]).status().unwrap();
     for peer in &mut idle {
-        peer.expect("error: server is shutting down");
-        peer.expect_end();
+        peer.hears_last("error: server is shutting down");
     }
     assert_eq!(server.program.wait().code, Some(0));
 }
@@ -278,8 +258,7 @@ fn a_flood_of_output_ends_with_the_process() {
         scope.spawn(|| drop((&slow).write_all(&b"msg:01234567890123456789\n".repeat(2_000_000))));
         // Some of it, so that the rest waits.
         (&slow).read_exact(&mut [0; 4096]).unwrap();
-        server.program.signal("TERM");
-        assert_eq!(server.program.wait().code, Some(0));
+        server.stop();
         slow.shutdown(std::net::Shutdown::Both);
     });
 }

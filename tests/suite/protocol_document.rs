@@ -1,10 +1,6 @@
 //! What `protocol.md` says about commands and errors is complete, and its example programs work.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use crate::common::{Outcome, Peer, Program, ServerProgram, TempDir, fenced_blocks, run, wait_for};
+use crate::common::*;
 use localsocket::protocol::{BUILT_IN, Refusal};
 
 fn document() -> PathBuf {

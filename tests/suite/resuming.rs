@@ -1,14 +1,7 @@
 //! The client of the library in a room, over several connections: what it has missed comes, in order and once, or it is told
 //! that lines may be missing. The servers play a script, but for the last test.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::thread::{self, JoinHandle};
-
-use crate::common::{DEADLINE, Peer, TestServer, scripted};
-use localsocket::protocol::Mark;
-use localsocket::transport::Stream;
-use localsocket::{Address, Client, ClientError, ClientOptions, Config, Incoming, Mode};
+use crate::common::*;
 
 /// What a server reads and sends, one piece after the other.
 type Script = &'static [(&'static [&'static str], &'static str)];
@@ -143,9 +136,7 @@ fn a_server_that_keeps_nothing_is_no_error_and_an_echo_misses_nothing() {
         let (address, playing) = scripted(move |listener| {
             for answer in [first, second] {
                 let mut peer = Peer::accept(&listener);
-                for line in ["iam:ada", "mark", "ping"] {
-                    peer.expect(line);
-                }
+                peer.hears("iam:ada|mark|ping");
                 peer.send(format!("ada has joined\r\n{answer}pong\r\nbob: hi\r\n"));
             }
         });

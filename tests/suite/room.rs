@@ -1,144 +1,87 @@
 //! Room mode: who hears what, in which order, and what slow readers may do.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::thread;
-
-use crate::common::{DEADLINE, Peer, ServerProgram, on_each_program, on_each_transport, wait_for};
-use localsocket::transport::Stream;
-use localsocket::{Config, Mode};
-
-fn room() -> Config {
-    Config { mode: Mode::Room, ..Config::default() }
-}
+use crate::common::*;
 
 #[test]
 fn everyone_hears_everything_and_errors_go_to_the_sender() {
     on_each_transport(&room(), |_, address| {
-        let mut silent = Peer::connect(address);
-        silent.ping();
-        let mut ada = Peer::named(address, "ada");
-        silent.expect("ada has joined");
-        let mut bob = Peer::connect(address);
-        for (line, reply) in [
-            ("msg:x", "error: say who you are first: iam:<name>"),
-            ("to:ada:x", "error: say who you are first: iam:<name>"),
-            ("to:ada", "error: unknown command; send help for the list"),
-            ("iam: ada ", "error: name ada is taken"),
-            ("who", "who: ada"),
-            ("iam:Ada", "Ada has joined"),
-            ("iam:Ada", "Ada is now Ada"),
-            ("iam: bob", "Ada is now bob"),
-            ("msg:hello: all", "bob: hello: all"),
-            ("msg:", "bob: "),
-            ("to: ada :psst: you", "bob > ada: psst: you"),
-            ("to:bob:note", "bob > bob: note"),
-            ("to:eve:x", "error: nobody here is called eve"),
-            ("to::x", "error: nobody here is called "),
-            ("who", "who: ada, bob"),
-        ] {
-            assert_eq!(bob.ask(line), reply, "{line}");
-        }
-        bob.ping();
-        silent.expect("Ada has joined");
-        ada.expect("Ada has joined");
-        silent.expect("Ada is now Ada");
-        silent.expect("Ada is now bob");
-        silent.expect("bob: hello: all");
-        silent.expect("bob: ");
-        silent.ping();
-        for line in ["Ada is now Ada", "Ada is now bob", "bob: hello: all", "bob: ", "bob > ada: psst: you"] {
-            ada.expect(line);
-        }
-        ada.ping();
-        assert!(ada.ask("stats").starts_with("stats: mode=room uptime="));
+        let mut talk = Talk::new(address);
+        talk.play(
+            "silent pings  ada joins  silent< ada has joined
+             bob> msg:x  bob< error: say who you are first: iam:<name>
+             bob> to:ada:x  bob< error: say who you are first: iam:<name>
+             bob> to:ada  bob< error: unknown command; send help for the list
+             bob> iam: ada~  bob< error: name ada is taken
+             bob> who  bob< who: ada
+             bob> iam:Ada  silent,ada,bob< Ada has joined
+             bob> iam:Ada  silent,ada,bob< Ada is now Ada
+             bob> iam: bob  silent,ada,bob< Ada is now bob
+             bob> msg:hello: all  silent,ada,bob< bob: hello: all
+             bob> msg:  silent,ada,bob< bob:~
+             bob> to: ada :psst: you  ada,bob< bob > ada: psst: you
+             bob> to:bob:note  bob< bob > bob: note
+             bob> to:eve:x  bob< error: nobody here is called eve
+             bob> to::x  bob< error: nobody here is called~
+             bob> who  bob< who: ada, bob
+             silent,ada,bob pings",
+        );
+        assert!(talk.peer("ada").ask("stats").starts_with("stats: mode=room uptime="));
     });
 }
 
 #[test]
 fn whoever_goes_is_announced_once_and_the_name_is_free() {
-    on_each_transport(&room(), |_, address| {
-        let mut watcher = Peer::connect(address);
-        watcher.ping();
-        for round in 0..3 {
-            let mut ada = Peer::named(address, "ada");
-            watcher.expect("ada has joined");
-            match round {
-                0 => ada.send("quit\nmsg:not any more\n"),
-                1 => ada.end_input(),
-                _ => drop(ada),
-            }
-            watcher.expect("ada has left");
-        }
-        // Without a name nobody is announced.
-        drop(Peer::connect(address));
-        let mut ada = Peer::named(address, "ada");
-        watcher.expect("ada has joined");
-        ada.send("iam:eve\nquit\n");
-        watcher.expect("ada is now eve");
-        watcher.expect("eve has left");
-        watcher.ping();
-    });
+    // Without a name nobody is announced.
+    play_on_each_transport(
+        &room(),
+        "watcher pings
+         ada joins  watcher< ada has joined  ada> quit|msg:not any more  watcher< ada has left  ada goes
+         ada joins  watcher< ada has joined  ada ends  watcher< ada has left  ada goes
+         ada joins  watcher< ada has joined  ada goes  watcher< ada has left
+         none pings  none goes
+         ada joins  watcher< ada has joined  ada> iam:eve|quit
+         watcher< ada is now eve|eve has left  watcher pings",
+    );
 }
 
 #[test]
 fn replies_and_room_lines_keep_the_order_of_the_commands() {
-    on_each_transport(&room(), |_, address| {
-        let mut ada = Peer::connect(address);
-        ada.send("iam:ada\nmsg:1\nping\nmsg:2\nmsg:3\nwho\nnonsense\nto:ada:4\nmsg:5\nping\n");
-        for line in [
-            "ada has joined",
-            "ada: 1",
-            "pong",
-            "ada: 2",
-            "ada: 3",
-            "who: ada",
-            "error: unknown command; send help for the list",
-            "ada > ada: 4",
-            "ada: 5",
-            "pong",
-        ] {
-            ada.expect(line);
-        }
-    });
+    play_on_each_transport(
+        &room(),
+        "ada> iam:ada|msg:1|ping|msg:2|msg:3|who|nonsense|to:ada:4|msg:5|ping
+         ada< ada has joined|ada: 1|pong|ada: 2|ada: 3|who: ada|error: unknown command; send help for the list
+         ada< ada > ada: 4|ada: 5|pong",
+    );
 }
 
 #[test]
 fn with_a_token_only_the_authenticated_hear_the_room() {
-    let config = Config { token: Some("secret".to_owned().into()), ..room() };
-    on_each_transport(&config, |_, address| {
-        let mut outside = Peer::connect(address);
-        outside.ping();
-        let mut ada = Peer::connect(address);
-        ada.send("auth:secret\niam:ada\nmsg:for members\n");
-        for line in ["authenticated", "ada has joined", "ada: for members"] {
-            ada.expect(line);
-        }
-        assert_eq!(outside.ask("msg:x"), "error: authenticate first: auth:<token>");
-        assert_eq!(outside.ask("auth:secret"), "authenticated");
-        ada.send("msg:for both\n");
-        outside.expect("ada: for both");
-    });
+    play_on_each_transport(
+        &Config { token: Some("secret".to_owned().into()), ..room() },
+        "outside pings  ada> auth:secret|iam:ada|msg:for members
+         ada< authenticated|ada has joined|ada: for members
+         outside> msg:x  outside< error: authenticate first: auth:<token>
+         outside> auth:secret  outside< authenticated
+         ada> msg:for both  outside< ada: for both",
+    );
 }
 
 #[test]
 fn what_a_client_sent_before_it_was_gone_is_said() {
     on_each_transport(&room(), |_, address| {
         let mut reader = Peer::named(address, "reader");
-        let text = "x".repeat(60);
+        let texts: Vec<String> = (0..200).map(|number| format!("{number} {}", "x".repeat(60))).collect();
         for round in 0..6 {
             let mut sender = Peer::connect(address);
             if round % 2 == 0 {
                 // As programs do that only send: over a Unix socket, every reply fails from then on.
                 sender.stream.shutdown(Shutdown::Read);
             }
-            let lines: String = (0..200).map(|number| format!("msg:{number} {text}\n")).collect();
+            let lines: String = texts.iter().map(|text| format!("msg:{text}\n")).collect();
             sender.send(format!("iam:sender {round}\n{lines}"));
             drop(sender);
             reader.expect(&format!("sender {round} has joined"));
-            for number in 0..200 {
-                reader.expect(&format!("sender {round}: {number} {text}"));
-            }
+            texts.iter().for_each(|text| reader.expect(&format!("sender {round}: {text}")));
             reader.expect(&format!("sender {round} has left"));
         }
     });
@@ -154,8 +97,7 @@ fn a_stop_says_nothing_of_who_leaves() {
         }
         server.handle.stop();
         for peer in &mut peers {
-            peer.expect("error: server is shutting down");
-            peer.expect_end();
+            peer.hears_last("error: server is shutting down");
         }
     });
 }

@@ -1,12 +1,6 @@
 //! Slow readers of a room: who is waited for, who is dropped, and what the others notice.
 
-use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Peer, TestServer, on_each_program, on_each_transport, side_by_side, wait_for};
-use localsocket::{Address, Config, Limits, Mode};
+use crate::common::*;
 
 fn room(limits: Limits) -> Config {
     Config { mode: Mode::Room, limits, ..Config::default() }

@@ -1,13 +1,6 @@
 //! How a server stops: what had arrived is answered, then come the last words, and nobody holds it up.
 
-use std::io::{ErrorKind, Read, Write};
-use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Peer, ServerProgram, on_each_program, on_each_transport, wait_for};
-use localsocket::transport::Stream;
-use localsocket::{Config, Limits};
+use crate::common::*;
 
 #[test]
 fn a_stop_answers_what_has_arrived_and_no_more() {
@@ -24,12 +17,8 @@ fn a_stop_answers_what_has_arrived_and_no_more() {
             other.stat("bytes-in") == wanted
         });
         server.handle.stop();
-        for line in ["a", "b", "error: server is shutting down"] {
-            peer.expect(line);
-        }
-        peer.expect_end();
-        other.expect("error: server is shutting down");
-        other.expect_end();
+        peer.hears_last("a|b|error: server is shutting down");
+        other.hears_last("error: server is shutting down");
     });
 }
 
@@ -47,11 +36,8 @@ fn a_stop_takes_a_closed_half_for_the_end_of_the_last_line() {
         open.send("msg:a\nmsg:piece");
         server.program.signal("TERM");
         server.program.signal("CONT");
-        closed.expect("a");
-        closed.expect("tail");
-        open.expect("a");
-        open.expect("error: server is shutting down");
-        open.expect_end();
+        closed.hears("a|tail");
+        open.hears_last("a|error: server is shutting down");
     });
 }
 
@@ -107,8 +93,7 @@ fn a_stop_is_quick_with_idle_clients_and_a_stuck_one() {
         let began = Instant::now();
         server.program.signal("TERM");
         for peer in &mut idle {
-            peer.expect("error: server is shutting down");
-            peer.expect_end();
+            peer.hears_last("error: server is shutting down");
         }
         server.program.logged("stopped after");
         // A second is promised, five are the grace; the machine may be busy.

@@ -1,13 +1,6 @@
 //! The page "When something is wrong": each symptom is produced, and says what the page shows.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::common::{Peer, ServerProgram, TempDir, leave_stale, run, wait_for, where_nobody_listens};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+use crate::common::*;
 
 /// The symptoms of the page, in its order.
 fn symptoms() -> Vec<String> {

@@ -1,20 +1,10 @@
 //! The file of a Unix socket: its permissions, whose it is, and what is never touched.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
-
-use crate::common::{Peer, Program, ServerProgram, TempDir, leave_stale, run, side_by_side, wait_for};
-use localsocket::Address;
+use crate::common::*;
+use std::os::unix::fs::{chown, symlink};
+use std::sync::atomic::AtomicU32;
 
 const NOBODY: u32 = 65534;
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
 
 fn unix(path: &Path) -> String {
     format!("unix:{}", path.display())
@@ -53,8 +43,7 @@ fn permissions_are_final_from_the_first_moment() {
                 let mut server =
                     ServerProgram::from_command(Command::new("sh").args(["-c", &script, SERVER, &unix(&path)]));
                 assert_eq!(mode(&path), wanted, "umask {umask}");
-                server.program.signal("TERM");
-                assert_eq!(server.program.wait().code, Some(0));
+                server.stop();
                 assert!(!path.exists());
             }
             done.store(true, Ordering::Relaxed);
@@ -71,8 +60,7 @@ fn a_stale_file_is_replaced_and_a_live_server_never_robbed() {
     for _ in 0..3 {
         let mut server = start(&path);
         server.connect().ping();
-        let second = run(SERVER, &["--listen", &unix(&path)], b"");
-        assert_eq!((second.code, &*second.stdout), (Some(1), ""));
+        let second = run(SERVER, &["--listen", &unix(&path)], b"").gives(1, "");
         let wanted =
             format!("localsocket-server: cannot listen on {}: in use: a live server listens there\n", unix(&path));
         assert_eq!(second.stderr, wanted);
@@ -140,8 +128,7 @@ fn what_is_no_stale_socket_is_never_touched() {
         (&directory.join(&"x".repeat(120)), "the path is too long: "),
     ] {
         let before = fs::symlink_metadata(path).ok().map(|found| (found.ino(), found.mode(), found.size()));
-        let outcome = run(SERVER, &["--listen", &unix(path)], b"");
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+        let outcome = run(SERVER, &["--listen", &unix(path)], b"").gives(1, "");
         let wanted = format!("localsocket-server: cannot listen on {}: {what}", unix(path));
         assert!(outcome.stderr.starts_with(&wanted) && outcome.stderr.lines().count() == 1, "{outcome:?}");
         let after = fs::symlink_metadata(path).ok().map(|found| (found.ino(), found.mode(), found.size()));
@@ -192,8 +179,7 @@ fn what_a_file_system_refuses_is_told_as_it_is() {
     for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EBADF"] {
         let mut server = ServerProgram::from_command(&mut inject(&format!("flock:error={error}")));
         server.connect().ping();
-        server.program.signal("TERM");
-        server.program.wait();
+        server.stop();
         wait_for("the server to end", || !path.exists());
     }
 }
@@ -237,8 +223,7 @@ fn at_exit_a_server_removes_its_own_file_only() {
     let mut loser = start(&path);
     fs::remove_file(&path).unwrap();
     let winner = start(&path);
-    loser.program.signal("TERM");
-    assert_eq!(loser.program.wait().code, Some(0));
+    loser.stop();
     winner.connect().ping();
 }
 
@@ -262,8 +247,7 @@ fn a_relative_path_is_relative_to_where_the_server_was_started() {
     let mut server = ServerProgram::from_command(command.args(["--listen", "unix:hub.sock"]).current_dir(&directory.0));
     assert_eq!(server.addresses[0].to_string(), "unix:hub.sock");
     Peer::connect(&Address::Unix(directory.join("hub.sock"))).ping();
-    server.program.signal("TERM");
-    server.program.wait();
+    server.stop();
     assert!(!directory.join("hub.sock").exists());
 }
 

@@ -1,15 +1,7 @@
 //! The worst case of memory that the log states at the start, measured: clients fill a server by every means that the
 //! protocol has, and half of them read nothing of what comes. Each means has its peak of resident memory printed.
 
-use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{Engine, Peer, ServerProgram, TempDir, side_by_side, wait_for};
-use localsocket::Address;
+use crate::common::*;
 
 const CLIENTS: usize = 12;
 const MAX_LINE: usize = 1024;

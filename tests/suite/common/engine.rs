@@ -1,18 +1,6 @@
 //! A redis-server of the test's own, and a proxy that cuts connections, whoever they are between.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-
-use localsocket::Address;
-use localsocket::transport::Stream;
-
-use super::{DEADLINE, Peer, TempDir, wait_for};
+use super::*;
 
 /// A redis-server on a Unix socket in a directory of its own, which loses nothing when it is killed.
 pub struct Engine {

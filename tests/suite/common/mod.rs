@@ -1,10 +1,12 @@
-//! What the integration tests share. Every wait has a deadline, and a failure prints what was said.
+//! What the integration tests share, with the names of `std` and `localsocket` that many of them need. Every wait has a
+//! deadline, and a failure prints what was said.
 //!
 //! - `peer`: a client that checks what it reads
 //! - `server`: a server inside the test
 //! - `program`: the real programs
 //! - `service`: the server as a service manager starts it
 //! - `engine`: the engine of joined rooms, and a proxy that cuts connections
+//! - `talk`: transcripts of several clients
 //! - `options`: their tables of options
 
 mod engine;
@@ -13,23 +15,43 @@ mod peer;
 mod program;
 mod server;
 mod service;
-
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+mod talk;
 
 pub use engine::{Engine, Proxy, Random};
-use localsocket::Address;
-use localsocket::transport::Stream;
+pub use localsocket::protocol::Mark;
+pub use localsocket::transport::Stream;
+pub use localsocket::{
+    Address, Client, ClientError, ClientOptions, Config, CustomCommand, Incoming, Limits, Mode, Server,
+};
 pub use peer::Peer;
 pub use program::{Outcome, Program, ServerProgram, client, on_each_program, run};
 pub use server::{TestServer, on_each_transport};
 pub use service::{HEEDS_HANGUP, is_possible, start_as_service};
+pub use std::collections::{BTreeMap, BTreeSet};
+pub use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+pub use std::net::{Shutdown, TcpListener, TcpStream};
+pub use std::os::fd::{AsFd, OwnedFd};
+pub use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+pub use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+pub use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::panic::resume_unwind;
+pub use std::path::{Path, PathBuf};
+pub use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicU32;
+pub use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+pub use std::sync::{Arc, Mutex};
+pub use std::thread::JoinHandle;
+pub use std::time::{Duration, Instant};
+pub use std::{fs, io, thread};
+pub use talk::{Talk, play_on_each_transport};
+
+pub const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+pub const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+/// The server program's arguments for a room, and the same for a server inside the test.
+pub const ROOM: &[&str] = &["--mode", "room"];
+pub fn room() -> Config {
+    Config { mode: Mode::Room, ..Config::default() }
+}
 
 /// How long anything may take that is expected to happen. Long, since the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -77,6 +99,12 @@ impl TempDir {
 
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The path of a new file.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::write(self.join(name), content).unwrap();
+        self.join(name).to_str().unwrap().to_owned()
     }
 }
 

@@ -1,14 +1,8 @@
 //! A client that checks what it reads, and shows the conversation when something is wrong.
 
-use std::fmt::Write as _;
-use std::io::{ErrorKind, Write};
-use std::net::TcpListener;
-
-use localsocket::Address;
+use super::*;
 use localsocket::programs::{Line, LineReader};
-use localsocket::transport::Stream;
-
-use super::DEADLINE;
+use std::fmt::Write as _;
 
 /// A client that speaks raw bytes and writes down what was said.
 pub struct Peer {
@@ -95,6 +89,19 @@ impl Peer {
     pub fn expect_end(&mut self) {
         let line = self.line();
         assert_eq!(line, None, "\n{}", self.transcript);
+    }
+
+    /// These lines come next, with `|` between them.
+    #[track_caller]
+    pub fn hears(&mut self, wanted: &str) {
+        wanted.split('|').for_each(|line| self.expect(line));
+    }
+
+    /// The same, and then the end.
+    #[track_caller]
+    pub fn hears_last(&mut self, wanted: &str) {
+        self.hears(wanted);
+        self.expect_end();
     }
 
     /// Sends a line and takes the next.

@@ -1,14 +1,7 @@
 //! The real programs: started, watched while they run, and waited for.
 
-use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-
-use localsocket::Address;
-
-use super::{DEADLINE, Peer, TempDir, side_by_side};
+use super::*;
+use std::process::ChildStdin;
 
 /// A program that runs, with what it has written so far.
 pub struct Program {
@@ -26,6 +19,22 @@ pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Outcome {
+    /// This exit code.
+    #[track_caller]
+    pub fn ends(self, code: i32) -> Outcome {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+
+    /// This exit code, and just this on stdout.
+    #[track_caller]
+    pub fn gives(self, code: i32, stdout: impl AsRef<str>) -> Outcome {
+        assert_eq!((self.code, &*self.stdout), (Some(code), stdout.as_ref()), "{self:?}");
+        self
+    }
 }
 
 impl Program {
@@ -174,6 +183,13 @@ impl ServerProgram {
 
     pub fn connect(&self) -> Peer {
         Peer::connect(self.address())
+    }
+
+    /// Stops it in order.
+    #[track_caller]
+    pub fn stop(&mut self) -> Outcome {
+        self.program.signal("TERM");
+        self.program.wait().ends(0)
     }
 
     /// The most memory that it has held (0 where no `/proc` tells), and the worst case that its log states, in MiB.

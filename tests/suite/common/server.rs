@@ -1,10 +1,7 @@
 //! A server inside the test.
 
-use std::thread::{self, JoinHandle};
-
-use localsocket::{Address, Config, Server, ServerHandle};
-
-use super::{TempDir, side_by_side, wait_for};
+use super::*;
+use localsocket::ServerHandle;
 
 /// A server in a thread of the test, on a TCP port and on a Unix socket.
 pub struct TestServer {

@@ -1,10 +1,6 @@
 //! The server as a service manager starts it, wherever the tests were started themselves.
 
-use std::process::{Command, Stdio};
-
-use super::ServerProgram;
-
-const SERVER: &str = env!("CARGO_BIN_EXE_localsocket-server");
+use super::*;
 
 /// Whether a command can be run here; says what is skipped if not.
 pub fn is_possible(command: &[&str], skipped: &str) -> bool {
