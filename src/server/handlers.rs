@@ -72,6 +72,7 @@ fn msg(speaker: &mut Speaker<'_>, text: &str) {
 }
 
 /// The commands that only a room has.
+#[inline(never)] // see `session`
 fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
     let name = speaker.name.clone();
     match (command, &name) {
@@ -149,6 +150,7 @@ fn answer(speaker: &mut Speaker<'_>, kind: Kind, asker: &str, id: &str, event: E
     Ok(())
 }
 
+#[inline(never)] // see `session`
 fn stats(speaker: &mut Speaker<'_>) -> Outcome {
     speaker.count();
     speaker.flush()?;
@@ -156,6 +158,7 @@ fn stats(speaker: &mut Speaker<'_>) -> Outcome {
     Ok(())
 }
 
+#[inline(never)] // see `session`
 fn auth(speaker: &mut Speaker<'_>, token: &str, line: &str) -> Outcome {
     match speaker.hub.is_token(token) {
         None => custom(speaker, line),

@@ -59,7 +59,11 @@ impl People {
     pub(super) fn set(&self, who: Who, person: Person) {
         let mut table = lock(&self.0);
         table.unname(who);
-        table.names.entry(Arc::clone(&person.name)).or_default().push(who);
+        // Not by an entry, which takes more of the stack of a session; an idle client keeps that.
+        match table.names.get_mut(&person.name) {
+            Some(clients) => clients.push(who),
+            None => drop(table.names.insert(Arc::clone(&person.name), vec![who])),
+        }
         table.people.insert(who, person);
     }
 

@@ -140,11 +140,7 @@ impl Delivery {
             Kind::LogIn => self.log_in(sender, head, false, around)?,
             Kind::LogInDeaf => self.log_in(sender, head, true, around)?,
             Kind::Leave => self.leave(sender, around)?,
-            Kind::Gone => {
-                for who in around.people.of_server(sender.server) {
-                    self.leave(who, around)?;
-                }
-            }
+            Kind::Gone => self.leave_all(sender.server, around)?,
         }
         Ok(())
     }
@@ -207,6 +203,11 @@ impl Delivery {
         Ok(())
     }
 
+    #[inline(never)] // see `deliver_question`
+    fn leave_all(&mut self, server: u64, around: &Surroundings) -> Result<(), Full> {
+        around.people.of_server(server).into_iter().try_for_each(|who| self.leave(who, around))
+    }
+
     /// Gives lines to all clients that hear the room.
     fn give_all(&mut self, lines: &[u8], count: u64, at_once: bool, around: &Surroundings) {
         self.history.add(lines, count);
@@ -253,6 +254,7 @@ impl Delivery {
     }
 
     /// Whether all listeners have room for this many bytes; `Err` names those that do not.
+    #[inline(never)] // see `deliver_question`
     fn check_listeners(&self, length: usize, around: &Surroundings) -> Result<(), Full> {
         let hearing = self.behind.iter().filter(|member| member.hears() && member.end_reason().is_none());
         let full: Vec<_> = hearing.filter(|member| !around.has_room(member, length)).map(Arc::clone).collect();
@@ -260,6 +262,7 @@ impl Delivery {
     }
 
     /// Sends everything that is held.
+    #[inline(never)] // see `deliver_question`
     fn finish(&mut self) {
         self.held_bytes = 0;
         for member in std::mem::take(&mut self.held) {
