@@ -192,13 +192,19 @@ zombies() {
   remove server client other
 }
 
+# Process 1 takes signals once it has started the program below itself; before, the kernel throws them away.
+runs_below() {
+  ps -o args= --ppid "$(field mode .State.Pid)" >"$scratch/seen"
+}
+
 # mode WHAT CODES [ARGUMENT...]: a client stops at `docker stop`, and what it prints shows that it was at work.
 mode() {
   local what=$1 codes=$2
   shift 2
   start mode -i "${locked[@]}" -v "$run-stops:/run/localsocket" --entrypoint /localsocket-client "${image:-localsocket}" \
     -c $socket "$@"
-  [ -z "${sign:-}" ] || until_true 10 "$what is at work" says "${where:-stops}" "$sign"
+  if [ -n "${sign:-}" ]; then until_true 10 "$what is at work" says "${where:-stops}" "$sign"
+  else until_true 10 "$what is at work" runs_below; fi
   stopped mode "$what" $codes
 }
 
