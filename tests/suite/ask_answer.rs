@@ -312,6 +312,40 @@ fn a_command_whose_asker_has_gone_runs_on_and_one_that_waits_is_not_started() {
 }
 
 #[test]
+fn a_withdrawn_question_is_refused_at_once_and_its_output_is_not_given_to_the_next_of_its_name_and_id() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let directory = TempDir::new();
+    let command = format!(
+        "cd {}; read -r n; echo >started-$n; until [ -e $n ]; do sleep 0.01; done; echo part of $n; echo $n",
+        directory.0.display()
+    );
+    let mut slow = answerer(address, &["-n", "slow", "--answer", &command]);
+    let mut asker = Peer::named(address, "ada");
+    asker.send("ask:slow:1:first\n");
+    wait_for("the first command", || directory.join("started-first").exists());
+    for question in ["second", "third"] {
+        asker.send("quit\n");
+        while asker.line().is_some() {}
+        asker = Peer::named(address, "ada");
+        // The command for the first one still runs, and the question before this one may wait for it.
+        wait_for("the refusal", || match &*asker.ask(&format!("ask:slow:1:{question}\nping")) {
+            "pong" => true,
+            error => error == "error: question id 1 is still open" && asker.line().as_deref() != Some("pong"),
+        });
+    }
+    for question in ["first", "third"] {
+        fs::write(directory.join(question), "").unwrap();
+    }
+    asker.hears("slow +> 1: part of third|slow => 1: third");
+    asker.ping();
+    assert!(!directory.join("started-second").exists());
+    slow.signal("TERM");
+    let outcome = slow.wait();
+    assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
+}
+
+#[test]
 fn it_ends_after_so_many_questions_or_so_long() {
     let server = ServerProgram::start(ROOM);
     let address = server.address();

@@ -3,16 +3,15 @@
 //! Every question that was taken is answered or refused, unless its connection has ended. What waits is bounded. Nothing
 //! here waits for the server: answers and refusals are sent by threads of their own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::time::{Duration, Instant};
 
 use localsocket::client::Question;
 use localsocket::programs::raise_descriptor_limit;
 
-use crate::command;
+use crate::command::{self, Job};
 use crate::exit::End;
 use crate::happening::{Happening, Happenings, start};
 
@@ -38,16 +37,8 @@ const SAME_REQUEST: Duration = Duration::from_millis(50);
 /// What questions are refused with that come too late.
 const STOPPING: &str = "not answered: the service is stopping";
 
-/// What is refused: a question, and why.
-type Refused = (Question, &'static str);
-
-/// A question that is being answered.
-struct Job {
-    asker: String,
-    id: String,
-    /// Nobody waits for the answer any more.
-    forgotten: Arc<AtomicBool>,
-}
+/// What is refused, and why.
+type Refused = (Arc<Job>, &'static str);
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,9 +59,8 @@ pub(crate) struct Answering {
     refusals: SyncSender<Refused>,
     /// How many are not sent yet.
     refusing: usize,
-    waiting: VecDeque<Question>,
-    running: HashMap<u64, Job>,
-    started: u64,
+    waiting: VecDeque<Arc<Job>>,
+    running: Vec<Arc<Job>>,
     /// The longest line that the server takes, once it has told. An answer that is too long would be lost, or get a gap.
     limit: Option<usize>,
     stage: Stage,
@@ -89,9 +79,9 @@ impl Answering {
         let (refusals, queue) = mpsc::sync_channel::<Refused>(REFUSALS_MAX);
         let done = happenings.clone();
         start("refusals", move || {
-            for (question, reason) in queue {
+            for (job, reason) in queue {
                 // If its connection has ended, so has the question.
-                let _ = question.refuse(reason);
+                let _ = job.take().map(|question| question.refuse(reason));
                 let _ = done.send(Happening::Done(None));
             }
         })?;
@@ -102,8 +92,7 @@ impl Answering {
             refusals,
             refusing: 0,
             waiting: VecDeque::new(),
-            running: HashMap::new(),
-            started: 0,
+            running: Vec::new(),
             limit: None,
             stage: Stage::Working,
             end: End::Closed,
@@ -118,46 +107,40 @@ impl Answering {
     }
 
     pub(crate) fn take(&mut self, question: Question) {
-        let bytes = |question: &Question| question.asker().len() + question.id().len() + question.text().len();
-        let waiting = self.waiting.iter().map(bytes).sum::<usize>() + bytes(&question);
+        let job = Arc::new(Job::new(question));
+        let bytes = self.waiting.iter().chain([&job]).map(|job| job.bytes).sum::<usize>();
         if self.stage > Stage::Working {
-            self.refuse(question, STOPPING);
-        } else if self.waiting.len() >= WAITING_MAX || waiting > WAITING_BYTES_MAX {
-            self.refuse(question, "not answered: too many questions are waiting");
+            self.refuse(job, STOPPING);
+        } else if self.waiting.len() >= WAITING_MAX || bytes > WAITING_BYTES_MAX {
+            self.refuse(job, "not answered: too many questions are waiting");
         } else {
-            self.waiting.push_back(question);
+            self.waiting.push_back(job);
         }
     }
 
-    fn refuse(&mut self, question: Question, reason: &'static str) {
-        self.refusing += usize::from(self.refusals.send((question, reason)).is_ok());
+    fn refuse(&mut self, job: Arc<Job>, reason: &'static str) {
+        self.refusing += usize::from(self.refusals.send((job, reason)).is_ok());
     }
 
-    /// The asker of a question has gone. If it waits it is refused, after which the server forgets it.
+    /// The asker of a question has gone. It is refused, after which the server forgets it. If its command runs already, that
+    /// runs on.
     pub(crate) fn withdraw(&mut self, asker: &str, id: &str) {
-        while let Some(place) =
-            self.waiting.iter().position(|question| question.asker() == asker && question.id() == id)
-        {
-            if let Some(question) = self.waiting.remove(place) {
-                self.refuse(question, "withdrawn");
-            }
-        }
-        for job in self.running.values().filter(|job| job.asker == asker && job.id == id) {
-            job.forgotten.store(true, Ordering::SeqCst);
-        }
+        let is_it = |job: &Arc<Job>| job.asker == asker && job.id == id;
+        let withdrawn: Vec<_> = self.waiting.iter().chain(&self.running).filter(|job| is_it(job)).cloned().collect();
+        self.waiting.retain(|job| !is_it(job));
+        withdrawn.into_iter().for_each(|job| self.refuse(job, "withdrawn"));
     }
 
-    /// All have ended with their connection.
+    /// All have ended with their connection, those that are being answered too.
     pub(crate) fn withdraw_all(&mut self) {
-        self.running.values().for_each(|job| job.forgotten.store(true, Ordering::SeqCst));
         self.waiting.clear();
         self.limit = None;
     }
 
     /// A command has ended, or a refusal was sent.
-    pub(crate) fn done(&mut self, job: Option<u64>) {
+    pub(crate) fn done(&mut self, job: Option<Arc<Job>>) {
         match job {
-            Some(job) => drop(self.running.remove(&job)),
+            Some(job) => self.running.retain(|running| !Arc::ptr_eq(running, &job)),
             None => self.refusing -= 1,
         }
     }
@@ -176,9 +159,7 @@ impl Answering {
             self.end = end;
         }
         (self.stage, self.deadline) = (Stage::Stopping, Instant::now().checked_add(PATIENCE));
-        for question in std::mem::take(&mut self.waiting) {
-            self.refuse(question, STOPPING);
-        }
+        std::mem::take(&mut self.waiting).into_iter().for_each(|job| self.refuse(job, STOPPING));
     }
 
     /// The first signal stops, the second one does not wait.
@@ -199,9 +180,18 @@ impl Answering {
     pub(crate) fn go_on(&mut self) -> Result<(), End> {
         while let Some(limit) = self.limit
             && self.running.len() < self.jobs
-            && let Some(question) = self.waiting.pop_front()
+            && let Some(job) = self.waiting.pop_front()
         {
-            self.answer(question, limit);
+            self.running.push(Arc::clone(&job));
+            let (command, happenings, done) = (self.command.clone(), self.happenings.clone(), Arc::clone(&job));
+            let answer = move || {
+                command::answer(&command, &job, limit);
+                let _ = happenings.send(Happening::Done(Some(job)));
+            };
+            if start("command", answer).is_err() {
+                self.running.pop();
+                self.refuse(done, "no answer was given");
+            }
         }
         let is_due = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         let patience = match self.stage {
@@ -222,21 +212,5 @@ impl Answering {
         };
         self.deadline = Instant::now().checked_add(patience);
         Ok(())
-    }
-
-    fn answer(&mut self, question: Question, limit: usize) {
-        self.started += 1;
-        let (number, forgotten) = (self.started, Arc::new(AtomicBool::new(false)));
-        let (asker, id) = (question.asker().to_owned(), question.id().to_owned());
-        self.running.insert(number, Job { asker, id, forgotten: Arc::clone(&forgotten) });
-        let (command, happenings) = (self.command.clone(), self.happenings.clone());
-        let answer = move || {
-            command::answer(&command, question, limit, &forgotten);
-            let _ = happenings.send(Happening::Done(Some(number)));
-        };
-        if start("command", answer).is_err() {
-            // The question was dropped, and so refused.
-            self.running.remove(&number);
-        }
     }
 }

@@ -8,7 +8,6 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -57,12 +56,42 @@ pub(crate) fn kill_all() {
     running().iter().for_each(|id| kill_apart(*id));
 }
 
+/// A question until it is ended, by its command or by a refusal that comes first. Nothing is sent for it afterwards: another
+/// question can have its asker and id.
+pub(crate) struct Job {
+    pub(crate) asker: String,
+    pub(crate) id: String,
+    pub(crate) bytes: usize,
+    question: Mutex<Option<Question>>,
+}
+
+impl Job {
+    pub(crate) fn new(question: Question) -> Job {
+        let (asker, id) = (question.asker().to_owned(), question.id().to_owned());
+        let bytes = asker.len() + id.len() + question.text().len();
+        Job { asker, id, bytes, question: Mutex::new(Some(question)) }
+    }
+
+    /// May wait until a part of the answer is sent.
+    fn question(&self) -> MutexGuard<'_, Option<Question>> {
+        self.question.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be ended.
+    pub(crate) fn take(&self) -> Option<Question> {
+        self.question().take()
+    }
+}
+
 /// Answers a question with what the command writes, or refuses it. `limit` is the longest line that the server takes.
-/// Once the question is `forgotten`, the output is thrown away.
-pub(crate) fn answer(command: &str, question: Question, limit: usize, forgotten: &AtomicBool) {
-    let longest = limit.saturating_sub(question.asker().len() + question.id().len() + OVERHEAD).min(LINE_MAX);
+/// If the question is ended meanwhile, the output is thrown away.
+pub(crate) fn answer(command: &str, job: &Job, limit: usize) {
+    let Some(input) = job.question().as_ref().map(|question| [question.text(), "\n"].concat()) else { return };
+    let longest = limit.saturating_sub(job.asker.len() + job.id.len() + OVERHEAD).min(LINE_MAX);
+    let outcome = run(command, job, input.as_bytes(), longest);
+    let Some(question) = job.take() else { return };
     // If its connection has ended, so has the question.
-    let _ = match run(command, &question, longest, forgotten) {
+    let _ = match outcome {
         Ok(Some(last)) => question.answer(&last),
         Ok(None) => {
             let limit = Counted(limit, "byte");
@@ -74,12 +103,12 @@ pub(crate) fn answer(command: &str, question: Question, limit: usize, forgotten:
 
 /// Runs `sh -c command` and returns the last line of its output, or nothing if a line was too long. Earlier lines are
 /// sent as they come.
-fn run(command: &str, question: &Question, longest: usize, forgotten: &AtomicBool) -> Result<Option<String>, String> {
+fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<String>, String> {
     let mut shell = Command::new("sh");
-    shell.args(["-c", command]).env("LOCALSOCKET_ASKER", question.asker());
+    shell.args(["-c", command]).env("LOCALSOCKET_ASKER", &job.asker);
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = start(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?;
-    let (mut stdin, input, mut written) = (child.stdin.take(), [question.text(), "\n"].concat(), 0);
+    let (mut stdin, mut written) = (child.stdin.take(), 0);
     let mut stdout = Lines::new(child.stdout.take(), longest, Excess::Refused);
     let mut stderr = Lines::new(child.stderr.take(), COMPLAINT_MAX, Excess::NextLine);
     let (mut answer, mut complaint) = (Vec::new(), String::new());
@@ -94,7 +123,7 @@ fn run(command: &str, question: &Question, longest: usize, forgotten: &AtomicBoo
         let pipes = [stdin.as_ref().map(AsFd::as_fd), stdout.descriptor(), stderr.descriptor()];
         let [can_write, can_read, has_complained] = wait(pipes, if ended.is_some() { Duration::ZERO } else { tick });
         if let Some(pipe) = stdin.as_mut().filter(|_| can_write) {
-            let rest = &input.as_bytes()[written..];
+            let rest = &input[written..];
             written += write_piece(pipe, rest).unwrap_or(rest.len());
             stdin = stdin.filter(|_| written < input.len());
         }
@@ -102,8 +131,8 @@ fn run(command: &str, question: &Question, longest: usize, forgotten: &AtomicBoo
         if can_read {
             count += stdout.read(&mut buffer, |line| answer.push(text_of(line)));
             if let Some(last) = answer.pop() {
-                if !answer.is_empty() && !forgotten.load(Ordering::SeqCst) {
-                    let _ = question.part(&answer.join("\n"));
+                if !answer.is_empty() {
+                    let _ = job.question().as_ref().map(|question| question.part(&answer.join("\n")));
                 }
                 answer.clear();
                 answer.push(last);

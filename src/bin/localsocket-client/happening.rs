@@ -1,10 +1,13 @@
 //! What can happen: everything that the one loop deals with, whichever thread it comes from.
 
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use localsocket::client::{Question, Sender};
 use localsocket::{AskError, ClientError, Incoming};
+
+use crate::command::Job;
 
 pub(crate) enum Happening {
     /// There is a client. What it receives follows.
@@ -23,8 +26,8 @@ pub(crate) enum Happening {
     InputLost,
     /// There is no more input.
     InputOver,
-    /// `--answer`: the command with this number has ended, or a refusal was sent.
-    Done(Option<u64>),
+    /// `--answer`: the command for this question has ended, or a refusal was sent.
+    Done(Option<Arc<Job>>),
     /// Nobody can read stdout any more.
     ReaderGone,
     /// SIGTERM, SIGINT or SIGHUP. Only `--answer` waits for them.
