@@ -32,17 +32,14 @@ fn children(program: &Program) -> Vec<String> {
 fn a_question_gets_its_answer() {
     on_each_program(ROOM, |_, address| {
         let mut squarer = answerer(address, &["-n", "squarer", "--answer", "read -r n; echo $((n * n))"]);
-        let outcome = ask(address, &["squarer", "12"], b"");
-        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "144\n", ""));
+        ask(address, &["squarer", "12"], b"").says(0, "144\n", "");
         // An empty line is a question too.
         let input: String = (0..50).map(|n| format!("{n}\n")).chain(["\n".to_owned()]).collect();
         let wanted: String = (0..50).map(|n| format!("{}\n", n * n)).chain(["0\n".to_owned()]).collect();
-        let outcome = ask(address, &["squarer"], input.as_bytes());
-        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), &*wanted, ""));
+        ask(address, &["squarer"], input.as_bytes()).says(0, &*wanted, "");
         assert!(children(&squarer).is_empty(), "zombies: {:?}", children(&squarer));
         squarer.signal("TERM");
-        let outcome = squarer.wait();
-        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "", ""));
+        squarer.wait().says(0, "", "");
     });
 }
 
@@ -61,8 +58,7 @@ fn one_question_follows_the_other_and_the_lines_of_an_answer_are_printed_as_they
     wait_for("the first line of the first answer", || asking.stdout() == "1\n");
     assert_eq!(Peer::connect(address).stat("asked"), 1);
     fs::write(&go, "").unwrap();
-    let outcome = asking.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "1\n\nof ada\n2\n\nof ada\n3\n\nof ada\n"), "{outcome:?}");
+    asking.wait().gives(0, "1\n\nof ada\n2\n\nof ada\n3\n\nof ada\n");
 }
 
 #[test]
@@ -95,12 +91,9 @@ fn each_failure_is_told_and_has_its_exit_code() {
         assert_eq!((outcome.code, &*outcome.stdout, outcome.stderr), (Some(code), stdout, wanted));
     }
     // One failure among others holds up none of them.
-    let outcome = ask(address, &["moody"], b"yes\nno\n\xff\nyes\n");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "yes\nyes\nyes\n"), "{outcome:?}");
+    ask(address, &["moody"], b"yes\nno\n\xff\nyes\n").gives(3, "yes\nyes\nyes\n");
     for question in ["x", ""] {
-        let outcome = ask(address, &["nobody", question], b"");
-        assert_eq!(outcome.code, Some(3));
-        assert!(outcome.stderr.contains("nobody here is called nobody"), "{outcome:?}");
+        ask(address, &["nobody", question], b"").ends(3).tells("nobody here is called nobody");
     }
     // The stderr of a command is the stderr of its answerer.
     moody.signal("KILL");
@@ -154,10 +147,8 @@ fn nothing_that_others_send_is_part_of_a_command_line() {
     }
     assert!(!directory.join("pwned").exists());
     let long = "x".repeat(65_000);
-    let outcome = ask(address, &["cat"], long.as_bytes());
-    assert_eq!((outcome.code, outcome.stdout), (Some(0), long + "\n"));
-    let outcome = ask(address, &["cat", "--timeout", "20"], "x".repeat(70_000).as_bytes());
-    assert_eq!(outcome.code, Some(3));
+    ask(address, &["cat"], long.as_bytes()).gives(0, long + "\n");
+    let outcome = ask(address, &["cat", "--timeout", "20"], "x".repeat(70_000).as_bytes()).ends(3);
     assert!(outcome.stderr.contains("line too long (limit 65536 bytes)"), "{}", outcome.stderr);
 }
 
@@ -225,13 +216,11 @@ fn at_a_stop_no_command_is_started_and_those_that_run_are_waited_for() {
         wait_for("the first command", || fs::read_to_string(&started).is_ok_and(|lines| lines == "first\n"));
         busy.signal(signal);
         // A question that comes now is refused at once.
-        let outcome = ask(address, &["busy", "--timeout", "30", "third"], b"");
-        assert_eq!(outcome.code, Some(3), "{outcome:?}");
+        let outcome = ask(address, &["busy", "--timeout", "30", "third"], b"").ends(3);
         assert!(outcome.stderr.contains("busy refused the question: not answered: the service is stopping"));
         fs::write(&go, "").unwrap();
         assert_eq!(busy.wait().code, Some(0));
-        let outcome = { asking }.wait();
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "first\n"), "{outcome:?}");
+        { asking }.wait().gives(3, "first\n");
         assert_eq!(fs::read_to_string(&started).unwrap(), "first\n");
         fs::remove_file(&started).unwrap();
         fs::remove_file(&go).unwrap();
@@ -251,8 +240,7 @@ fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
     stuck.signal("TERM");
     assert_eq!(stuck.wait().code, Some(0));
     assert!(began.elapsed() >= Duration::from_secs(5) && began.elapsed() < Duration::from_secs(10));
-    let outcome = { asking }.wait();
-    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    { asking }.wait().ends(3);
     let alive = format!("kill -0 {}", fs::read_to_string(&pid).unwrap());
     wait_for("the end of the sleeper", || run("sh", &["-c", &alive], b"").code != Some(0));
 }
@@ -267,15 +255,12 @@ fn an_answer_that_the_server_does_not_take_is_a_refusal() {
         "long refused the question: the answer has a line that is longer than the server allows (limit 2000 bytes)";
     // Once it is known, and before.
     for _ in 0..2 {
-        let outcome = ask(address, &["long", "--timeout", "30", "3000"], b"");
-        assert_eq!(outcome.code, Some(3), "{outcome:?}");
-        assert!(outcome.stderr.contains(why), "{outcome:?}");
+        ask(address, &["long", "--timeout", "30", "3000"], b"").ends(3).tells(why);
     }
     let outcome = ask(address, &["long", "--timeout", "30", "1000"], b"");
     assert_eq!((outcome.code, outcome.stdout.len()), (Some(0), "first\n\nlast\n".len() + 1000));
     long.signal("TERM");
-    let outcome = long.wait();
-    assert_eq!(outcome.code, Some(0));
+    let outcome = long.wait().ends(0);
     assert_eq!(outcome.stderr, "");
 }
 
@@ -296,8 +281,7 @@ fn a_command_whose_asker_has_gone_runs_on_and_one_that_waits_is_not_started() {
     wait_for("the first command", || asking.stdout().contains("tick\n"));
     // One leaves, one asks the next question when the time of the one before is over.
     for questions in [["waits"].as_slice(), &["waits too", "and this"]] {
-        let outcome = ask(address, &[&["slow", "--timeout", "0.2"], questions].concat(), b"");
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(4), ""), "{outcome:?}");
+        let outcome = ask(address, &[&["slow", "--timeout", "0.2"], questions].concat(), b"").gives(4, "");
         assert_eq!(outcome.stderr.lines().count(), questions.len(), "{outcome:?}");
     }
     asking.signal("KILL");
@@ -305,8 +289,7 @@ fn a_command_whose_asker_has_gone_runs_on_and_one_that_waits_is_not_started() {
     let last = client(address, &["--ask", "slow", "--timeout", "30", "last"]);
     wait_for("the last question", || Peer::connect(address).stat("asked") == 5);
     fs::write(&go, "").unwrap();
-    let outcome = { last }.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "last\n"), "{outcome:?}");
+    { last }.wait().gives(0, "last\n");
     assert_eq!(fs::read_to_string(&ran).unwrap(), "runs\nend of runs\nlast\nend of last\n");
     assert_eq!(children(&slow), [""; 0]);
 }
@@ -369,10 +352,8 @@ fn the_end_of_the_server_ends_both_or_neither() {
     asking.stdin.as_mut().unwrap().write_all(b"hello\n").unwrap();
     wait_for("an answer", || asking.stdout() == "hello\n");
     server.stop();
-    let outcome = once.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), ""), "{outcome:?}");
-    let outcome = asking.wait();
-    assert_eq!(outcome.code, Some(3), "last words are an error: {outcome:?}");
+    once.wait().gives(0, "");
+    asking.wait().ends(3);
     let _server = ServerProgram::start(&arguments);
     let outcome = client(&address, &["--ask", "lasting", "--wait", "30", "--timeout", "30", "x"]);
     let mut peer = Peer::connect(&address);
@@ -394,8 +375,7 @@ fn a_connection_that_is_lost_while_questions_are_open_is_exit_code_1() {
         let line = peer.line().unwrap();
         assert!(line.starts_with("ask:bob:") && line.ends_with(":a"), "{line}");
     });
-    let outcome = ask(&address, &["bob", "a", "b"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+    ask(&address, &["bob", "a", "b"], b"").gives(1, "");
     playing.join().unwrap();
 }
 

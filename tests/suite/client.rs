@@ -1,19 +1,7 @@
 //! The client: the real program against the real server and against scripted ones, and the library's half.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use crate::common::{
-    DEADLINE, Peer, ServerProgram, TempDir, client, is_possible, leave_stale, run, scripted, wait_for,
-    where_nobody_listens,
-};
-use localsocket::Address;
-
-const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
+use crate::common::*;
+use std::fs::File;
 
 /// All that a client sends until it closes its half.
 fn record(listener: TcpListener) -> String {
@@ -25,8 +13,7 @@ fn record(listener: TcpListener) -> String {
 fn sent(arguments: &[&str], input: &[u8]) -> String {
     let (address, recording) = scripted(record);
     let address = address.to_string();
-    let outcome = run(CLIENT, &[&["--connect", &address], arguments].concat(), input);
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), ""), "{outcome:?}");
+    run(CLIENT, &[&["--connect", &address], arguments].concat(), input).gives(0, "");
     recording.join().unwrap()
 }
 
@@ -70,23 +57,19 @@ fn token_deaf_and_name_go_first_and_nothing_before_they_are_accepted() {
     fs::write(&token, "s:ecret\r\nmore\n").unwrap();
     let (address, playing) = scripted(|listener| {
         let mut peer = Peer::accept(&listener);
-        for line in ["auth:s:ecret", "deaf", "iam:ada", "ping"] {
-            peer.expect(line);
-        }
+        peer.hears("auth:s:ecret|deaf|iam:ada|ping");
         // Another one of that name, before the answer: it is none.
         peer.send("authenticated\r\ndeaf\r\nada has joined\r\n");
         peer.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let early = (&peer.stream).read(&mut [0; 9]).map_err(|error| error.kind());
         peer.stream.set_read_timeout(Some(DEADLINE)).unwrap();
         peer.send("ada has joined\r\npong\r\n");
-        peer.expect("msg:hello");
-        peer.expect_end();
+        peer.hears_last("msg:hello");
         early
     });
     let address = address.to_string();
     let arguments = ["-c", &address, "--token-file", token.to_str().unwrap(), "-n", "ada", "--deaf", "hello"];
-    let outcome = run(CLIENT, &arguments, b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "ada has joined\nada has joined\n"), "{outcome:?}");
+    run(CLIENT, &arguments, b"").gives(0, "ada has joined\nada has joined\n");
     assert_eq!(playing.join().unwrap(), Err(std::io::ErrorKind::WouldBlock));
 }
 
@@ -95,11 +78,10 @@ fn without_the_name_that_was_asked_for_nothing_is_sent() {
     let server = ServerProgram::start(&["--mode", "room"]);
     let address = server.address().to_string();
     let mut first = Peer::named(server.address(), "worker");
-    let outcome = run(CLIENT, &["-c", &address, "-n", "worker", "hello"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: name worker is taken\n"), "{outcome:?}");
+    let outcome =
+        run(CLIENT, &["-c", &address, "-n", "worker", "hello"], b"").gives(3, "error: name worker is taken\n");
     assert!(outcome.stderr.contains("--wait"), "{outcome:?}");
-    let outcome = run(CLIENT, &["-c", &address, "-n", "a:b", "hello"], b"");
-    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    let outcome = run(CLIENT, &["-c", &address, "-n", "a:b", "hello"], b"").ends(3);
     assert!(outcome.stdout.starts_with("error: ") && outcome.stdout.lines().count() == 1, "{outcome:?}");
     // With time, it is asked for again, without a word.
     let mut waiting = client(server.address(), &["-n", "worker", "--wait", "30", "--text", "it is me"]);
@@ -107,21 +89,19 @@ fn without_the_name_that_was_asked_for_nothing_is_sent() {
     wait_for("the second connection of the one that waits", || first.stat("accepted") >= before + 2);
     first.send("quit\n");
     first.expect_end();
-    let outcome = waiting.wait();
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let outcome = waiting.wait().ends(0);
     assert!(outcome.stdout.ends_with("worker has joined\nworker: it is me\n"), "{outcome:?}");
     assert_eq!(outcome.stderr, "", "{outcome:?}");
     let _first = Peer::named(server.address(), "worker");
-    let outcome = run(CLIENT, &["-c", &address, "-n", "worker", "--wait", "1", "hello"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: name worker is taken\n"), "{outcome:?}");
+    run(CLIENT, &["-c", &address, "-n", "worker", "--wait", "1", "hello"], b"")
+        .gives(3, "error: name worker is taken\n");
 }
 
 #[test]
 fn what_is_piped_in_comes_back_in_order() {
     let server = ServerProgram::start(&[]);
     let input: String = (0..200_000).map(|n| format!("{n}\n")).collect();
-    let outcome = run(CLIENT, &["-c", &server.address().to_string()], input.as_bytes());
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let outcome = run(CLIENT, &["-c", &server.address().to_string()], input.as_bytes()).ends(0);
     assert!(outcome.stdout == input, "not what was sent");
     assert_eq!(outcome.stderr, "", "what is expected is said to people only");
 }
@@ -130,8 +110,7 @@ fn what_is_piped_in_comes_back_in_order() {
 fn the_client_ends_at_once_when_the_server_ends_it() {
     let (address, playing) = scripted(|listener| Peer::accept(&listener).send("bye\r\nand no line end"));
     let mut program = client(&address, &[]);
-    let outcome = program.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), "bye\nand no line end"), "{outcome:?}");
+    let outcome = program.wait().gives(1, "bye\nand no line end");
     assert!(
         outcome.stderr.contains("the connection ended in the middle of a line, after 15 bytes of it"),
         "{outcome:?}"
@@ -143,8 +122,8 @@ fn the_client_ends_at_once_when_the_server_ends_it() {
     let server = ServerProgram::start(&[]);
     let address = server.address().to_string();
     for arguments in [["--reconnect"].as_slice(), &["--verbatim"], &["hello", "quit", "more"]] {
-        let outcome = run(CLIENT, &[&["-c", &address], arguments].concat(), b"msg:hello\nquit\nping\n");
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(1), "hello\n"), "{outcome:?}");
+        let outcome =
+            run(CLIENT, &[&["-c", &address], arguments].concat(), b"msg:hello\nquit\nping\n").gives(1, "hello\n");
         assert_eq!(outcome.stderr, "localsocket-client: input after quit is not sent\n");
     }
     let outcome = run(CLIENT, &["-c", &address], b"hello\nquit\n\r\n");
@@ -154,22 +133,19 @@ fn the_client_ends_at_once_when_the_server_ends_it() {
     let server = ServerProgram::start(&[]);
     let mut program = client(server.address(), &[]);
     program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
-    let outcome = program.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
+    program.wait().gives(0, "hello\n");
 }
 
 #[test]
 fn an_error_is_exit_code_3_unless_a_person_types() {
     let server = ServerProgram::start(&["--max-clients", "1"]);
     let address = server.address().to_string();
-    let outcome = run(CLIENT, &["-c", &address, "iam:a:b", "hello"], b"");
-    assert_eq!(outcome.code, Some(3));
+    let outcome = run(CLIENT, &["-c", &address, "iam:a:b", "hello"], b"").ends(3);
     assert!(outcome.stdout.starts_with("error: invalid name:") && outcome.stdout.ends_with("\nhello\n"), "{outcome:?}");
     server.program.logged("has left");
     let mut inside = server.connect();
     inside.ping();
-    let outcome = run(CLIENT, &["-c", &address, "hello"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(3), "error: server is full (1 clients)\n"));
+    let outcome = run(CLIENT, &["-c", &address, "hello"], b"").gives(3, "error: server is full (1 clients)\n");
     assert!(outcome.stderr.contains("--max-clients"), "{outcome:?}");
 }
 
@@ -233,8 +209,7 @@ fn what_only_the_options_have_sent_is_not_answered_on_stdout() {
     let server = ServerProgram::start(&["--mode", "room", "--token-file", token.to_str().unwrap()]);
     let address = server.address().to_string();
     let arguments = ["-c", &address, "--token-file", token.to_str().unwrap(), "--deaf", "auth:secret", "ping"];
-    let outcome = run(CLIENT, &arguments, b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "authenticated\npong\n"), "{outcome:?}");
+    run(CLIENT, &arguments, b"").gives(0, "authenticated\npong\n");
 }
 
 #[test]
@@ -264,32 +239,27 @@ fn it_waits_for_a_server_that_is_still_to_come() {
     // One that started later and does not wait has tried in vain by then.
     assert_eq!(client(&address, &["hello"]).wait().code, Some(1));
     let _server = ServerProgram::start(&["--listen", &address.to_string()]);
-    let outcome = program.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
+    program.wait().gives(0, "hello\n");
     drop(_server);
     let began = Instant::now();
-    let outcome = client(&Address::Unix(directory.join("none")), &["--wait", "0.3", "hello"]).wait();
-    assert_eq!(outcome.code, Some(1));
+    client(&Address::Unix(directory.join("none")), &["--wait", "0.3", "hello"]).wait().ends(1);
     assert!(began.elapsed() >= Duration::from_millis(300));
 }
 
 #[test]
 fn ping_is_a_health_check() {
     let server = ServerProgram::start(&[]);
-    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--ping"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "pong\n", ""));
+    run(CLIENT, &["-c", &server.address().to_string(), "--ping"], b"").says(0, "pong\n", "");
     // One that is full is alive.
     let full = ServerProgram::start(&["--max-clients", "1"]);
     let mut inside = full.connect();
     inside.ping();
-    let outcome = run(CLIENT, &["-c", &full.address().to_string(), "--ping"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), ""), "{outcome:?}");
+    let outcome = run(CLIENT, &["-c", &full.address().to_string(), "--ping"], b"").gives(0, "");
     assert!(outcome.stderr.contains("is alive, but server is full (1 clients)"), "{outcome:?}");
     // One that accepts and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let outcome = run(CLIENT, &["-c", &address, "--ping", "--connect-timeout", "0.3"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""));
+    let outcome = run(CLIENT, &["-c", &address, "--ping", "--connect-timeout", "0.3"], b"").gives(1, "");
     let wanted = format!("localsocket-client: no pong from {address}: nothing came in time\n");
     assert_eq!(outcome.stderr, wanted);
 }
@@ -307,8 +277,7 @@ fn only_who_may_write_to_the_socket_can_connect() {
     }
     let copy = copy_for_all(&directory);
     let script = format!("{} -c {} hello", copy.display(), path.display());
-    let outcome = run("setpriv", &["--reuid", "65534", "--clear-groups", "sh", "-c", &script], b"");
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let outcome = run("setpriv", &["--reuid", "65534", "--clear-groups", "sh", "-c", &script], b"").ends(1);
     assert!(
         outcome.stderr.contains("no permission: the socket's file, or a directory above it, does not let this user in"),
         "{outcome:?}"

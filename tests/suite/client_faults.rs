@@ -1,18 +1,8 @@
 //! The client where things go wrong beside the connection: commands that do not end, readers that have stopped, signals,
 //! terminals, workers that die.
 
-use std::fs;
-use std::io::{PipeReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Peer, Program, ServerProgram, TempDir, client, is_possible, run, scripted, wait_for};
-use localsocket::Address;
-
-const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
-const ROOM: &[&str] = &["--mode", "room"];
+use crate::common::*;
+use std::io::PipeReader;
 
 /// Starts a client that serves a name, and waits until it does.
 fn serve(address: &Address, name: &str, arguments: &[&str]) -> Program {
@@ -77,8 +67,7 @@ fn what_waits_for_an_answer_is_bounded() {
     let mut ask = |number: usize| {
         let mut asker = Peer::named(address, &format!("asker {number}"));
         asker.send(format!("deaf\n{questions}ping\n"));
-        asker.expect("deaf");
-        asker.expect("pong");
+        asker.hears("deaf|pong");
         asker
     };
     // One runs, and 1,024 wait.
@@ -98,8 +87,7 @@ fn a_question_is_put_again_when_a_worker_dies_or_is_still_to_come() {
     let directory = TempDir::new();
     let started = directory.join("started");
     let ask = ["--ask", "squarer", "--retry", "--timeout"];
-    let outcome = client(address, &[&ask[..], &["0.2", "12"]].concat()).wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(4), ""), "{outcome:?}");
+    let outcome = client(address, &[&ask[..], &["0.2", "12"]].concat()).wait().gives(4, "");
     assert!(outcome.stderr.ends_with("no answer in time (nobody here is called squarer)\n"), "{outcome:?}");
     let mut asking = client(address, &[&ask[..], &["30", "12"]].concat());
     wait_for("the asker", || Peer::connect(address).ask("who").contains("asker-"));
@@ -109,12 +97,10 @@ fn a_question_is_put_again_when_a_worker_dies_or_is_still_to_come() {
     dies.wait();
     wait_for("it to be gone", || Peer::connect(address).ask("who:squarer") == "who: ");
     let _lives = serve(address, "squarer", &["awk '{ print $1 * $1 }'"]);
-    let outcome = asking.wait();
-    assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "144\n", ""));
+    asking.wait().says(0, "144\n", "");
     // A refusal is an answer.
     let _no = serve(address, "no", &["exit 7"]);
-    let outcome = client(address, &["--ask", "no", "--retry", "x"]).wait();
-    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    client(address, &["--ask", "no", "--retry", "x"]).wait().ends(3);
 }
 
 #[test]
@@ -128,8 +114,7 @@ fn a_question_has_one_deadline_however_little_the_server_takes() {
         peer
     });
     let question = ["x".repeat(16 << 20), "second".to_owned()].join("\n");
-    let outcome = run(CLIENT, &["-c", &address.to_string(), "--ask", "bob", "--timeout", "0.3"], question.as_bytes());
-    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    run(CLIENT, &["-c", &address.to_string(), "--ask", "bob", "--timeout", "0.3"], question.as_bytes()).ends(4);
     drop(playing.join().unwrap());
 }
 
@@ -193,8 +178,7 @@ fn as_process_1_of_a_container_every_mode_ends_at_a_signal() {
 fn a_health_check_ends_in_its_time() {
     let (address, playing) = scripted(|listener| Peer::accept(&listener));
     let began = Instant::now();
-    let outcome = run(CLIENT, &["-c", &address.to_string(), "--ping", "--timeout", "0.3"], b"");
-    assert_eq!(outcome.code, Some(4), "{outcome:?}");
+    run(CLIENT, &["-c", &address.to_string(), "--ping", "--timeout", "0.3"], b"").ends(4);
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     drop(playing.join().unwrap());
 }
@@ -244,8 +228,7 @@ fn at_a_terminal_what_looks_like_a_command_is_asked_about() {
             wait_for("the question", || questions(&program.stdout()) > before);
         }
     }
-    eve.expect("ada: /me waves");
-    eve.expect("ada: bye");
+    eve.hears("ada: /me waves|ada: bye");
     stdin.write_all(b"quit\n").unwrap();
     let outcome = program.wait();
     assert!(outcome.stdout.contains("connected to") && outcome.stdout.contains("rlwrap"), "{outcome:?}");

@@ -1,17 +1,7 @@
 //! The client of the library: what it promises to the program that it is part of.
 
-use std::io::{Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Peer, ServerProgram, TempDir, TestServer, run, scripted, wait_for};
+use crate::common::*;
 use localsocket::protocol::Event;
-use localsocket::transport::Stream;
-use localsocket::{Address, Client, ClientError, ClientOptions, Config, CustomCommand, Incoming, Mode};
-
-const CLIENT: &str = env!("CARGO_BIN_EXE_localsocket-client");
 
 #[test]
 fn receiving_with_a_timeout_never_loses_half_a_line() {
@@ -149,8 +139,7 @@ fn a_flood_without_an_answer_does_not_hold_up_a_timeout() {
     flooding.join().unwrap();
 
     let (address, flooding) = flood();
-    let outcome = run(CLIENT, &["-c", &address.to_string(), "--ping", "--connect-timeout", "0.2"], b"");
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""), "{outcome:?}");
+    run(CLIENT, &["-c", &address.to_string(), "--ping", "--connect-timeout", "0.2"], b"").gives(1, "");
     flooding.join().unwrap();
 }
 

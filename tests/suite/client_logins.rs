@@ -1,11 +1,7 @@
 //! The client of the library: how it logs in, and when nothing can be sent.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Peer, TestServer, scripted};
+use crate::common::*;
 use localsocket::protocol::{Command, Event};
-use localsocket::{Client, ClientError, ClientOptions, Config, Mode};
 
 #[test]
 fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
@@ -31,16 +27,12 @@ fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
 fn a_log_in_is_not_fooled_by_what_others_are_called_or_say() {
     let (address, playing) = scripted(|listener| {
         let mut peer = Peer::accept(&listener);
-        for line in ["ping", "ping", "iam:ada", "ping"] {
-            peer.expect(line);
-        }
+        peer.hears("ping|ping|iam:ada|ping");
         // The answers to what was sent before, then another ada that comes and goes, and only then the answer.
         peer.send("pong\r\nerror: unknown command; send help for the list\r\npong\r\n");
         peer.send("ada has joined\r\nbob: pong\r\nada has left\r\nada has joined\r\n");
         peer.send("error: name ada is taken\r\npong\r\n");
-        for line in ["ping", "iam:ada", "ping"] {
-            peer.expect(line);
-        }
+        peer.hears("ping|iam:ada|ping");
         peer.send("ada has left\r\npong\r\nbob is now ada\r\npong\r\n");
         peer.expect_end();
     });

@@ -1,17 +1,9 @@
 //! Questions and answers by the client of the library: every way in which a question can end, several at a time.
 
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-use crate::common::{DEADLINE, Peer, TestServer, on_each_transport, scripted};
+use crate::common::*;
 use localsocket::client::Question;
 use localsocket::protocol::Event;
-use localsocket::{Address, AskError, Client, ClientError, ClientOptions, Config, Incoming, Mode};
-
-fn room() -> Config {
-    Config { mode: Mode::Room, ..Config::default() }
-}
+use std::sync::mpsc;
 
 fn deaf(address: &Address, name: &str) -> Client {
     let options = ClientOptions { name: Some(name.to_owned()), deaf: true, ..ClientOptions::default() };
@@ -339,8 +331,7 @@ fn a_question_belongs_to_the_connection_it_came_over_however_late_it_is_looked_a
         let mut second = Peer::accept(&listener);
         second.let_in(&[], "");
         second.send("ada ?> 1: new\r\n");
-        second.expect("answer:ada:1:new");
-        second.expect("quit");
+        second.hears("answer:ada:1:new|quit");
     });
     let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
     let mut bob = Client::connect_with(&address, options).unwrap();

@@ -1,10 +1,7 @@
 //! One room on several servers: whole servers with real clients, over a redis-server of the test's own. Where there is
 //! no redis-server, each of these tests says in one line that it was skipped.
 
-use std::process::Command;
-
-use crate::common::{Engine, Peer, Program, ServerProgram, TestServer, wait_for};
-use localsocket::{Config, Join, JoinUrl, Mode};
+use crate::common::*;
 
 pub fn config(engine: &Engine) -> Config {
     let url: JoinUrl = engine.url().parse().unwrap();
@@ -37,18 +34,14 @@ fn clients_of_two_servers_are_in_one_room() {
     assert_eq!(bob.ask("iam:ada"), "error: name ada is taken");
     // Replies come in the order of the commands, after what was said before them.
     ada.send("msg:hello\nping\nto:bob:psst\nwho\nto:eve:x\nping\n");
-    for line in ["ada: hello", "pong", "ada > bob: psst", "who: ada, bob", "error: nobody here is called eve", "pong"] {
-        ada.expect(line);
-    }
-    bob.expect("ada: hello");
-    bob.expect("ada > bob: psst");
+    ada.hears("ada: hello|pong|ada > bob: psst|who: ada, bob|error: nobody here is called eve|pong");
+    bob.hears("ada: hello|ada > bob: psst");
     bob.send("iam:rob\n");
     bob.expect("bob is now rob");
     ada.expect("bob is now rob");
     bob.send("msg:bye\nquit\n");
     bob.expect("bob: bye".replace("bob", "rob").as_str());
-    ada.expect("rob: bye");
-    ada.expect("rob has left");
+    ada.hears("rob: bye|rob has left");
     assert_eq!(ada.ask("who"), "who: ada");
     wait_for("both count two servers", || one.handle.stats().shared == Some((2, true)));
     assert!(ada.ask("stats").ends_with(" hubs=2 joined=yes"));
@@ -65,15 +58,11 @@ fn questions_and_deaf_clients_work_over_servers() {
     bot.expect("bot has joined");
     let mut ada = Peer::named(&one.tcp, "ada");
     ada.send("ask:bot:1:time?\nask:bot:1:again?\nask:eve:2:x\nmsg:not for bots\n");
-    ada.expect("error: question id 1 is still open");
-    ada.expect("error: question 2: nobody here is called eve");
-    ada.expect("ada: not for bots");
+    ada.hears("error: question id 1 is still open|error: question 2: nobody here is called eve|ada: not for bots");
     bot.expect("ada ?> 1: time?");
     bot.send("part:ada:1:let me see\nanswer:ada:1:noon\nanswer:ada:1:noon\nping\n");
-    bot.expect("error: no open question 1 of ada");
-    bot.expect("pong");
-    ada.expect("bot +> 1: let me see");
-    ada.expect("bot => 1: noon");
+    bot.hears("error: no open question 1 of ada|pong");
+    ada.hears("bot +> 1: let me see|bot => 1: noon");
     assert_eq!(ada.ask("ask:bot:3:still there?\nping"), "pong");
     bot.expect("ada ?> 3: still there?");
     bot.send("quit\n");
@@ -94,10 +83,8 @@ fn a_stop_says_what_has_arrived_and_frees_the_names() {
     bob.send("msg:last\n");
     bob.expect("bob: last");
     two.stop();
-    bob.expect("error: server is shutting down");
-    bob.expect_end();
-    ada.expect("bob: last");
-    ada.expect("bob has left");
+    bob.hears_last("error: server is shutting down");
+    ada.hears("bob: last|bob has left");
     wait_for("one server is left", || one.handle.stats().shared == Some((1, true)));
     drop(one);
     assert_eq!(engine.command("DBSIZE"), ":0");
@@ -126,8 +113,7 @@ fn without_an_engine_the_server_says_so_and_with_one_it_goes_on() {
     eve.ping();
     assert_eq!(eve.ask("who"), "who: ada");
     engine.start_again();
-    ada.expect("ada: are you there?");
-    ada.expect("pong");
+    ada.hears("ada: are you there?|pong");
     eve.expect("ada: are you there?");
 }
 
@@ -137,8 +123,7 @@ fn an_engine_that_has_forgotten_the_room_cuts_its_clients_off() {
     let server = joined(&engine);
     let mut ada = Peer::named(&server.tcp, "ada");
     assert_eq!(engine.command("FLUSHALL"), "+OK");
-    ada.expect("error: cut off from the other servers");
-    ada.expect_end();
+    ada.hears_last("error: cut off from the other servers");
     // The figures may still be those from before.
     wait_for("a login after the server has joined again", || {
         Peer::connect(&server.tcp).ask("iam:ada") == "ada has joined"
@@ -154,9 +139,7 @@ fn what_cannot_be_joined_ends_the_program_with_the_cause() {
         command.args(["--listen", "127.0.0.1:0"]).args(arguments);
         Program::spawn(&mut command).wait()
     };
-    let outcome = program(&["--mode", "room", "--join", &engine.url()]);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("choose another room name"), "{outcome:?}");
+    let outcome = program(&["--mode", "room", "--join", &engine.url()]).ends(1).tells("choose another room name");
     assert!(outcome.stdout.starts_with("listening on "), "{outcome:?}");
     engine.command("CONFIG SET requirepass secret");
     let outcome = program(&["--mode", "room", "--join", &engine.url()]);
@@ -214,8 +197,7 @@ fn a_server_that_stops_takes_its_own_leave_for_no_cut_off() {
     for _ in 0..10 {
         let mut server = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
         server.program.logged("joined room main");
-        server.program.signal("TERM");
-        let log = server.program.wait().stderr;
+        let log = server.stop().stderr;
         assert!(!log.contains("cut off"), "{log}");
     }
 }

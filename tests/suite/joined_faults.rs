@@ -1,15 +1,8 @@
 //! A joined room whose engine breaks off, stops, or holds what no server can read.
 
-use std::io;
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use localsocket::{Config, Join, JoinPassword, JoinUrl, Limits};
-
-use crate::common::{Engine, Peer, ServerProgram, TestServer, wait_for};
+use crate::common::*;
 use crate::joined::{config, hears_of, joined, start_joined};
+use localsocket::JoinPassword;
 
 const CUT_OFF: &str = "error: cut off from the other servers";
 
@@ -156,8 +149,7 @@ fn a_stop_while_the_engine_is_away_has_last_words_for_all() {
         server.stop();
         assert!(began.elapsed() < Duration::from_millis(1000 * grace + 700), "{:?}", began.elapsed());
         for mut client in clients {
-            client.expect("error: server is shutting down");
-            client.expect_end();
+            client.hears_last("error: server is shutting down");
         }
     }
 }

@@ -1,11 +1,6 @@
 //! The script of joined rooms, called as servers call it: what it lets into the log, and what not.
 
-use std::thread;
-use std::time::Duration;
-
-use localsocket::Address;
-
-use crate::common::{Engine, Peer, wait_for};
+use crate::common::*;
 
 const SCRIPT: &str = include_str!("../../src/server/engine/room.lua");
 const LOG: &str = "localsocket:{x}:log";

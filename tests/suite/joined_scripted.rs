@@ -1,15 +1,7 @@
 //! One server against an engine of the test's own, which answers wrongly, late, in pieces, or not at all.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use localsocket::{Config, Join, Mode, Server};
-
-use crate::common::{DEADLINE, Peer, TestServer, wait_for};
+use crate::common::*;
+use std::sync::Condvar;
 
 const CUT_OFF: &str = "error: cut off from the other servers";
 

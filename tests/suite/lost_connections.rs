@@ -37,8 +37,7 @@ fn a_server_killed_five_times_loses_no_line_that_is_not_counted() {
         wait_for("it to be connected again", || server.connect().stat("clients") > 1);
     }
     feeding.join().unwrap();
-    let outcome = program.wait();
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let outcome = program.wait().ends(0);
     let received: Vec<usize> = outcome.stdout.lines().map(|line| line.parse().unwrap()).collect();
     assert!(received.is_sorted_by(|one, next| one < next), "doubled or out of order");
     let counted = unanswered(&outcome.stderr);
@@ -58,8 +57,7 @@ fn a_frozen_server_is_noticed_and_the_next_one_found() {
     let _server = ServerProgram::start(&["--listen", &address.to_string()]);
     wait_for("the next log-in", || program.stdout() == "ada has joined\nada has joined\n");
     program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
-    let outcome = program.wait();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "ada has joined\nada has joined\nhello\n"));
+    program.wait().gives(0, "ada has joined\nada has joined\nhello\n");
     frozen.program.signal("CONT");
 }
 
@@ -96,9 +94,7 @@ fn a_frozen_server_is_noticed_while_the_input_floods() {
     wait_for("the echo", || program.stdout() == "hello\n");
     server.program.signal("STOP");
     thread::spawn(move || while stdin.write_all(&[b'x'; 1000]).and_then(|()| stdin.write_all(b"\n")).is_ok() {});
-    let outcome = program.wait();
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("the connection is lost"), "{}", outcome.stderr);
+    program.wait().ends(1).tells("the connection is lost");
     server.program.signal("CONT");
 }
 
@@ -117,13 +113,9 @@ fn a_wrong_token_is_not_tried_again_for_ever() {
 
 #[test]
 fn the_last_words_of_a_server_are_no_answer() {
-    for words in [
-        "server is full (1 clients)",
-        "idle for 2 seconds",
-        "too slow",
-        "server is shutting down",
-        "not authenticated within 10 seconds",
-    ] {
+    let wordss = "server is full (1 clients)|idle for 2 seconds|too slow|server is shutting down|\
+         not authenticated within 10 seconds";
+    for words in wordss.split('|') {
         let (address, playing) = scripted(move |listener| {
             let mut peer = Peer::accept(&listener);
             peer.hears("msg:a|msg:b|msg:c");
@@ -186,8 +178,7 @@ fn a_line_that_is_cut_by_a_lost_connection_is_not_taken_for_a_whole_one() {
     // Long enough to take all of the input before, unless the machine is busy.
     let mut program = client(&address, &["--heartbeat", "1.5"]);
     let _ = program.stdin.as_mut().unwrap().write_all(&[&[b'x'; 20 << 20], &b"\n"[..]].concat());
-    let outcome = program.wait();
-    assert!(outcome.stderr.contains("the connection is lost"), "{outcome:?}");
+    program.wait().tells("the connection is lost");
     let (kind, count) = playing.join().unwrap()().unwrap_err();
     assert_eq!(kind, ErrorKind::ConnectionReset);
     assert!(count > 0);

@@ -26,8 +26,7 @@ fn examples_in_the_manual_of_the_server() {
         let mut server = ServerProgram::from_command(kitchen.command("bash").args(["-c", &format!("exec {example}")]));
         server.connect().ping();
         server.program.signal("TERM");
-        let outcome = server.program.wait();
-        assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");
+        server.program.wait().ends(0);
     }
 }
 
@@ -65,7 +64,6 @@ fn examples_in_the_manual_of_the_bench() {
     let echo = ServerProgram::start(&[]);
     for (example, _) in options::examples(&options::bench::PROGRAM) {
         let server = if example.contains("--work") { &kitchen.server } else { &echo };
-        let outcome = kitchen.run(&format!("{} -c {} --messages 5000", kitchen.own(example), server.address()));
-        assert_eq!(outcome.code, Some(0), "{example}: {outcome:?}");
+        kitchen.run(&format!("{} -c {} --messages 5000", kitchen.own(example), server.address())).ends(0);
     }
 }

@@ -10,10 +10,7 @@
 
 mod oracle;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use crate::common::{Engine, Peer, Proxy, Random, TestServer, wait_for};
-use localsocket::{Config, Join, JoinUrl, Limits, Mode};
+use crate::common::*;
 use oracle::{INVALID_IDS, INVALID_NAMES, Oracle};
 
 const NAMES: [&str; 8] = ["ada", "bob", "eve", "fay", "gil", "I am login!", "pool", "jobs"];

@@ -10,8 +10,7 @@ fn either_of_the_signals_stops_it_and_a_second_ends_it_at_once() {
         peer.ping();
         server.program.signal(signal);
         peer.hears_last("error: server is shutting down");
-        let outcome = server.program.wait();
-        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let outcome = server.program.wait().ends(0);
         assert!(outcome.stderr.contains(&format!("stopping on SIG{signal}")), "{outcome:?}");
     }
     let mut server = ServerProgram::start(&["--grace", "30"]);

@@ -79,15 +79,11 @@ fn the_python_example_asks_and_answers() {
     let path = path.to_str().unwrap();
     let ask = |text: &str| run("python3", &[path, "ask", text], b"");
 
-    let outcome = ask("12");
-    assert!(outcome.stderr.contains("nobody here is called squares"), "{outcome:?}");
+    ask("12").tells("nobody here is called squares");
     let answerer = Program::spawn(Command::new("python3").args([path, "answer"]));
     wait_until_here(&server, "squares");
-    let outcome = ask("12");
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
-    let outcome = ask("twelve");
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("invalid literal for int()"), "{outcome:?}");
+    ask("12").gives(0, "144\n");
+    ask("twelve").ends(1).tells("invalid literal for int()");
 
     // A longer answer, from an answerer that is not the example.
     drop(answerer);
@@ -98,8 +94,7 @@ fn the_python_example_asks_and_answers() {
     let question = other.line().unwrap();
     let (asker_name, _) = question.split_once(" ?> 1: 1 2 3").unwrap();
     other.send(format!("msg:to be ignored\npart:{asker_name}:1:1\npart:{asker_name}:1:\nanswer:{asker_name}:1:9\n"));
-    let outcome = asker.wait();
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "1\n\n9\n"), "{outcome:?}");
+    asker.wait().gives(0, "1\n\n9\n");
 }
 
 /// Runs a block of shell beside a client that answers one question.

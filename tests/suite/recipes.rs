@@ -121,8 +121,7 @@ fn listening_in_the_background_into_a_file() {
 fn sending_one_line() {
     let kitchen = Kitchen::new();
     let mut listener = kitchen.listener();
-    let outcome = kitchen.run(&recipe("send"));
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    kitchen.run(&recipe("send")).ends(0);
     listener.hears("build has joined|build: build finished|build has left");
 }
 
@@ -160,8 +159,7 @@ fn serving_and_asking() {
     // The question is put again until somebody serves the name.
     wait_for("the asker", || listener.stat("clients") == 2);
     let _serving = kitchen.start(&recipe("serve"));
-    let outcome = asking.0.wait();
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+    asking.0.wait().gives(0, "144\n");
 }
 
 #[test]
@@ -188,12 +186,10 @@ fn what_was_said_before() {
 #[test]
 fn a_start_that_cannot_come_before_its_listener() {
     let kitchen = Kitchen::new();
-    let outcome = kitchen.run(&recipe("race"));
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "build: build finished\n"), "{outcome:?}");
+    kitchen.run(&recipe("race")).gives(0, "build: build finished\n");
     // However early the line is said.
     let early = recipe("race").replace("(sleep 0.1; ", "(").replace(") &", ")");
-    let outcome = kitchen.run(&early);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "build: build finished\n"), "{outcome:?}");
+    kitchen.run(&early).gives(0, "build: build finished\n");
 }
 
 #[test]
@@ -225,16 +221,14 @@ fn three_workers_and_one_that_dies() {
     let mut asking = kitchen.start(&recipe("ask").replace("--retry", "--retry --timeout 60"));
     wait_for("the first to be asked", || kitchen.read("worker.pid").ends_with('\n'));
     assert_eq!(kitchen.run("kill -KILL $(cat worker.pid)").code, Some(0));
-    let outcome = asking.0.wait();
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n"), "{outcome:?}");
+    asking.0.wait().gives(0, "144\n");
 
     assert_eq!(kitchen.run(&recipe("many")).code, Some(0));
     let mut squares: Vec<u32> = kitchen.read("squares").lines().map(|line| line.parse().unwrap()).collect();
     squares.sort_unstable();
     assert_eq!(squares, (1..=100).map(|number| number * number).collect::<Vec<_>>());
 
-    let outcome = kitchen.run(&recipe("everybody"));
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "144\n144\n2 answered\n"), "{outcome:?}");
+    kitchen.run(&recipe("everybody")).gives(0, "144\n144\n2 answered\n");
 }
 
 #[test]
@@ -254,8 +248,7 @@ fn waiting_for_three_lines() {
     let mut ada = kitchen.listener();
     Kitchen::wait_for_clients(&mut ada, 2);
     ada.send("iam:ada\nmsg:1\nmsg:2\nmsg:3\nmsg:4\n");
-    let outcome = waiting.0.wait();
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "ada: 1\nada: 2\nada: 3\n"), "{outcome:?}");
+    waiting.0.wait().gives(0, "ada: 1\nada: 2\nada: 3\n");
     let in_vain = recipe("wait").replace("60", "0.1");
     assert_eq!(kitchen.run(&in_vain).code, Some(4));
 }
@@ -336,8 +329,7 @@ fn a_new_token() {
 fn measuring() {
     let kitchen = Kitchen::new();
     let less = |recipe: String| recipe.replace("1000000", "1000") + " --messages 1000";
-    let outcome = kitchen.run(&less(recipe("bench-room")));
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    kitchen.run(&less(recipe("bench-room"))).ends(0);
     let echo = ServerProgram::start(&[]);
     let outcome =
         kitchen.run(&format!("export LOCALSOCKET_CONNECT={}\n{}", echo.address(), less(recipe("bench-echo"))));

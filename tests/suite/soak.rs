@@ -13,14 +13,9 @@
 mod check;
 mod client;
 
-use std::panic::resume_unwind;
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{Engine, Program, Proxy, Random, ServerProgram, TempDir, wait_for};
+use crate::common::*;
 use client::{CALM, CLOSED, Client, Event, Life, OVER};
+use std::panic::resume_unwind;
 
 const CLIENTS: u8 = 12;
 
@@ -250,9 +245,7 @@ fn stop(server: &mut ServerProgram) {
     let (peak, bound) = server.memory();
     assert!(peak <= bound, "{peak} of {bound} MiB");
     let began = Instant::now();
-    server.program.signal("TERM");
-    let outcome = server.program.wait();
-    assert_eq!(outcome.code, Some(0));
+    server.stop();
     assert!(began.elapsed() < Duration::from_secs(8), "the stop took {:?}", began.elapsed());
 }
 

@@ -21,13 +21,14 @@ pub use engine::{Engine, Proxy, Random};
 pub use localsocket::protocol::Mark;
 pub use localsocket::transport::Stream;
 pub use localsocket::{
-    Address, Client, ClientError, ClientOptions, Config, CustomCommand, Incoming, Limits, Mode, Server,
+    Address, AskError, Client, ClientError, ClientOptions, Config, CustomCommand, Incoming, Join, JoinUrl, Limits,
+    Mode, Server,
 };
 pub use peer::Peer;
 pub use program::{Outcome, Program, ServerProgram, client, on_each_program, run};
 pub use server::{TestServer, on_each_transport};
 pub use service::{HEEDS_HANGUP, is_possible, start_as_service};
-pub use std::collections::{BTreeMap, BTreeSet};
+pub use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 pub use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 pub use std::net::{Shutdown, TcpListener, TcpStream};
 pub use std::os::fd::{AsFd, OwnedFd};

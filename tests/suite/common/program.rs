@@ -35,6 +35,19 @@ impl Outcome {
         assert_eq!((self.code, &*self.stdout), (Some(code), stdout.as_ref()), "{self:?}");
         self
     }
+
+    /// The same, and just this on stderr.
+    #[track_caller]
+    pub fn says(self, code: i32, stdout: impl AsRef<str>, stderr: impl AsRef<str>) {
+        assert_eq!(self.gives(code, stdout).stderr, stderr.as_ref());
+    }
+
+    /// This somewhere on stderr.
+    #[track_caller]
+    pub fn tells(self, text: impl AsRef<str>) -> Outcome {
+        assert!(self.stderr.contains(text.as_ref()), "{self:?}");
+        self
+    }
 }
 
 impl Program {

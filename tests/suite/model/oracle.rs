@@ -1,6 +1,7 @@
 //! The rules of a room, in as few words as possible: what each client gets for what one of them says. Knows no sockets.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::common::*;
+use Expected::{Any, Line, Mark, Since, Start};
 
 const NO_NAME: &str = "error: say who you are first: iam:<name>";
 const UNKNOWN: &str = "error: unknown command; send help for the list";
@@ -19,8 +20,6 @@ pub enum Expected {
     /// What a mark brings, or that it brings nothing, when the room has had so many lines.
     Since(String, usize),
 }
-use Expected::{Any, Line, Mark, Since, Start};
-
 #[derive(Debug, Default)]
 pub struct Client {
     pub name: Option<String>,

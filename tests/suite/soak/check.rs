@@ -1,8 +1,7 @@
 //! Compares what all clients got: one order, nothing lost, doubled or swapped while a connection lasted.
 
-use std::collections::{HashMap, HashSet};
-
 use super::client::{Client, Event, Life, Who};
+use crate::common::*;
 
 /// One order of the room, worked out from what each client got.
 pub fn one_order(lives: &[&Life]) -> Result<Vec<Event>, String> {

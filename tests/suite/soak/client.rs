@@ -1,16 +1,8 @@
 //! A client that talks, asks and answers all the time, goes in every way that there is, comes back whenever its connection
 //! has ended, with what it missed, and writes down what it got on each connection.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::common::{DEADLINE, Random};
+use crate::common::*;
+use std::sync::MutexGuard;
 
 /// A client in one of its lives. Its name, which never comes back, is `c` and its number, `x` and the life, and once it is
 /// renamed a dot and how often.
