@@ -212,15 +212,4 @@ mod tests {
         let (_, peer) = accept(&acceptors[0]);
         assert!(peer.starts_with("127.0.0.1:"), "{peer}");
     }
-
-    #[test]
-    fn a_name_of_several_addresses_has_one_port() {
-        let acceptors = Acceptor::bind(&["localhost:0".parse().unwrap()], 0).unwrap();
-        let port = |acceptor: &Acceptor| match acceptor.address() {
-            Address::Tcp { port, .. } => *port,
-            other => panic!("{other}"),
-        };
-        assert_ne!(port(&acceptors[0]), 0);
-        assert!(acceptors.iter().all(|acceptor| port(acceptor) == port(&acceptors[0])), "{acceptors:?}");
-    }
 }

@@ -210,44 +210,21 @@ fn help_and_version_go_to_stdout() {
     }
 }
 
-/// The server as a service manager starts it, with `socket` as descriptor 3.
-fn hand_over(socket: impl Into<OwnedFd>, more: &[&str]) -> Command {
-    let mut command = Command::new("sh");
-    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"";
-    command.args(["-c", script, SERVER]).args(more).stdin(Stdio::from(socket.into()));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
 #[test]
 fn a_service_manager_hands_over_sockets_and_hears_of_the_state() {
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
-    let notify = directory.join("notify");
-    let manager = UnixDatagram::bind(&notify).unwrap();
-    manager.set_read_timeout(Some(DEADLINE)).unwrap();
-    let state = || {
-        let mut buffer = [0; 100];
-        loop {
-            match manager.recv(&mut buffer) {
-                Ok(count) => return String::from_utf8_lossy(&buffer[..count]).into_owned(),
-                // A wait with a time limit can be interrupted.
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
-            }
-        }
-    };
+    let manager = Manager::new();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp_address = Address::from(tcp.local_addr().unwrap());
     let unix = UnixListener::bind(&path).unwrap();
     for (socket, address) in [(OwnedFd::from(tcp), tcp_address), (unix.into(), Address::Unix(path.clone()))] {
-        // --listen is of no account then.
-        let mut command = hand_over(socket, &["--listen", "127.0.0.1:1"]);
-        let server = command.env("NOTIFY_SOCKET", &notify).spawn().unwrap();
-        assert_eq!(state(), "READY=1");
+        let server = hand_over(Some(socket), "1").env("NOTIFY_SOCKET", &manager.path).spawn().unwrap();
+        assert_eq!(manager.state(), "READY=1");
         let mut peer = Peer::connect(&address);
         peer.ping();
         Command::new("sh").args(["-c", &format!("kill -TERM {}", server.id())]).status().unwrap();
-        assert_eq!(state(), "STOPPING=1");
+        assert_eq!(manager.state(), "STOPPING=1");
         peer.hears_last("error: server is shutting down");
         let output = server.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0));
@@ -267,7 +244,7 @@ fn what_is_no_listening_stream_socket_is_not_taken_over() {
         (datagram.into(), "inherited descriptor 3 is not a stream socket"),
         (connected.into(), "inherited descriptor 3 does not listen"),
     ] {
-        let output = hand_over(descriptor, &[]).output().unwrap();
+        let output = hand_over(Some(descriptor), "1").output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(what), "{stderr}");

@@ -15,15 +15,6 @@ fn port(address: &Address) -> u16 {
     }
 }
 
-/// The server as a service manager starts it, with `socket` as descriptor 3, if there is one.
-fn started_by_manager(socket: Option<OwnedFd>, count: &str) -> Command {
-    let mut command = Command::new("sh");
-    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=\"$1\"; exec \"$0\" --listen 127.0.0.1:0";
-    command.args(["-c", script, SERVER, count]).stdin(socket.map_or(Stdio::null(), Stdio::from));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
 /// Runs a shell script in network and mount namespaces of its own, with `$1` the client and `$2` the server; `None`
 /// where that is not permitted.
 fn in_namespace(script: &str) -> Option<Outcome> {
@@ -61,7 +52,7 @@ fn an_abstract_name_from_a_service_manager_is_announced_as_clients_take_it() {
 
     let name = abstract_name("handed-over");
     let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    let mut server = started_by_manager(Some(socket.into()), "1").spawn().unwrap();
+    let mut server = hand_over(Some(socket.into()), "1").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ping = run(CLIENT, &["--ping", "--connect", &format!("unix:@{name}")], b"");
@@ -74,15 +65,13 @@ fn an_abstract_name_from_a_service_manager_is_announced_as_clients_take_it() {
 #[test]
 fn odd_numbers_of_inherited_sockets_are_told() {
     let fails = |socket, count: &str, why: &str| {
-        let output = started_by_manager(socket, count).output().unwrap();
+        let output = hand_over(socket, count).output().unwrap();
         assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{output:?}");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.starts_with(&format!("localsocket-server: {why}")), "{stderr}");
     };
     for (count, why) in [
         ("-1", "LISTEN_FDS is '-1': not a valid number"),
-        ("two", "LISTEN_FDS is 'two': not a valid number"),
-        ("4294967297", "LISTEN_FDS is '4294967297': not a valid number"),
         ("2147483647", "LISTEN_FDS is 2147483647: too many"),
         ("1", "inherited descriptor 3 is not a socket: "),
     ] {

@@ -120,29 +120,13 @@ fn nothing_that_others_send_is_part_of_a_command_line() {
     let trace = directory.join("trace");
     let command = format!("cat; env | grep -c '^LOCALSOCKET_ASKER=' >>{}", trace.display());
     let _cat = answerer(address, &["-n", "cat", "--answer", &command]);
-    let hostile = [
-        "$(touch TRACE)",
-        "`touch TRACE`",
-        "'; touch TRACE; '",
-        "\"; touch TRACE; \"",
-        "\\",
-        "-n",
-        "-e a\\nb",
-        "%s%n",
-        "\u{1b}]0;title\u{7}",
-        "a\rb",
-        "\u{202e}\u{0}x",
-        "answer:cat:1:x",
-        "quit",
-        " ",
-        "\u{fffd}",
-    ];
+    let hostile = "$(touch TRACE)|`touch TRACE`|'; touch TRACE; '|\"; touch TRACE; \"|\\|-n|-e a\\nb|%s%n|\
+                   \u{1b}]0;title\u{7}|a\rb|\u{202e}\u{0}x|answer:cat:1:x|quit| |\u{fffd}";
     let names = ["$(id)", "`id`", "'a b'", "a=b;c", "-x", "*", "\"", "\\"];
-    for (number, text) in hostile.iter().enumerate() {
+    for (number, text) in hostile.split('|').enumerate() {
         let text = text.replace("TRACE", &directory.join("pwned").display().to_string());
-        let mut input = text.clone().into_bytes();
-        input.push(b'\n');
-        let outcome = ask(address, &["cat", "-n", names[number % names.len()]], &input);
+        let input = format!("{text}\n");
+        let outcome = ask(address, &["cat", "-n", names[number % names.len()]], input.as_bytes());
         assert_eq!((outcome.code, outcome.stdout), (Some(0), format!("{text}\n")), "{text:?} {}", outcome.stderr);
     }
     assert!(!directory.join("pwned").exists());
@@ -172,8 +156,7 @@ fn whatever_a_command_does_with_its_streams_there_is_an_answer() {
         assert_eq!(outcome.code, Some(0), "{command}: {}", outcome.stderr);
         let printed: Vec<&str> = outcome.stdout.lines().collect();
         assert_eq!((printed.len(), printed.last().copied()), (lines + 1, Some(last)), "{command}");
-        odd.signal("INT");
-        assert_eq!(odd.wait().code, Some(0), "{command}");
+        odd.ends_at("INT");
     }
 }
 
@@ -237,8 +220,7 @@ fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
     let asking = client(server.address(), &["--ask", "stuck", "--timeout", "60", "x"]);
     wait_for("the command", || fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')));
     let began = Instant::now();
-    stuck.signal("TERM");
-    assert_eq!(stuck.wait().code, Some(0));
+    stuck.ends_at("TERM");
     assert!(began.elapsed() >= Duration::from_secs(5) && began.elapsed() < Duration::from_secs(10));
     { asking }.wait().ends(3);
     let alive = format!("kill -0 {}", fs::read_to_string(&pid).unwrap());
@@ -360,8 +342,7 @@ fn the_end_of_the_server_ends_both_or_neither() {
     wait_for("the answerer", || peer.ask("who").contains("lasting"));
     drop(outcome);
     assert_eq!(ask(&address, &["lasting", "again"], b"").stdout, "again\n");
-    lasting.signal("TERM");
-    assert_eq!(lasting.wait().code, Some(0));
+    lasting.ends_at("TERM");
 }
 
 #[test]
@@ -394,6 +375,5 @@ fn a_stop_works_before_there_is_a_connection() {
         let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
         u64::from_str_radix(blocked.trim(), 16).unwrap() & SIGTERM != 0
     });
-    waiting.signal("TERM");
-    assert_eq!(waiting.wait().code, Some(0));
+    waiting.ends_at("TERM");
 }

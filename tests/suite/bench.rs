@@ -55,7 +55,7 @@ fn fewer_messages_than_clients_are_fine() {
 
 #[test]
 fn a_room_is_right() {
-    let server = ServerProgram::start(&["--mode", "room"]);
+    let server = ServerProgram::start(ROOM);
     let address = server.address().to_string();
     for arguments in [
         ["--clients", "1", "--senders", "1", "--depth", "1"],
@@ -84,7 +84,7 @@ fn with_a_token_it_authenticates_first() {
 fn a_server_in_the_other_mode_is_told() {
     let echo = ServerProgram::start(&[]);
     assert_failure(&bench(&echo.address().to_string(), &["--work", "room"]), "is the server in echo mode");
-    let room = ServerProgram::start(&["--mode", "room"]);
+    let room = ServerProgram::start(ROOM);
     for clients in ["1", "2"] {
         assert_failure(&bench(&room.address().to_string(), &["--clients", clients]), "is the server in room mode?");
     }

@@ -1,7 +1,7 @@
 //! The client: the real program against the real server and against scripted ones, and the library's half.
 
 use crate::common::*;
-use std::fs::File;
+use fs::File;
 
 /// All that a client sends until it closes its half.
 fn record(listener: TcpListener) -> String {
@@ -75,7 +75,7 @@ fn token_deaf_and_name_go_first_and_nothing_before_they_are_accepted() {
 
 #[test]
 fn without_the_name_that_was_asked_for_nothing_is_sent() {
-    let server = ServerProgram::start(&["--mode", "room"]);
+    let server = ServerProgram::start(ROOM);
     let address = server.address().to_string();
     let mut first = Peer::named(server.address(), "worker");
     let outcome =
@@ -155,7 +155,7 @@ fn where_no_connection_can_be_made_it_says_what_to_do() {
     let stale = directory.join("stale");
     leave_stale(&stale);
     let file = directory.join("file");
-    std::fs::write(&file, "").unwrap();
+    fs::write(&file, "").unwrap();
     let nobody = where_nobody_listens().to_string();
     for (address, why) in [
         (nobody, "nothing listens there; is the server running?"),

@@ -124,8 +124,8 @@ fn a_stdout_that_nobody_reads_holds_up_neither_timeout_nor_heartbeat() {
     let address = server.address();
     let (mut timed, _reader) = unread(address, &["--recv-only", "--timeout", "2.5", "--heartbeat", "0.2"]);
     let (mut listening, _other_reader) = unread(address, &["--recv-only", "--name", "eve", "--heartbeat", "0.2"]);
+    wait_for("the listener", || Peer::connect(address).ask("who").contains("eve"));
     let mut talker = Peer::named(address, "talker");
-    wait_for("the listener", || talker.ask("who").contains("eve"));
     // More than a pipe holds.
     talker.send(format!("deaf\n{}", format!("msg:{}\n", "x".repeat(1000)).repeat(300)));
     assert_eq!(ends(&mut timed), Some(0));

@@ -3,17 +3,25 @@
 use crate::common::*;
 use localsocket::protocol::{Command, Event};
 
+/// What a server says against a login.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, ClientError>) -> String {
+    match result.unwrap_err() {
+        ClientError::Refused(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_log_in_waits_for_its_answer_and_keeps_the_lines_before_it() {
-    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let server = TestServer::start(room());
     let mut ada = Client::connect(&server.unix).unwrap();
     ada.log_in("ada", DEADLINE).unwrap();
     let mut bob = Client::connect(&server.tcp).unwrap();
     assert_eq!(bob.request("who", DEADLINE).unwrap(), "who: ada");
     ada.send("msg:before").unwrap();
     assert_eq!(ada.receive(Some(DEADLINE)).unwrap(), "ada: before");
-    let error = bob.log_in("ada", DEADLINE).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    assert_eq!(refused(bob.log_in("ada", DEADLINE)), "name ada is taken");
     bob.log_in("bob", DEADLINE).unwrap();
     assert_eq!(bob.receive(Some(DEADLINE)).unwrap(), "ada: before");
     assert!(matches!(bob.send("msg:a\nquit"), Err(ClientError::NotOneLine)));
@@ -38,8 +46,7 @@ fn a_log_in_is_not_fooled_by_what_others_are_called_or_say() {
     });
     let mut client = Client::connect(&address).unwrap();
     client.send(Command::Ping).unwrap();
-    let error = client.log_in("ada", DEADLINE).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    assert_eq!(refused(client.log_in("ada", DEADLINE)), "name ada is taken");
     client.log_in("ada", DEADLINE).unwrap();
     let mut kept = Vec::new();
     while let Ok(line) = client.receive(Some(Duration::ZERO)) {
@@ -53,19 +60,19 @@ fn a_log_in_is_not_fooled_by_what_others_are_called_or_say() {
 
 #[test]
 fn a_name_that_is_taken_at_first_is_an_error_or_waited_for() {
-    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let server = TestServer::start(room());
     let options = |name: &str| ClientOptions { name: Some(name.to_owned()), ..ClientOptions::default() };
     let first = Client::connect_with(&server.unix, options("ada")).unwrap();
-    let error = Client::connect_with(&server.tcp, options("ada")).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    assert_eq!(refused(Client::connect_with(&server.tcp, options("ada"))), "name ada is taken");
     let brief = ClientOptions { wait: Duration::from_millis(300), ..options("ada") };
     let began = Instant::now();
-    let error = Client::connect_with(&server.tcp, brief).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text == "name ada is taken"), "{error}");
+    assert_eq!(refused(Client::connect_with(&server.tcp, brief)), "name ada is taken");
     assert!(began.elapsed() >= Duration::from_millis(300));
     // A name that never can be had is not waited for.
-    let error = Client::connect_with(&server.tcp, ClientOptions { wait: DEADLINE, ..options("a:b") }).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text.starts_with("invalid name")), "{error}");
+    assert!(
+        refused(Client::connect_with(&server.tcp, ClientOptions { wait: DEADLINE, ..options("a:b") }))
+            .starts_with("invalid name")
+    );
 
     let waiting = thread::spawn({
         let (address, options) = (server.tcp.clone(), ClientOptions { wait: DEADLINE, ..options("ada") });
@@ -112,12 +119,11 @@ fn what_stands_behind_quit_is_told_not_to_be_sent() {
 
 #[test]
 fn a_program_speaks_in_the_room_that_it_embeds() {
-    let server = TestServer::start(Config { mode: Mode::Room, ..Config::default() });
+    let server = TestServer::start(room());
     let options = ClientOptions { name: Some("host".to_owned()), reconnect: true, ..ClientOptions::default() };
     let mut host = server.handle.connect(options.clone()).unwrap();
     assert_eq!(host.receive(Some(DEADLINE)).unwrap(), "host has joined");
-    let error = server.handle.connect(options).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused(text) if text == "name host is taken"), "{error}");
+    assert_eq!(refused(server.handle.connect(options)), "name host is taken");
     let mut ada = Client::connect(&server.unix).unwrap();
     ada.log_in("ada", DEADLINE).unwrap();
     host.send("msg:welcome").unwrap();

@@ -10,6 +10,13 @@ fn deaf(address: &Address, name: &str) -> Client {
     Client::connect_with(address, options).unwrap()
 }
 
+/// It is an error, and shown like this.
+#[track_caller]
+fn fails<T: std::fmt::Debug>(result: Result<T, AskError>, why: &str) {
+    let error = format!("{:?}", result.unwrap_err());
+    assert!(error.starts_with(why), "{error}");
+}
+
 /// Serves questions in a thread, until the server stops.
 fn serve(
     mut client: Client,
@@ -27,37 +34,31 @@ fn a_question_has_an_answer_of_any_number_of_lines_or_a_reason() {
     on_each_transport(&room(), |server, address| {
         let serving = serve(deaf(address, "squarer"), |question| {
             assert_eq!(question.asker(), "ada");
-            match question.text() {
-                "nothing" => question.answer(""),
-                "lines" => question.answer("one\n\n three: 3\n"),
-                "parts" => {
-                    question.part("a")?;
-                    question.part("b\nc")?;
-                    question.answer("d")
-                }
-                "half" => {
-                    question.part("a")?;
-                    question.refuse("no\r\nmore")
-                }
+            let text = question.text().to_owned();
+            let mut given = text.split(' ').peekable();
+            while let Some(part) = given.next_if(|part| part.starts_with('+')) {
+                question.part(&part[1..].replace('/', "\n"))?;
+            }
+            match given.next().unwrap_or("drop") {
                 "drop" => Ok(()),
-                text => match text.parse::<i64>() {
-                    Ok(number) => question.answer(&(number * number).to_string()),
-                    Err(error) => question.refuse(&error.to_string()),
-                },
+                "refuse" => question.refuse("no\r\nmore"),
+                text => question.answer(&text.trim_start_matches('=').replace('/', "\n")),
             }
         });
         let mut ada = deaf(address, "ada");
-        let mut ask = |text: &str| match ada.ask("squarer", text, DEADLINE) {
-            Err(AskError::Refused { name, reason }) => format!("{name} refuses: {reason}"),
-            answer => answer.unwrap(),
-        };
-        assert_eq!(ask("12"), "144");
-        assert_eq!(ask("nothing"), "");
-        assert_eq!(ask("lines"), "one\n\n three: 3\n");
-        assert_eq!(ask("parts"), "a\nb\nc\nd");
-        assert_eq!(ask("half"), "squarer refuses: no more");
-        assert_eq!(ask("drop"), "squarer refuses: no answer was given");
-        assert_eq!(ask("x"), "squarer refuses: invalid digit found in string");
+        for (text, wanted) in [
+            ("144", Ok("144")),
+            ("=", Ok("")),
+            ("one//_three:_3/", Ok("one\n\n_three:_3\n")),
+            ("+a +b/c d", Ok("a\nb\nc\nd")),
+            ("+a refuse", Err("no more")),
+            ("drop", Err("no answer was given")),
+        ] {
+            match ada.ask("squarer", text, DEADLINE) {
+                Err(AskError::Refused { name, reason }) => assert_eq!((&*name, Err(&*reason)), ("squarer", wanted)),
+                answer => assert_eq!(answer.as_deref().ok(), wanted.ok(), "{answer:?}"),
+            }
+        }
         server.handle.stop();
         serving.join().unwrap();
     });
@@ -67,40 +68,35 @@ fn a_question_has_an_answer_of_any_number_of_lines_or_a_reason() {
 fn a_question_that_cannot_be_answered_says_why() {
     let server = TestServer::start(room());
     let mut ada = deaf(&server.unix, "ada");
-    let nobody = ada.ask("bob", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&nobody, AskError::Failed(text) if text == "nobody here is called bob"), "{nobody:?}");
-    let invalid = ada.ask("bob:x", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&invalid, AskError::Failed(_)), "{invalid:?}");
-    let two_lines = ada.ask("bob", "12\nquit", DEADLINE).unwrap_err();
-    assert!(matches!(two_lines, AskError::Client(ClientError::NotOneLine)), "{two_lines:?}");
-    let long = ada.ask("bob", &"x".repeat(70_000), DEADLINE).unwrap_err();
-    assert!(matches!(&long, AskError::Failed(text) if text.starts_with("line too long")), "{long:?}");
-
     let bob = deaf(&server.tcp, "bob");
-    let late = ada.ask("bob", "12", Duration::from_millis(50)).unwrap_err();
-    assert!(matches!(late, AskError::TimedOut), "{late:?}");
+    let mut nameless = Client::connect(&server.tcp).unwrap();
+    let echo = TestServer::start(Config::default());
+    fails(Client::connect(&echo.tcp).unwrap().ask("ada", "12", DEADLINE), "Failed(\"ask is a room mode command\")");
+    fails(nameless.ask("ada", "12", DEADLINE), "Failed(\"say who you are");
+    for (name, text, wait, why) in [
+        ("eve", "12", DEADLINE, "Failed(\"nobody here is called eve\")"),
+        ("bob:x", "12", DEADLINE, "Failed("),
+        ("bob", "12\nquit", DEADLINE, "Client(NotOneLine)"),
+        ("bob", &"x".repeat(70_000), DEADLINE, "Failed(\"line too long"),
+        ("bob", "12", Duration::from_millis(50), "TimedOut"),
+    ] {
+        fails(ada.ask(name, text, wait), why);
+    }
     let question = ada.sender().put_question("bob", "12").unwrap();
     // A barrier: the question was put before bob leaves.
     ada.ping(DEADLINE).unwrap();
     bob.quit(DEADLINE).unwrap();
-    let left = answer(&mut ada, question).unwrap_err();
-    assert!(matches!(&left, AskError::Failed(text) if text == "bob has left"), "{left:?}");
+    fails(answer(&mut ada, question), "Failed(\"bob has left\")");
     // The end of the one that was too late is not for the caller.
     assert!(matches!(ada.receive(Some(Duration::ZERO)), Err(ClientError::TimedOut)));
-
-    let mut nameless = Client::connect(&server.tcp).unwrap();
-    let refused = nameless.ask("ada", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&refused, AskError::Failed(text) if text.starts_with("say who you are")), "{refused:?}");
-    let echo = TestServer::start(Config::default());
-    let refused = Client::connect(&echo.tcp).unwrap().ask("ada", "12", DEADLINE).unwrap_err();
-    assert!(matches!(&refused, AskError::Failed(text) if text == "ask is a room mode command"), "{refused:?}");
 }
 
-/// Waits for the end of one question, and drops what comes before it.
-fn answer(client: &mut Client, question: u64) -> Result<String, AskError> {
+/// Waits for the end of one question, or of any, and drops what comes before it.
+fn answer(client: &mut Client, question: impl Into<Option<u64>>) -> Result<String, AskError> {
+    let question = question.into();
     loop {
         match client.next(Some(DEADLINE)).unwrap() {
-            Incoming::Answer(number, answer) if number == question => return answer,
+            Incoming::Answer(number, answer) if question.is_none_or(|question| number == question) => return answer,
             _ => {}
         }
     }
@@ -120,8 +116,7 @@ fn too_many_questions_are_told_from_the_others() {
         let line = bob.receive(Some(DEADLINE)).unwrap();
         held.extend(bob.question(&line));
     }
-    let last = answer(&mut ada, 257).unwrap_err();
-    assert!(matches!(&last, AskError::Failed(text) if text.starts_with("too many open questions")), "{last:?}");
+    fails(answer(&mut ada, 257), "Failed(\"too many open questions");
     for question in held {
         let text = question.text().to_owned();
         question.answer(&text).unwrap();
@@ -192,12 +187,7 @@ fn an_answerer_of_one_thread_reads_on_while_it_answers() {
                 let sender = ada.sender();
                 scope.spawn(move || (0..200).all(|_| sender.put_question("echo", text).is_ok()));
                 for _ in 0..200 {
-                    let answer = loop {
-                        if let Incoming::Answer(_, answer) = ada.next(Some(DEADLINE)).unwrap() {
-                            break answer;
-                        }
-                    };
-                    assert!(answer.unwrap() == *text);
+                    assert!(answer(&mut ada, None).unwrap() == *text);
                 }
             });
         }
@@ -222,32 +212,31 @@ fn an_open_question_ends_with_its_connection_and_the_next_goes_over_the_next_one
     });
     let options = ClientOptions { name: Some("ada".to_owned()), reconnect: true, ..ClientOptions::default() };
     let mut ada = Client::connect_with(&address, options).unwrap();
-    let lost = ada.ask("bob", "one", DEADLINE).unwrap_err();
-    assert!(matches!(lost, AskError::Client(ClientError::Closed)), "{lost:?}");
+    fails(ada.ask("bob", "one", DEADLINE), "Client(Closed)");
     assert_eq!(ada.ask("bob", "two", DEADLINE).unwrap(), "2");
     let sender = ada.sender();
     sender.send("quit").unwrap();
     while ada.receive(Some(DEADLINE)).is_ok() {}
     playing.join().unwrap();
-    let over = sender.put_question("bob", "three").unwrap_err();
-    assert!(matches!(over, AskError::Client(ClientError::Finished)), "{over:?}");
+    fails(sender.put_question("bob", "three"), "Client(Finished)");
 }
 
 #[test]
 fn an_answer_never_goes_over_another_connection_than_its_question_came() {
     let (address, playing) = scripted(|listener| {
-        let mut first = Peer::accept(&listener);
-        first.let_in(&[], "");
-        first.send("ada ?> 1: old\r\n");
-        drop(first);
-        let mut second = Peer::accept(&listener);
-        second.let_in(&[], "");
-        second.send("ada ?> 1: new\r\n");
+        let [_, mut second] = ["old", "new"].map(|text| {
+            let mut peer = Peer::accept(&listener);
+            peer.let_in(&[], "");
+            peer.send(format!("ada ?> 1: {text}\r\n"));
+            if text == "old" {
+                peer.stream.shutdown(Shutdown::Both);
+            }
+            peer
+        });
         second.expect("answer:ada:1:new");
         second.send("error: server is shutting down\r\n");
     });
-    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
-    let mut bob = Client::connect_with(&address, options).unwrap();
+    let mut bob = reconnecting(&address);
     let mut old = None;
     let line = bob.receive(Some(DEADLINE)).unwrap();
     old.replace(bob.question(&line).unwrap());
@@ -263,8 +252,7 @@ fn without_a_client_no_question_is_put() {
     let server = TestServer::start(room());
     let _bob = deaf(&server.unix, "bob");
     let sender = deaf(&server.tcp, "ada").sender();
-    let after = sender.put_question("bob", "12").unwrap_err();
-    assert!(matches!(after, AskError::Client(ClientError::Closed)), "{after:?}");
+    fails(sender.put_question("bob", "12"), "Client(Closed)");
 }
 
 #[test]
@@ -324,17 +312,18 @@ fn a_client_that_does_not_answer_costs_nobody_else_a_question() {
 #[test]
 fn a_question_belongs_to_the_connection_it_came_over_however_late_it_is_looked_at() {
     let (address, playing) = scripted(|listener| {
-        let mut first = Peer::accept(&listener);
-        first.let_in(&[], "");
-        first.send("ada ?> 1: old\r\n");
-        drop(first);
-        let mut second = Peer::accept(&listener);
-        second.let_in(&[], "");
-        second.send("ada ?> 1: new\r\n");
+        let [_, mut second] = ["old", "new"].map(|text| {
+            let mut peer = Peer::accept(&listener);
+            peer.let_in(&[], "");
+            peer.send(format!("ada ?> 1: {text}\r\n"));
+            if text == "old" {
+                peer.stream.shutdown(Shutdown::Both);
+            }
+            peer
+        });
         second.hears("answer:ada:1:new|quit");
     });
-    let options = ClientOptions { reconnect: true, ..ClientOptions::default() };
-    let mut bob = Client::connect_with(&address, options).unwrap();
+    let mut bob = reconnecting(&address);
     // The connection is made again before what came over the first one is received.
     let is_new = |line: Event<'_>| matches!(line, Event::Question { text: "new", .. });
     let line = bob.receive_where(Some(DEADLINE), is_new).unwrap();

@@ -8,10 +8,6 @@ use std::process::Output;
 
 const PROGRAMS: [Program; 3] = [options::server::PROGRAM, options::client::PROGRAM, options::bench::PROGRAM];
 
-fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 /// Runs a command to its end; `None`, and a line that says so, if there is no such program here.
 fn output(command: &mut Command) -> Option<Output> {
     match command.output() {
@@ -46,23 +42,15 @@ fn options_of(program: &Program) -> String {
 fn generated_options_of_the_manual_pages_are_those_of_the_tables() {
     for program in PROGRAMS {
         let path = source(&format!("src/deploy/man/{}.1", program.name));
-        let page = std::fs::read_to_string(&path).unwrap();
+        let page = fs::read_to_string(&path).unwrap();
         assert!(page.contains(concat!("\"localsocket ", env!("CARGO_PKG_VERSION"), "\"")), "{}", path.display());
-        let (before, rest) = page.split_once("begin of the generated options\n").unwrap();
-        let (present, after) = rest.split_once(".\\\" end of").unwrap();
-        let wanted = options_of(&program);
-        if std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
-            let page = format!("{before}begin of the generated options\n{wanted}.\\\" end of{after}");
-            std::fs::write(&path, page).unwrap();
-        } else {
-            assert_eq!(present, wanted, "{} is out of date: run `make manuals`", path.display());
-        }
+        is_generated(&path, "begin of the generated options\n", ".\\\" end of", &options_of(&program), str::to_owned);
     }
 }
 
 #[test]
 fn the_manual_page_of_the_server_has_every_command() {
-    let page = std::fs::read_to_string(source("src/deploy/man/localsocket-server.1")).unwrap();
+    let page = fs::read_to_string(source("src/deploy/man/localsocket-server.1")).unwrap();
     let named: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("\\fB")?.strip_suffix("\\fR")).collect();
     for command in BUILT_IN {
         let usage = command.usage.split(['<', '>']).enumerate();
@@ -75,7 +63,7 @@ fn the_manual_page_of_the_server_has_every_command() {
 fn shells_complete_what_the_help_text_lists() {
     let directory = TempDir::new();
     let fish = directory.join("localsocket-server.fish");
-    std::fs::copy(source("src/deploy/completions/localsocket.fish"), &fish).unwrap();
+    fs::copy(source("src/deploy/completions/localsocket.fish"), &fish).unwrap();
     let [bash, zsh] = ["bash", "zsh"].map(|shell| source(&format!("src/deploy/completions/localsocket.{shell}")));
     let programs = programs();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
@@ -138,21 +126,16 @@ fn manual_pages_format_without_a_warning_and_without_a_broken_word() {
     }
 }
 
-/// Where the programs are.
-fn programs() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_localsocket-server")).parent().unwrap()
-}
-
 /// The units as `make install-systemd` installs them, running the programs just built, with their drop-ins.
 fn install_units() -> TempDir {
     let directory = TempDir::new();
     let programs = programs();
     let install = |file: &str, to: &str| {
-        let unit = std::fs::read_to_string(source(&format!("src/deploy/systemd/{file}"))).unwrap();
+        let unit = fs::read_to_string(source(&format!("src/deploy/systemd/{file}"))).unwrap();
         let unit = unit.replace("ExecStart=localsocket", &format!("ExecStart={}/localsocket", programs.display()));
         let to = directory.join(to);
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::write(to, unit).unwrap();
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, unit).unwrap();
     };
     for unit in ["localsocket@.socket", "localsocket@.service", "localsocket.socket", "localsocket.service"] {
         install(unit, unit);
@@ -207,12 +190,12 @@ fn the_property_list_of_launchd_starts_a_room() {
     let command = text(&command).replace("/usr/local/bin/", &format!("{}/", programs().display()));
     let home = TempDir::new();
     for directory in ["Library/Caches", "Library/Logs"] {
-        std::fs::create_dir_all(home.join(directory)).unwrap();
+        fs::create_dir_all(home.join(directory)).unwrap();
     }
     let server = ServerProgram::from_command(Command::new("sh").args(["-c", &command]).env("HOME", &home.0));
     server.connect().ping();
     assert_eq!(server.address().to_string(), format!("unix:{}/Library/Caches/localsocket.sock", home.0.display()));
-    assert!(std::fs::read_to_string(home.join("Library/Logs/localsocket.log")).unwrap().contains("room mode"));
+    assert!(fs::read_to_string(home.join("Library/Logs/localsocket.log")).unwrap().contains("room mode"));
 }
 
 fn make(directory: &TempDir, target: &str) -> Option<Output> {
@@ -231,7 +214,7 @@ fn files_below(directory: &Path) -> Vec<String> {
     let mut files = Vec::new();
     let mut directories = vec![directory.to_owned()];
     while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).into_iter().flatten() {
+        for entry in fs::read_dir(directory).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() { directories.push(path) } else { files.push(path.display().to_string()) }
         }
@@ -249,9 +232,9 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
     assert_eq!(files_below(&root), Vec::<String>::new());
 
     let built = directory.join("target/release");
-    std::fs::create_dir_all(&built).unwrap();
+    fs::create_dir_all(&built).unwrap();
     for program in PROGRAMS {
-        std::fs::copy("/bin/sh", built.join(program.name)).unwrap();
+        fs::copy("/bin/sh", built.join(program.name)).unwrap();
     }
     for target in ["install", "install-systemd"] {
         let installed = make(&directory, target).unwrap();
@@ -260,7 +243,7 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
     let files = files_below(&root);
     assert_eq!(files.len(), 3 * 5 + 4 + 2, "{files:#?}");
     for file in files.iter().filter(|file| file.ends_with(".service") || file.ends_with(".conf")) {
-        let unit = std::fs::read_to_string(file).unwrap();
+        let unit = fs::read_to_string(file).unwrap();
         let mut starts = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).filter(|run| !run.is_empty());
         assert!(starts.all(|run| run.starts_with("/usr/local/bin/localsocket-server ")), "{file}: {unit}");
     }
@@ -275,7 +258,7 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
 
 #[test]
 fn the_debian_package_finds_its_files() {
-    let manifest = std::fs::read_to_string(source("Cargo.toml")).unwrap();
+    let manifest = fs::read_to_string(source("Cargo.toml")).unwrap();
     let assets: Vec<&str> =
         manifest.lines().filter_map(|line| line.strip_prefix("  [\"src/")?.split('"').next()).collect();
     assert!(assets.len() > 9, "{assets:?}");

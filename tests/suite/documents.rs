@@ -9,10 +9,6 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("localsocket-bench", env!("CARGO_BIN_EXE_localsocket-bench")),
 ];
 
-fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 fn play(mark: &str, mode: Mode) {
     let transcripts = fenced_blocks(&source("src/protocol.md"), mark);
     assert!(!transcripts.is_empty(), "no transcript of {mark} mode");
@@ -70,33 +66,20 @@ fn table_of(program: &str) -> String {
     table
 }
 
-/// Compares what a document says between two marks with what it should say. `make manuals` writes it anew.
 #[test]
 fn generated_tables_of_options_are_those_of_the_programs() {
-    let path = source("src/guide/options.md");
-    let mut text = std::fs::read_to_string(&path).unwrap();
     for (name, program) in PROGRAMS {
-        let begin = format!("<!-- {name} -->\n");
-        let start = text.find(&begin).unwrap() + begin.len();
-        let end = start + text[start..].find("<!-- end -->").unwrap();
-        let wanted = table_of(program);
-        if std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
-            text.replace_range(start..end, &wanted);
-        } else {
-            assert_eq!(text[start..end], wanted, "the options of {name} have changed: run `make manuals`");
-        }
-    }
-    if std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
-        std::fs::write(&path, text).unwrap();
+        let (path, begin) = (source("src/guide/options.md"), format!("<!-- {name} -->\n"));
+        is_generated(&path, &begin, "<!-- end -->", &table_of(program), str::to_owned);
     }
 }
 
 /// The README and the chapters of the guide, with their text.
 fn documents() -> Vec<(PathBuf, String)> {
-    let chapters = std::fs::read_dir(source("src/guide")).unwrap().map(|entry| entry.unwrap().path());
+    let chapters = fs::read_dir(source("src/guide")).unwrap().map(|entry| entry.unwrap().path());
     let chapters = chapters.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let all = chapters.chain([source("README.md"), source("CHANGELOG.md"), source("src/protocol.md")]);
-    all.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
+    all.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
 /// Text from elsewhere may begin with a dash.
@@ -127,7 +110,7 @@ fn links_lead_to_files_that_are_there() {
 
 #[test]
 fn the_readme_is_short() {
-    let words = std::fs::read_to_string(source("README.md")).unwrap().split_whitespace().count();
+    let words = fs::read_to_string(source("README.md")).unwrap().split_whitespace().count();
     assert!(words <= 900, "{words} words");
 }
 
@@ -211,7 +194,7 @@ impl Person {
 
 #[test]
 fn the_two_people_in_the_readme_talk_as_it_says() {
-    let server = ServerProgram::start(&["--mode", "room"]);
+    let server = ServerProgram::start(ROOM);
     let mut ada = Person::start(&server, "ada", &["hello bob"]);
     wait_for("ada", || ada.program.stdout().contains("ada has joined"));
     let mut bob = Person::start(&server, "bob", &["to:ada:only for you", "who", "quit"]);
@@ -225,7 +208,7 @@ fn the_two_people_in_the_readme_talk_as_it_says() {
 
 #[test]
 fn the_session_with_nc_is_true() {
-    let server = ServerProgram::start(&["--mode", "room"]);
+    let server = ServerProgram::start(ROOM);
     let nc = shown("README.md", "nc");
     let mut peer = server.connect();
     peer.send("iam:eve\nmsg:hello\nquit\n");
@@ -237,20 +220,12 @@ fn the_session_with_nc_is_true() {
 /// The log of a short life, from start to stop. `make manuals` writes it anew.
 #[test]
 fn generated_log_of_the_guide_is_true() {
-    let mut server = ServerProgram::start(&["--mode", "room"]);
+    let mut server = ServerProgram::start(ROOM);
     let mut peer = server.connect();
     peer.send("iam:ada\nmsg:hello\nquit\n");
     peer.hears_last("ada has joined|ada: hello");
     server.program.logged("has left");
     let log = server.stop().stderr;
 
-    let path = source("src/guide/operating.md");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once("```log\n").unwrap();
-    let (shown, after) = rest.split_once("```\n").unwrap();
-    if normal(shown) != normal(&log) && std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
-        std::fs::write(&path, format!("{before}```log\n{log}```\n{after}")).unwrap();
-    } else {
-        assert_eq!(normal(shown), normal(&log), "the log has changed: run `make manuals`");
-    }
+    is_generated(&source("src/guide/operating.md"), "```log\n", "```\n", &log, normal);
 }

@@ -150,29 +150,14 @@ fn http_is_refused_and_nothing_behind_it_is_run() {
     on_each_program(&["--max-line", "100"], |server, address| {
         let long = format!("POST /{} HTTP/1.1", "x".repeat(200));
         let not_utf8: &[u8] = b"GET /\xff HTTP/1.1";
-        let first_lines: [&[u8]; 15] = [
-            b"GET / HTTP/1.1",
-            b"HEAD / HTTP/1.1",
-            b"POST / HTTP/1.1",
-            b"PUT / HTTP/1.1",
-            b"DELETE / HTTP/1.1",
-            b"CONNECT a:1 HTTP/1.1",
-            b"OPTIONS * HTTP/1.1",
-            b"TRACE / HTTP/1.1",
-            b"GET ",
-            b"patch\tx",
-            b"delete /a b c HTTP/1.1",
-            b" PROPFIND  /x http/1.1",
-            b"\r\n\nGET / HTTP/1.1",
-            long.as_bytes(),
-            not_utf8,
-        ];
+        // Which lines are taken for HTTP is tested where that is decided.
+        let first_lines: [&[u8]; 4] = [b"GET / HTTP/1.1", b"\r\n\nGET / HTTP/1.1", long.as_bytes(), not_utf8];
         for first in first_lines {
             let mut peer = Peer::connect(address);
             peer.send([first, b"\r\nHost: x\r\n\r\niam:intruder\nmsg:x\n"].concat());
             peer.hears_last("error: this is not an HTTP server");
         }
-        wait_for("15 endings", || server.program.stderr().matches(": looks like HTTP;").count() == 15);
+        wait_for("4 endings", || server.program.stderr().matches(": looks like HTTP;").count() == 4);
         assert!(!server.program.stderr().contains("intruder"));
 
         let mut peer = Peer::connect(address);

@@ -107,60 +107,43 @@ fn a_panic_costs_one_session() {
 #[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
 #[test]
 fn a_thousand_clients_that_leave_by_all_means_leave_nothing_behind() {
-    let server = ServerProgram::start(&[]);
-    let mut watcher = server.connect();
-    watcher.ping();
-    let counts = || (server.program.status("Threads"), server.program.descriptors());
-    let before = counts();
-    for wave in 0..10 {
-        let mut peers: Vec<Peer> = (0..100).map(|_| server.connect()).collect();
-        peers.iter_mut().for_each(|peer| peer.send("iam:x\nmsg:y\nmsg:half"));
-        for (number, mut peer) in peers.into_iter().enumerate() {
-            match number % 3 {
-                // Quits, and takes what comes.
-                0 => {
-                    peer.send("\nquit\n");
-                    while peer.line().is_some() {}
-                }
-                // Closes its half, and takes what comes.
-                1 => {
-                    peer.end_input();
-                    while peer.line().is_some() {}
-                }
-                // Is gone with replies unread, which resets the connection.
-                _ => drop(peer),
+    side_by_side([("echo", &[][..]), ("room", ROOM)], |arguments| {
+        let server = ServerProgram::start(arguments);
+        let mut watcher = server.connect();
+        // So that it hears nothing of the others.
+        watcher.ask("deaf");
+        let counts = || (server.program.status("Threads"), server.program.descriptors());
+        let before = counts();
+        for wave in 0..10 {
+            let mut peers: Vec<Peer> = (0..100).map(|_| server.connect()).collect();
+            for (number, peer) in peers.iter_mut().enumerate() {
+                peer.send(format!("iam:x{number}\nmsg:y\nto:x0:z\nwho\nmsg:half"));
             }
+            for (number, mut peer) in peers.into_iter().enumerate() {
+                match number % 3 {
+                    // Quits, or closes its half, and takes what comes; or is gone with replies unread, which resets the connection.
+                    0 => peer.send("\nquit\n"),
+                    1 => peer.end_input(),
+                    _ => continue,
+                }
+                while peer.line().is_some() {}
+            }
+            // And one whose process is killed.
+            let mut killed = client(server.address(), &[]);
+            wait_for("it to be connected", || watcher.stat("accepted") > 101 * (wave + 1));
+            killed.signal("KILL");
+            killed.wait();
         }
-        // And one whose process is killed.
-        let address = server.address().to_string();
-        let mut killed = Command::new(env!("CARGO_BIN_EXE_localsocket-client"));
-        let mut killed =
-            killed.args(["--connect", &address]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        wait_for("it to be connected", || watcher.stat("accepted") > 101 * (wave + 1));
-        killed.kill().unwrap();
-        killed.wait().unwrap();
-    }
-    wait_for("the list to be empty", || watcher.stat("clients") == 1);
-    wait_for("threads and descriptors to be gone", || counts() == before);
-    assert_eq!(watcher.ask("who"), "who: ");
-}
-
-/// A repeatable source of random numbers: Marsaglia's xorshift.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
+        wait_for("the list to be empty", || watcher.stat("clients") == 1);
+        wait_for("threads and descriptors to be gone", || counts() == before);
+        assert_eq!(watcher.ask("who"), "who: ");
+    });
 }
 
 fn garbage(random: &mut Random, address: &Address) {
     let Ok(stream) = Stream::connect(address, DEADLINE) else { return };
     stream.set_write_timeout(Some(DEADLINE)).and_then(|()| stream.set_read_timeout(Some(DEADLINE))).unwrap();
-    let mut bytes: Vec<u8> = match random.next() % 6 {
+    let mut bytes: Vec<u8> = match random.below(6) {
         0 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
         1 => b"iam:\x1b[31m\x07\x1b]0;x\x07\niam:a\xc2\x9bb\n".to_vec(),
         2 => vec![0; 2000],
@@ -168,20 +151,15 @@ fn garbage(random: &mut Random, address: &Address) {
         4 => "who\nstats\nhelp\n".repeat(50).into_bytes(),
         _ => Vec::new(),
     };
-    bytes.extend((0..random.next() % 3000).flat_map(|_| random.next().to_le_bytes()));
-    if random.next().is_multiple_of(4) {
-        for byte in bytes.iter().take(300) {
-            if (&stream).write_all(&[*byte]).is_err() {
-                return;
-            }
-        }
-    } else if (&stream).write_all(&bytes).is_err() {
+    bytes.extend((0..random.below(24_000)).map(|_| random.below(256) as u8));
+    // Some byte by byte, as far as the server takes it.
+    let pieces = if random.below(4) == 0 { bytes[..bytes.len().min(300)].chunks(1) } else { bytes.chunks(1 << 20) };
+    if { pieces }.any(|piece| (&stream).write_all(piece).is_err()) {
         return;
     }
-    if random.next().is_multiple_of(2) {
-        stream.shutdown(std::net::Shutdown::Write);
-        let mut buffer = [0; 4096];
-        while let Ok(1..) = (&stream).read(&mut buffer) {}
+    if random.below(2) == 0 {
+        stream.shutdown(Shutdown::Write);
+        let _ = io::copy(&mut &stream, &mut io::sink());
     }
 }
 
@@ -196,7 +174,7 @@ fn random_garbage_harms_nobody() {
         let attackers: Vec<_> = (1..=8)
             .map(|seed| {
                 scope.spawn(move || {
-                    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed);
+                    let mut random = Random(seed);
                     (0..rounds).for_each(|_| garbage(&mut random, address));
                 })
             })

@@ -146,7 +146,7 @@ fn what_cannot_be_joined_ends_the_program_with_the_cause() {
     assert!(outcome.code == Some(1) && outcome.stderr.contains("--join-password-file"), "{outcome:?}");
     let file = engine.directory.join("password");
     for (content, code, said) in [("wrong\n", 1, "refuses the user or the password"), ("", 2, "first line is empty")] {
-        std::fs::write(&file, content).unwrap();
+        fs::write(&file, content).unwrap();
         let file = file.to_str().unwrap();
         let outcome = program(&["--mode", "room", "--join", &engine.url(), "--join-password-file", file]);
         assert!(outcome.code == Some(code) && outcome.stderr.contains(said), "{outcome:?}");

@@ -19,7 +19,7 @@ fn a_password_that_has_changed_is_read_again() {
     let Some(engine) = Engine::start() else { return };
     engine.command("CONFIG SET requirepass old");
     let file = engine.directory.join("password");
-    std::fs::write(&file, "old\n").unwrap();
+    fs::write(&file, "old\n").unwrap();
     let url = engine.url().parse().unwrap();
     let join = Join { url, password: Some(JoinPassword::File(file.clone())) };
     assert!(!format!("{join:?}").contains("old"));
@@ -27,7 +27,7 @@ fn a_password_that_has_changed_is_read_again() {
     let mut ada = Peer::named(&server.tcp, "ada");
     assert_eq!(engine.command("AUTH old\nCONFIG SET requirepass new\nCLIENT KILL TYPE normal"), "+OK");
     wait_for("the engine is lost", || server.handle.stats().shared == Some((1, false)));
-    std::fs::write(&file, "new\n").unwrap();
+    fs::write(&file, "new\n").unwrap();
     is_back(&server);
     assert_eq!(ada.ask("msg:still here"), "ada: still here");
 }

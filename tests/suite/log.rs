@@ -1,7 +1,7 @@
 //! The log of the server: what it holds, whoever reads it, and that the service never waits for it.
 
 use crate::common::*;
-use std::fs::File;
+use fs::File;
 use std::io::PipeReader;
 use std::process::ExitStatus;
 
@@ -94,9 +94,7 @@ fn a_log_that_nobody_reads_does_not_hold_up_a_stop() {
 
     // Nor does it hold up an end at once.
     let (mut server, _log) = with_a_full_log(&["--grace", "60"]);
-    let stuck = Stream::connect(&server.address, DEADLINE).unwrap();
-    stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    while (&stuck).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
+    let _stuck = Peer::stuck(&server.address);
     for signal in ["TERM", "INT"] {
         server.signal(signal);
     }

@@ -113,9 +113,9 @@ fn a_wrong_token_is_not_tried_again_for_ever() {
 
 #[test]
 fn the_last_words_of_a_server_are_no_answer() {
-    let wordss = "server is full (1 clients)|idle for 2 seconds|too slow|server is shutting down|\
+    let all = "server is full (1 clients)|idle for 2 seconds|too slow|server is shutting down|\
          not authenticated within 10 seconds";
-    for words in wordss.split('|') {
+    for words in all.split('|') {
         let (address, playing) = scripted(move |listener| {
             let mut peer = Peer::accept(&listener);
             peer.hears("msg:a|msg:b|msg:c");

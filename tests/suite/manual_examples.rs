@@ -7,7 +7,7 @@ impl Kitchen {
     /// An example of a manual page, with the files and addresses of this kitchen.
     fn own(&self, example: &str) -> String {
         let token = self.directory.join("hub.token");
-        std::fs::write(&token, "token\n").unwrap();
+        fs::write(&token, "token\n").unwrap();
         let example = example.replace("/etc/hub.token", &token.display().to_string());
         example.replace("unix:/run/hub.sock", &self.server.address().to_string()).replace(":12345", ":0")
     }
@@ -25,8 +25,7 @@ fn examples_in_the_manual_of_the_server() {
         let example = kitchen.own(&example.replace("/run/hub.sock", &socket));
         let mut server = ServerProgram::from_command(kitchen.command("bash").args(["-c", &format!("exec {example}")]));
         server.connect().ping();
-        server.program.signal("TERM");
-        server.program.wait().ends(0);
+        server.stop();
     }
 }
 
@@ -36,7 +35,7 @@ fn examples_in_the_manual_of_the_client() {
     for (example, _) in options::examples(&options::client::PROGRAM) {
         let kitchen = Kitchen::new();
         for file in ["app.log", "log"] {
-            std::fs::write(kitchen.directory.join(file), "a line\n").unwrap();
+            fs::write(kitchen.directory.join(file), "a line\n").unwrap();
         }
         let mut ada = kitchen.listener();
         assert_eq!(ada.ask("deaf"), "deaf");

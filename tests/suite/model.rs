@@ -8,6 +8,7 @@
 //! LOCALSOCKET_MODEL=7:300000 cargo test --release --test suite model -- --ignored --nocapture
 //! ```
 
+mod expected;
 mod oracle;
 
 use crate::common::*;

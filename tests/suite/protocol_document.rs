@@ -9,7 +9,7 @@ fn document() -> PathBuf {
 
 /// The first cells of all table rows that consist of code, such as `` `who` ``.
 fn documented() -> Vec<String> {
-    let text = std::fs::read_to_string(document()).unwrap();
+    let text = fs::read_to_string(document()).unwrap();
     let cell = |row: &str| Some(row.strip_prefix("| `")?.split_once("` |")?.0.to_owned());
     text.lines().filter_map(cell).collect()
 }
@@ -72,10 +72,10 @@ fn the_python_example_asks_and_answers() {
     if !exists("python3") {
         return;
     }
-    let server = ServerProgram::start(&["--mode", "room"]);
+    let server = ServerProgram::start(ROOM);
     let directory = TempDir::new();
     let path = directory.join("squares.py");
-    std::fs::write(&path, program("python", &server)).unwrap();
+    fs::write(&path, program("python", &server)).unwrap();
     let path = path.to_str().unwrap();
     let ask = |text: &str| run("python3", &[path, "ask", text], b"");
 
@@ -100,7 +100,7 @@ fn the_python_example_asks_and_answers() {
 /// Runs a block of shell beside a client that answers one question.
 #[track_caller]
 fn run_beside_answerer(shell: &str, mark: &str) -> Outcome {
-    let server = ServerProgram::start(&["--mode", "room"]);
+    let server = ServerProgram::start(ROOM);
     let mut squares = Peer::named(server.address(), "squares");
     let mut asker = Program::spawn(Command::new(shell).args(["-c", &program(mark, &server)]));
     squares.expect("ada ?> 1: 12");

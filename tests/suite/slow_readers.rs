@@ -141,15 +141,7 @@ fn who_takes_half_of_a_small_backlog_in_time_is_not_dropped() {
         let mut reader = Peer::connect(address);
         reader.ping();
         while_flooding(address, "ada", |flood| {
-            let mut buffer = [0; 4096];
-            let (began, mut taken) = (Instant::now(), 0);
-            while taken < 4 * 96 * 1024 {
-                let count = (&reader.stream).read(&mut buffer).unwrap();
-                assert!(count > 0, "dropped after {taken} bytes");
-                taken += count;
-                let due = Duration::from_secs_f64(taken as f64 / (96.0 * 1024.0));
-                thread::sleep(due.saturating_sub(began.elapsed()));
-            }
+            take_slowly(&reader, 4 * 96 * 1024, 96 * 1024, 4096);
             flood.stop();
             // What comes now is taken at once.
             while reader.line().is_some_and(|line| line != "ada has left") {}
@@ -171,9 +163,19 @@ fn read_to_pong(peer: &Peer) {
 
 /// Sends room lines until the server takes no more of them.
 fn fill(sender: &Peer) {
-    sender.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    let lines = format!("msg:{}\n", "x".repeat(95)).repeat(100);
-    while (&sender.stream).write_all(lines.as_bytes()).is_ok() {}
+    sender.fill(&format!("msg:{}\n", "x".repeat(95)));
+}
+
+/// Takes so many bytes: so many a second, and at most so many at a time.
+fn take_slowly(reader: &Peer, bytes: usize, each_second: usize, at_a_time: usize) {
+    let (began, mut taken, mut buffer) = (Instant::now(), 0, vec![0; at_a_time]);
+    while taken < bytes {
+        let count = (&reader.stream).read(&mut buffer).unwrap();
+        assert!(count > 0, "dropped after {taken} bytes");
+        taken += count;
+        let due = Duration::from_secs_f64(taken as f64 / each_second as f64);
+        thread::sleep(due.saturating_sub(began.elapsed()));
+    }
 }
 
 fn expect_that_the_room_goes_on(address: &Address) {
@@ -243,19 +245,12 @@ fn a_small_backlog_is_kept_to_and_can_be_kept_up_with() {
     let mut reader = Peer::connect(&server.unix);
     reader.ping();
     while_flooding(&server.unix, "ada", |flood| {
-        let mut buffer = [0; 512];
-        let (began, mut taken) = (Instant::now(), 0);
-        while taken < 3 * 10 * 1024 {
-            let count = (&reader.stream).read(&mut buffer).unwrap();
-            assert!(count > 0, "dropped after {taken} bytes");
-            taken += count;
-            let due = Duration::from_secs_f64(taken as f64 / (10.0 * 1024.0));
-            thread::sleep(due.saturating_sub(began.elapsed()));
-        }
+        take_slowly(&reader, 3 * 10 * 1024, 10 * 1024, 512);
         flood.stop();
         // What comes now is taken at once.
         let mut rest = Vec::new();
         while !rest.ends_with(b"ada has left\r\n") {
+            let mut buffer = [0; 512];
             let count = (&reader.stream).read(&mut buffer).unwrap();
             assert!(count > 0, "dropped");
             rest.extend_from_slice(&buffer[..count]);
@@ -315,9 +310,7 @@ fn a_stop_during_a_pause_is_quick_and_in_order() {
                 last
             });
             let sender = Peer::named(address, "ada");
-            sender.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-            let lines = format!("msg:{}\n", "x".repeat(95)).repeat(100);
-            while (&sender.stream).write_all(lines.as_bytes()).is_ok() {}
+            fill(&sender);
             let began = Instant::now();
             server.program.signal("TERM");
             assert_eq!(last_line.join().unwrap(), "error: server is shutting down");

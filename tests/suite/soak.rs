@@ -12,9 +12,11 @@
 
 mod check;
 mod client;
+mod life;
 
 use crate::common::*;
-use client::{CALM, CLOSED, Client, Event, Life, OVER};
+use client::{CALM, CLOSED, Client, OVER};
+use life::{Event, Life};
 use std::panic::resume_unwind;
 
 const CLIENTS: u8 = 12;

@@ -72,9 +72,7 @@ fn in_a_room_what_had_arrived_is_heard_by_all_before_the_last_words() {
 #[test]
 fn without_a_grace_all_is_cut_off_and_the_reason_is_the_stop() {
     on_each_program(&["--grace", "0"], |server, address| {
-        let stuck = Peer::connect(address);
-        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-        while (&stuck.stream).write_all(&b"msg:01234567890123456789\n".repeat(1000)).is_ok() {}
+        let _stuck = Peer::stuck(address);
         server.program.signal("TERM");
         assert!(server.program.logged("has left").contains(": shutting down;"));
         server.program.logged("stopped after");
@@ -86,10 +84,7 @@ fn a_stop_is_quick_with_idle_clients_and_a_stuck_one() {
     on_each_program(&[], |server, address| {
         let mut idle: Vec<Peer> = (0..200).map(|_| Peer::connect(address)).collect();
         idle.iter_mut().for_each(Peer::ping);
-        let stuck = Peer::connect(address);
-        stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-        let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
-        while (&stuck.stream).write_all(flood.as_bytes()).is_ok() {}
+        let _stuck = Peer::stuck(address);
         let began = Instant::now();
         server.program.signal("TERM");
         for peer in &mut idle {
@@ -140,10 +135,7 @@ fn a_flood_does_not_hold_up_a_stop() {
 /// A server that takes a while to stop: a client does not read its replies.
 fn start_with_a_stuck_client() -> (ServerProgram, Peer) {
     let server = ServerProgram::start(&[]);
-    let stuck = server.connect();
-    stuck.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    let flood = "msg:0123456789012345678901234567890123456789\n".repeat(1000);
-    while (&stuck.stream).write_all(flood.as_bytes()).is_ok() {}
+    let stuck = Peer::stuck(server.address());
     (server, stuck)
 }
 

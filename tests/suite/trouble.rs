@@ -5,7 +5,7 @@ use crate::common::*;
 /// The symptoms of the page, in its order.
 fn symptoms() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/trouble.md");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = fs::read_to_string(path).unwrap();
     text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` |")?.0.to_owned())).collect()
 }
 
@@ -33,7 +33,7 @@ fn asked(server: &ServerProgram, lines: &[&str]) -> String {
 fn kept_out(directory: &TempDir) -> String {
     let path = directory.join("closed.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let address = format!("unix:{}", path.display());
     // Permissions do not keep out root.
     let wrapped = ["--reuid=65534", "--clear-groups", CLIENT, "-c", &address, "--ping"];
@@ -42,7 +42,7 @@ fn kept_out(directory: &TempDir) -> String {
         .output()
         .is_ok_and(|o| o.status.success())
     {
-        std::fs::set_permissions(&directory.0, std::fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).unwrap();
         return said("setpriv", &wrapped);
     }
     said(CLIENT, &wrapped[2..])
@@ -57,7 +57,7 @@ fn silent(path: &Path) -> String {
 fn produce(symptom: &str, directory: &TempDir) -> Option<String> {
     let path = |name: &str| -> PathBuf { directory.join(name) };
     let file = path("file");
-    std::fs::write(&file, "\n").unwrap();
+    fs::write(&file, "\n").unwrap();
     let file = file.to_str().unwrap();
     Some(match symptom {
         "in use: another program listens there already" => {
@@ -97,7 +97,7 @@ fn produce(symptom: &str, directory: &TempDir) -> Option<String> {
         "error: to is a room mode command" => asked(&ServerProgram::start(&[]), &["to:ada:hello"]),
         "error: unknown command; send help for the list" => asked(&room(&[]), &["hello"]),
         "error: authenticate first: auth:<token>" | "error: wrong token" => {
-            std::fs::write(file, "secret\n").unwrap();
+            fs::write(file, "secret\n").unwrap();
             let line = if symptom.contains("wrong") { "auth:other" } else { "msg:hello" };
             asked(&room(&["--token-file", file]), &[line])
         }

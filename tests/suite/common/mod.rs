@@ -27,7 +27,7 @@ pub use localsocket::{
 pub use peer::Peer;
 pub use program::{Outcome, Program, ServerProgram, client, on_each_program, run};
 pub use server::{TestServer, on_each_transport};
-pub use service::{HEEDS_HANGUP, is_possible, start_as_service};
+pub use service::{HEEDS_HANGUP, Manager, hand_over, is_possible, start_as_service};
 pub use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 pub use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 pub use std::net::{Shutdown, TcpListener, TcpStream};
@@ -134,6 +134,36 @@ pub fn scripted<T: Send + 'static>(script: impl FnOnce(TcpListener) -> T + Send 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().into();
     (address, thread::spawn(move || script(listener)))
+}
+
+/// A client of the library that connects again by itself.
+#[track_caller]
+pub fn reconnecting(address: &Address) -> Client {
+    Client::connect_with(address, ClientOptions { reconnect: true, ..ClientOptions::default() }).unwrap()
+}
+
+/// A file of the source tree.
+pub fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Where the programs are.
+pub fn programs() -> &'static Path {
+    Path::new(SERVER).parent().unwrap()
+}
+
+/// Compares what a file says between two marks with what it should say, as far as it is to be the same. `make manuals`
+/// writes it anew.
+#[track_caller]
+pub fn is_generated(path: &Path, begin: &str, end: &str, wanted: &str, normal: fn(&str) -> String) {
+    let text = fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (present, after) = rest.split_once(end).unwrap();
+    if normal(present) != normal(wanted) && std::env::var_os("LOCALSOCKET_REGENERATE").is_some() {
+        fs::write(path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(normal(present), normal(wanted), "{} is out of date: run `make manuals`", path.display());
+    }
 }
 
 /// The lines of a file's fenced blocks that are marked with a word.

@@ -38,6 +38,21 @@ impl Peer {
         peer
     }
 
+    /// One that sends lines that are answered, and reads nothing, until the server takes no more.
+    #[track_caller]
+    pub fn stuck(address: &Address) -> Peer {
+        let peer = Peer::connect(address);
+        peer.fill(&format!("msg:{}\n", "0123456789".repeat(4)));
+        peer
+    }
+
+    /// Sends a line until the server takes no more.
+    pub fn fill(&self, line: &str) {
+        self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let lines = line.repeat(1000);
+        while (&self.stream).write_all(lines.as_bytes()).is_ok() {}
+    }
+
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();

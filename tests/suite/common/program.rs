@@ -97,6 +97,13 @@ impl Program {
         assert!(done.success());
     }
 
+    /// Lets a signal end it in order.
+    #[track_caller]
+    pub fn ends_at(&mut self, signal: &str) -> Outcome {
+        self.signal(signal);
+        self.wait().ends(0)
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> Outcome {
@@ -201,8 +208,7 @@ impl ServerProgram {
     /// Stops it in order.
     #[track_caller]
     pub fn stop(&mut self) -> Outcome {
-        self.program.signal("TERM");
-        self.program.wait().ends(0)
+        self.program.ends_at("TERM")
     }
 
     /// The most memory that it has held (0 where no `/proc` tells), and the worst case that its log states, in MiB.

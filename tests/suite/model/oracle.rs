@@ -1,25 +1,13 @@
 //! The rules of a room, in as few words as possible: what each client gets for what one of them says. Knows no sockets.
 
+use super::expected::Expected::{self, Any, Line, Mark, Since, Start};
 use crate::common::*;
-use Expected::{Any, Line, Mark, Since, Start};
 
 const NO_NAME: &str = "error: say who you are first: iam:<name>";
 const UNKNOWN: &str = "error: unknown command; send help for the list";
 pub const INVALID_NAMES: [&str; 5] = ["", "who", "a,b", "is now ada", "x>y"];
 pub const INVALID_IDS: [&str; 3] = ["", "a b", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"];
 
-#[derive(Debug)]
-pub enum Expected {
-    Line(String),
-    /// A line that begins so.
-    Start(&'static str),
-    /// These lines in any order.
-    Any(Vec<String>),
-    /// The mark behind so many lines.
-    Mark(usize),
-    /// What a mark brings, or that it brings nothing, when the room has had so many lines.
-    Since(String, usize),
-}
 #[derive(Debug, Default)]
 pub struct Client {
     pub name: Option<String>,
@@ -53,7 +41,7 @@ pub struct Oracle {
     /// What the room's marks begin with.
     pub life: String,
     pub max_line: usize,
-    history: usize,
+    pub history: usize,
     is_joined: bool,
     /// In a joined room, one server decides some of what becomes of a question, and the others hear of it later. These lines
     /// come behind all else that is said in a step.
@@ -334,52 +322,5 @@ impl Oracle {
             self.client(number).expected.push_back(Any(lines));
         }
         client.expected
-    }
-
-    /// Compares lines as they come with what was expected.
-    pub fn check(&mut self, expected: VecDeque<Expected>, mut line: impl FnMut() -> String) {
-        for expected in expected {
-            match expected {
-                Line(wanted) => assert_eq!(line(), wanted),
-                Start(wanted) => {
-                    let got = line();
-                    assert!(got.starts_with(wanted), "{got} instead of {wanted}");
-                }
-                Any(mut wanted) => {
-                    let mut got: Vec<String> = wanted.iter().map(|_| line()).collect();
-                    got.sort();
-                    wanted.sort();
-                    assert_eq!(got, wanted);
-                }
-                Mark(now) => {
-                    let got = line();
-                    let (life, number) = got.strip_prefix("at ").and_then(|mark| mark.split_once('.')).unwrap();
-                    assert!((self.life.is_empty() || self.life == life) && number.parse() == Ok(now), "{got}: {now}");
-                    life.clone_into(&mut self.life);
-                }
-                Since(mark, now) => {
-                    self.check_since(&mark, now, line()).iter().for_each(|old| assert_eq!(&line(), old))
-                }
-            }
-        }
-    }
-
-    /// The lines that follow the answer to `since:`.
-    fn check_since(&self, mark: &str, now: usize, answer: String) -> &[String] {
-        let number = |mark: &str| {
-            let number = mark.strip_prefix(&self.life)?.strip_prefix('.')?.parse().ok();
-            number.filter(|number| *number <= now)
-        };
-        let size = |from: usize| self.lines[from..now].iter().map(|line| line.len() + 2).sum::<usize>();
-        let Some(from) = answer.strip_prefix("at ").and_then(number) else {
-            assert_eq!(answer, format!("error: lines since {mark} are not kept"));
-            assert!(number(mark).is_none_or(|from| size(from) > self.history / 2), "{mark} at {now}: not kept");
-            assert_ne!(mark, "all");
-            return &[];
-        };
-        assert!(mark == "all" || answer == format!("at {mark}"), "{mark}: {answer}");
-        assert!(size(from) <= self.history, "{mark}: {} bytes are kept", size(from));
-        assert!(mark != "all" || from == 0 || size(from - 1) > self.history / 2, "all: {from} of {now}");
-        &self.lines[from..now]
     }
 }

@@ -1,6 +1,7 @@
 //! Compares what all clients got: one order, nothing lost, doubled or swapped while a connection lasted.
 
-use super::client::{Client, Event, Life, Who};
+use super::client::Client;
+use super::life::{Event, Life, Who};
 use crate::common::*;
 
 /// One order of the room, worked out from what each client got.

@@ -1,0 +1,204 @@
+//! The client of the library over several connections, and how often it makes one.
+
+use crate::common::*;
+
+#[test]
+fn answers_that_overtake_the_count_of_what_was_sent_do_not_upset_it() {
+    // The server answers each line with two, and ends the connection in the middle of the flood.
+    let (address, playing) = scripted(|listener| {
+        for _ in 0..100 {
+            let mut peer = Peer::accept(&listener);
+            for _ in 0..20 {
+                match peer.line().as_deref() {
+                    None => return,
+                    Some("mark") => peer.send("error: mark is a room mode command\r\n"),
+                    Some("ping") => peer.send("pong\r\n"),
+                    Some(_) => peer.send("one\r\ntwo\r\n"),
+                }
+            }
+        }
+    });
+    let mut client = reconnecting(&address);
+    let sender = client.sender();
+    let sending = thread::spawn(move || {
+        (0..200).for_each(|n| sender.send(format_args!("msg:{n}")).unwrap());
+        sender.finish();
+    });
+    let mut most = 0;
+    while let Ok(incoming) = client.next(Some(DEADLINE)) {
+        if let Incoming::Disconnected(ending) = incoming {
+            most = most.max(ending.unanswered);
+        }
+    }
+    sending.join().unwrap();
+    // It may have ended between two connections, with the server waiting for the next.
+    drop(Stream::connect(&address, DEADLINE));
+    playing.join().unwrap();
+    assert!(most <= 200, "{most}");
+}
+
+/// A client of the library whose server is gone and that tries to connect again.
+fn deserted() -> Client {
+    let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
+    let mut client = reconnecting(&address);
+    playing.join().unwrap();
+    // It sees the end, and waits before it tries for the first time.
+    let received = client.receive(Some(Duration::from_millis(50)));
+    assert!(matches!(received, Err(ClientError::TimedOut)), "{received:?}");
+    client
+}
+
+#[test]
+fn a_timeout_holds_while_there_is_no_connection() {
+    let mut client = deserted();
+    let began = Instant::now();
+    let brief = Duration::from_millis(10);
+    let mut tries = 1;
+    for _ in 0..40 {
+        assert!(matches!(client.request("msg:x", brief), Err(ClientError::TimedOut)));
+        assert!(matches!(client.log_in("ada", brief), Err(ClientError::TimedOut)));
+        while let Some(incoming) = client.try_next() {
+            tries += u32::from(matches!(incoming, Incoming::Retrying(_)));
+        }
+        assert!(matches!(client.receive(Some(brief)), Err(ClientError::TimedOut)));
+    }
+    // A caller who asks often does not make it try more often: 0.1 s, 0.2 s, 0.4 s and so on, at least.
+    let elapsed = began.elapsed().as_secs_f64();
+    assert!(f64::from(tries) <= (elapsed / 0.1 + 1.0).log2() + 2.0, "{tries} tries in {elapsed} seconds");
+    // There is nothing to quit.
+    client.quit(brief).unwrap();
+}
+
+#[test]
+fn a_sender_is_told_when_nobody_connects_again_for_it() {
+    let client = deserted();
+    let sender = client.sender();
+    let sending = thread::spawn(move || sender.send("msg:x"));
+    drop(client);
+    assert!(matches!(sending.join().unwrap(), Err(ClientError::Closed)));
+}
+
+#[test]
+fn who_is_told_that_there_is_a_connection_can_send_over_it() {
+    let (address, playing) = scripted(|listener| {
+        Peer::accept(&listener).let_in(&[], "");
+        let mut peer = Peer::accept(&listener);
+        peer.let_in(&[], "");
+        peer.expect("msg:subscribe");
+    });
+    let mut client = reconnecting(&address);
+    for _ in 0..2 {
+        while !matches!(client.next(Some(DEADLINE)), Ok(Incoming::Connected)) {}
+    }
+    client.sender().send("msg:subscribe").unwrap();
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_client_that_is_not_split_connects_again_when_it_sends() {
+    let directory = TempDir::new();
+    let address = Address::Unix(directory.join("hub.sock"));
+    let mut server = ServerProgram::start(&["--listen", &address.to_string()]);
+    let mut client = reconnecting(&address);
+    client.log_in("ada", DEADLINE).unwrap();
+    server.program.signal("KILL");
+    server.program.wait();
+    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    client.send("msg:hello").unwrap();
+    // The name is used again.
+    let mut came = Vec::new();
+    while came.last().is_none_or(|last| last != "hello") {
+        came.push(match client.next(Some(DEADLINE)).unwrap() {
+            Incoming::Line { text: line, .. } => line,
+            Incoming::Connected => "connected".to_owned(),
+            Incoming::Disconnected(_) => "disconnected".to_owned(),
+            Incoming::Retrying(_) => "retrying".to_owned(),
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(came, ["connected", "disconnected", "retrying", "ada has joined", "connected", "hello"]);
+}
+
+#[test]
+fn an_attempt_to_connect_outlasts_the_calls_that_wait_for_it() {
+    let (address, playing) = scripted(|listener| {
+        Peer::accept(&listener).let_in(&[], "");
+        // Each step takes longer than the caller waits at a time.
+        let mut peer = Peer::accept(&listener);
+        peer.expect("mark");
+        thread::sleep(Duration::from_millis(200));
+        peer.send("error: mark is a room mode command\r\nhello\r\n");
+        peer.expect("ping");
+    });
+    let mut client = reconnecting(&address);
+    let began = Instant::now();
+    while !matches!(client.receive(Some(Duration::from_millis(5))), Ok(line) if line == "hello") {
+        assert!(began.elapsed() < DEADLINE);
+    }
+    playing.join().unwrap();
+}
+
+#[test]
+fn a_server_that_accepts_and_drops_is_called_less_and_less_often() {
+    let (address, playing) = scripted(|listener| {
+        for _ in 0..5 {
+            Peer::accept(&listener).let_in(&[], "");
+        }
+    });
+    let mut client = reconnecting(&address);
+    let mut pauses = Vec::new();
+    while pauses.len() < 5 {
+        if let Incoming::Retrying(pause) = client.next(Some(DEADLINE)).unwrap() {
+            pauses.push(pause);
+        }
+    }
+    // 0.1 s to 0.2 s, 0.2 s to 0.4 s and so on.
+    assert!(pauses.is_sorted() && pauses[4] >= Duration::from_millis(1600), "{pauses:?}");
+    playing.join().unwrap();
+}
+
+#[test]
+fn the_file_of_the_token_is_read_again_and_a_refusal_is_final_only_for_what_it_holds_now() {
+    let directory = TempDir::new();
+    let file = directory.join("token");
+    fs::write(&file, "one\n").unwrap();
+    let (address, playing) = scripted({
+        let file = file.clone();
+        move |listener| {
+            for (token, next) in [("one", "two"), ("two", "three"), ("three", "three")] {
+                let mut peer = Peer::accept(&listener);
+                peer.expect(&format!("auth:{token}"));
+                if token == "one" {
+                    peer.let_in(&[], "authenticated\r\n");
+                }
+                // Changed while this login was under way.
+                fs::write(&file, next).unwrap();
+                peer.send("error: wrong token\r\n");
+            }
+        }
+    });
+    let options = ClientOptions { token_file: Some(file.clone()), reconnect: true, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options.clone()).unwrap();
+    let error = loop {
+        match client.next(Some(DEADLINE)) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, ClientError::Refused(text) if text == "wrong token"), "{error}");
+    playing.join().unwrap();
+    fs::remove_file(&file).unwrap();
+    let error = Client::connect_with(&address, options).unwrap_err();
+    assert!(matches!(error, ClientError::TokenFile(_) | ClientError::Connect(_)), "{error}");
+}
+
+#[test]
+fn a_connection_within_the_process_to_a_server_that_has_ended_is_an_error_at_once() {
+    for mode in [Mode::Echo, Mode::Room] {
+        let server = TestServer::start(Config { mode, ..Config::default() });
+        let handle = server.handle.clone();
+        drop(server);
+        let error = handle.connect(ClientOptions::default()).unwrap_err();
+        assert!(matches!(error, ClientError::Closed), "{error}");
+    }
+}
