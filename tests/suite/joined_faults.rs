@@ -125,7 +125,8 @@ fn a_reply_that_the_engine_breaks_off_is_asked_for_again_in_smaller_portions() {
 #[cfg_attr(any(not(target_os = "linux"), localsocket_portable), ignore = "needs Unix sockets that hold 120 KB")]
 #[test]
 fn a_stop_while_the_engine_is_away_has_last_words_for_all() {
-    for grace in [1, 4] {
+    // With time enough for a busy machine.
+    side_by_side([("short", 3), ("long", 6)], |grace| {
         let Some(mut engine) = Engine::start() else { return };
         let mut server = with_limits(&engine, Limits { grace: Duration::from_secs(grace), ..Limits::default() });
         let mut ada = Peer::named(&server.tcp, "ada");
@@ -147,11 +148,11 @@ fn a_stop_while_the_engine_is_away_has_last_words_for_all() {
         clients.push(ada);
         let began = Instant::now();
         server.stop();
-        assert!(began.elapsed() < Duration::from_millis(1000 * grace + 700), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(grace + 2), "{:?}", began.elapsed());
         for mut client in clients {
             client.hears_last("error: server is shutting down");
         }
-    }
+    });
 }
 
 /// Passes connections on to an engine, and ends each of them soon, for as long as the test's program runs.
