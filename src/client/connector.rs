@@ -57,7 +57,9 @@ impl Connector {
                 // An attempt that the end of the wait cut short tells nothing; the one before it does.
                 return Err(before.filter(|_| error.is_timeout()).unwrap_or(error));
             }
-            before = Some(error);
+            if before.is_none() || !error.is_timeout() {
+                before = Some(error);
+            }
             thread::sleep(pauses.next().min(left).min(LONGEST_FIRST_PAUSE));
         }
     }
