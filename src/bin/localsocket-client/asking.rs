@@ -26,33 +26,20 @@ pub(crate) struct Asking {
     /// How many questions there were.
     count: usize,
     open: Option<Open>,
-    /// The library's number of the last one that is over.
-    over: u64,
 }
 
 struct Open {
     text: String,
     deadline: Option<Instant>,
-    state: State,
-    /// How long to wait before it is put again.
+    /// When it is put again.
+    again: Option<Instant>,
+    /// How long to wait before that.
     pause: Duration,
     /// Why it was put again.
     failed: Option<AskError>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It waits for a connection.
-    Waiting,
-    /// It is being put, which ends by the deadline.
-    Putting,
-    Put(u64),
-    /// It is put again then.
-    Pausing(Instant),
-}
-
 /// How a question has ended.
-#[derive(Debug)]
 pub(crate) struct Ended {
     /// What to call it.
     pub(crate) question: String,
@@ -64,13 +51,12 @@ pub(crate) struct Ended {
 
 impl Asking {
     pub(crate) fn new(orders: Orders<Order>, timeout: Duration, retry: bool, reconnect: bool) -> Asking {
-        Asking { orders, sender: None, timeout, retry, reconnect, count: 0, open: None, over: 0 }
+        Asking { orders, sender: None, timeout, retry, reconnect, count: 0, open: None }
     }
 
     /// There is a connection: the first, or another one.
     pub(crate) fn connect(&mut self, sender: Sender) {
-        // Each client counts its questions anew.
-        (self.sender, self.over) = (Some(sender), 0);
+        self.sender = Some(sender);
         match self.open {
             Some(_) => self.put(),
             None if self.count == 0 => self.order(Order::Read),
@@ -79,23 +65,22 @@ impl Asking {
         }
     }
 
-    /// Gives up the connection, so that those who were asked and have not answered hear of it, and the server forgets.
-    pub(crate) fn disconnect(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            sender.finish();
-        }
+    /// Whether the connection was given up, and there is no other one yet.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.sender.is_none()
     }
 
     pub(crate) fn begin(&mut self, text: String) {
         self.count += 1;
-        let (deadline, state) = (Instant::now().checked_add(self.timeout), State::Waiting);
-        self.open = Some(Open { text, deadline, state, pause: FIRST_PAUSE, failed: None });
+        let deadline = Instant::now().checked_add(self.timeout);
+        self.open = Some(Open { text, deadline, again: None, pause: FIRST_PAUSE, failed: None });
         self.put();
     }
 
+    /// Puts the question that is open, once there is a connection.
     fn put(&mut self) {
         let (Some(open), Some(sender)) = (&mut self.open, &self.sender) else { return };
-        open.state = State::Putting;
+        open.again = None;
         let left = open.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
         let order = Order::Put(sender.clone(), open.text.clone(), left);
         self.order(order);
@@ -106,30 +91,9 @@ impl Asking {
         let _ = self.orders.send(order);
     }
 
-    /// It was put, or could not be.
-    pub(crate) fn was_put(&mut self, put: Result<u64, AskError>) -> Option<Ended> {
-        match put {
-            // Its answer may have been quicker.
-            Ok(number) => {
-                let open = self.open.as_mut().filter(|_| number > self.over)?;
-                open.state = State::Put(number);
-                None
-            }
-            Err(error) => self.end(Err(error)),
-        }
-    }
-
-    /// Whether a part of an answer is for the question that is open.
-    pub(crate) fn wants(&self, number: u64) -> bool {
-        number > self.over
-    }
-
-    pub(crate) fn take_answer(&mut self, number: u64, answer: Result<String, AskError>) -> Option<Ended> {
-        if !self.wants(number) {
-            return None;
-        }
-        self.over = number;
-        self.end(answer)
+    /// It could not be put, or has its answer: nothing else comes for it over a connection that was not given up.
+    pub(crate) fn take_answer(&mut self, answer: Result<String, AskError>) -> Option<Ended> {
+        if self.is_disconnected() { None } else { self.end(answer) }
     }
 
     /// There will be no connection any more.
@@ -144,27 +108,19 @@ impl Asking {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let open = self.open.as_ref()?;
-        match open.state {
-            State::Putting => None,
-            State::Pausing(until) => open.deadline.map_or(Some(until), |deadline| Some(deadline.min(until))),
-            State::Waiting | State::Put(_) => open.deadline,
-        }
+        open.deadline.into_iter().chain(open.again).min()
     }
 
     /// Puts the question again if it is time, or ends it if its time is over.
     pub(crate) fn look_at_clock(&mut self) -> Option<Ended> {
-        let now = Instant::now();
-        self.deadline().filter(|deadline| *deadline <= now)?;
-        let open = self.open.as_ref()?;
-        match open.state {
-            State::Pausing(_) if open.deadline.is_none_or(|deadline| deadline > now) => {
-                self.put();
-                return None;
-            }
-            State::Put(number) => self.over = number,
-            _ => {}
+        let (open, now) = (self.open.as_ref()?, Instant::now());
+        if open.deadline.is_some_and(|deadline| deadline <= now) {
+            return self.end(Err(AskError::TimedOut));
         }
-        self.end(Err(AskError::TimedOut))
+        if open.again.is_some_and(|again| again <= now) {
+            self.put();
+        }
+        None
     }
 
     /// The question has ended, unless it is to be put again.
@@ -178,12 +134,16 @@ impl Asking {
         };
         match answer {
             Err(error) if self.retry && may_pass(&error, self.reconnect) => {
-                open.state = State::Pausing(Instant::now() + open.pause);
+                open.again = Some(Instant::now() + open.pause);
                 (open.pause, open.failed) = ((2 * open.pause).min(LAST_PAUSE), Some(error));
                 self.open = Some(open);
                 None
             }
             answer => {
+                // Whoever was asked and has not answered hears of it, and the server forgets the question.
+                if let Err(AskError::TimedOut) = answer {
+                    self.sender.take().iter().for_each(Sender::finish);
+                }
                 self.order(Order::Read);
                 let shown: String = open.text.chars().take(SHOWN).collect();
                 let more = if shown.len() < open.text.len() { "..." } else { "" };

@@ -1,18 +1,7 @@
 //! The exit code, as a pure function of how things went.
 
-/// What the program was to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// Send its input and print what comes.
-    Talk,
-    /// `--recv-only`, `--answer`: go on until the server ends the connection.
-    Serve,
-    /// `--ask`.
-    Ask,
-}
-
 /// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum End {
     /// As many lines as `--count` asks for came.
     Count,
@@ -20,11 +9,10 @@ pub(crate) enum End {
     Time,
     /// A signal asked a service to stop.
     Stopped,
-    /// All questions of `--ask` have had their end.
-    AllAsked,
     /// Whoever reads stdout has gone.
     ReaderGone,
-    /// Either side ended the connection cleanly.
+    /// Either side ended the connection cleanly, or all questions of `--ask` have had their end.
+    #[default]
     Closed,
     /// The connection broke, or could not be made.
     Lost,
@@ -37,9 +25,10 @@ pub(crate) enum End {
 }
 
 /// How things went.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Course {
-    pub(crate) work: Work,
+    /// `--recv-only`, `--answer`: it goes on until the server ends the connection.
+    pub(crate) serves: bool,
     pub(crate) end: End,
     /// The input comes from a person at a terminal.
     pub(crate) person: bool,
@@ -57,16 +46,9 @@ pub(crate) struct Course {
     pub(crate) count_missing: bool,
 }
 
-impl Course {
-    pub(crate) const fn new(work: Work) -> Course {
-        let (end, person, error, late, cut) = (End::Closed, false, false, false, false);
-        Course { work, end, person, error, late, cut, finished: false, input_lost: false, count_missing: false }
-    }
-}
-
 /// The exit code. Where several fit: 3, 4, 1. (2 is a wrong command line, which does not get here.)
 pub(crate) fn code(course: &Course) -> u8 {
-    let Course { work, end, .. } = *course;
+    let end = course.end;
     if end == End::Stopped {
         return 0;
     }
@@ -81,10 +63,8 @@ pub(crate) fn code(course: &Course) -> u8 {
     }
     let done = match end {
         End::Count | End::Time | End::Stopped | End::ReaderGone => true,
-        End::AllAsked => !course.input_lost,
         // A question that was open is an error; one that could not be put is lost input.
-        End::Closed if work == Work::Serve => true,
-        End::Closed => course.finished && !course.input_lost,
+        End::Closed => course.serves || course.finished && !course.input_lost,
         End::Lost | End::Refused | End::EchoMode | End::OutputFailed => false,
     };
     if done { 0 } else { 1 }
@@ -94,51 +74,49 @@ pub(crate) fn code(course: &Course) -> u8 {
 mod tests {
     use super::*;
 
-    const TALK: Course = Course { finished: true, ..Course::new(Work::Talk) };
-    const LISTEN: Course = Course::new(Work::Serve);
-    const ASK: Course = Course { end: End::AllAsked, finished: true, ..Course::new(Work::Ask) };
-
     #[test]
     fn the_exit_code_tells_how_things_went() {
+        let talk = Course { finished: true, ..Course::default() };
+        let listen = Course { serves: true, ..Course::default() };
         for (what, course, wanted) in [
-            ("all sent and answered", TALK, 0),
-            ("ended by the server first", Course { finished: false, ..TALK }, 1),
-            ("input after quit", Course { input_lost: true, ..TALK }, 1),
-            ("lost", Course { end: End::Lost, ..TALK }, 1),
-            ("an error", Course { error: true, ..TALK }, 3),
-            ("an error, then lost", Course { error: true, end: End::Lost, ..TALK }, 3),
-            ("an error, then the reader has gone", Course { error: true, end: End::ReaderGone, ..TALK }, 3),
-            ("a person's error", Course { error: true, person: true, ..TALK }, 0),
-            ("a person's error, then lost", Course { error: true, person: true, end: End::Lost, ..TALK }, 1),
-            ("a name refused", Course { end: End::Refused, ..TALK }, 3),
-            ("a person's name refused", Course { end: End::Refused, person: true, ..TALK }, 3),
-            ("cut", Course { cut: true, ..TALK }, 1),
-            ("cut, with an error before", Course { cut: true, error: true, ..TALK }, 1),
-            ("head -1", Course { end: End::ReaderGone, finished: false, ..TALK }, 0),
-            ("disk full", Course { end: End::OutputFailed, ..TALK }, 1),
-            ("counted", Course { end: End::Count, finished: false, ..TALK }, 0),
-            ("listened long enough", Course { end: End::Time, finished: false, ..TALK }, 0),
-            ("waited in vain", Course { end: End::Time, count_missing: true, ..TALK }, 4),
-            ("waited in vain after an error", Course { end: End::Time, count_missing: true, error: true, ..TALK }, 3),
-            ("all came, but not enough", Course { count_missing: true, ..TALK }, 4),
-            ("lost before enough came", Course { end: End::Lost, count_missing: true, ..LISTEN }, 4),
-            ("dropped as too slow before enough came", Course { error: true, count_missing: true, ..LISTEN }, 3),
-            ("echo mode, where a room is needed", Course { end: End::EchoMode, ..TALK }, 1),
-            ("listened to the end", LISTEN, 0),
-            ("listened until it was lost", Course { end: End::Lost, ..LISTEN }, 1),
-            ("listened, then dropped as too slow", Course { error: true, ..LISTEN }, 3),
-            ("listened to a cut end", Course { cut: true, ..LISTEN }, 1),
-            ("not enough to count", Course { count_missing: true, ..LISTEN }, 4),
-            ("a service that was stopped", Course { end: End::Stopped, ..LISTEN }, 0),
-            ("the same after an error", Course { end: End::Stopped, error: true, ..LISTEN }, 0),
-            ("all answered", ASK, 0),
-            ("one refused", Course { error: true, ..ASK }, 3),
-            ("one too late", Course { late: true, ..ASK }, 4),
-            ("one refused, one too late", Course { error: true, late: true, ..ASK }, 3),
-            ("a person's question too late", Course { late: true, person: true, ..ASK }, 4),
-            ("lost while asking", Course { end: End::Lost, ..ASK }, 1),
-            ("one too late, then lost", Course { late: true, end: End::Lost, ..ASK }, 4),
-            ("closed while asking", Course { end: End::Closed, finished: false, ..ASK }, 1),
+            ("all sent and answered", talk, 0),
+            ("ended by the server first", Course { finished: false, ..talk }, 1),
+            ("input after quit", Course { input_lost: true, ..talk }, 1),
+            ("lost", Course { end: End::Lost, ..talk }, 1),
+            ("an error", Course { error: true, ..talk }, 3),
+            ("an error, then lost", Course { error: true, end: End::Lost, ..talk }, 3),
+            ("an error, then the reader has gone", Course { error: true, end: End::ReaderGone, ..talk }, 3),
+            ("a person's error", Course { error: true, person: true, ..talk }, 0),
+            ("a person's error, then lost", Course { error: true, person: true, end: End::Lost, ..talk }, 1),
+            ("a name refused", Course { end: End::Refused, ..talk }, 3),
+            ("a person's name refused", Course { end: End::Refused, person: true, ..talk }, 3),
+            ("cut", Course { cut: true, ..talk }, 1),
+            ("cut, with an error before", Course { cut: true, error: true, ..talk }, 1),
+            ("head -1", Course { end: End::ReaderGone, finished: false, ..talk }, 0),
+            ("disk full", Course { end: End::OutputFailed, ..talk }, 1),
+            ("counted", Course { end: End::Count, finished: false, ..talk }, 0),
+            ("listened long enough", Course { end: End::Time, finished: false, ..talk }, 0),
+            ("waited in vain", Course { end: End::Time, count_missing: true, ..talk }, 4),
+            ("waited in vain after an error", Course { end: End::Time, count_missing: true, error: true, ..talk }, 3),
+            ("all came, but not enough", Course { count_missing: true, ..talk }, 4),
+            ("lost before enough came", Course { end: End::Lost, count_missing: true, ..listen }, 4),
+            ("dropped as too slow before enough came", Course { error: true, count_missing: true, ..listen }, 3),
+            ("echo mode, where a room is needed", Course { end: End::EchoMode, ..talk }, 1),
+            ("listened to the end", listen, 0),
+            ("listened until it was lost", Course { end: End::Lost, ..listen }, 1),
+            ("listened, then dropped as too slow", Course { error: true, ..listen }, 3),
+            ("listened to a cut end", Course { cut: true, ..listen }, 1),
+            ("not enough to count", Course { count_missing: true, ..listen }, 4),
+            ("a service that was stopped", Course { end: End::Stopped, ..listen }, 0),
+            ("the same after an error", Course { end: End::Stopped, error: true, ..listen }, 0),
+            ("all answered", talk, 0),
+            ("one refused", Course { error: true, ..talk }, 3),
+            ("one too late", Course { late: true, ..talk }, 4),
+            ("one refused, one too late", Course { error: true, late: true, ..talk }, 3),
+            ("a person's question too late", Course { late: true, person: true, ..talk }, 4),
+            ("lost while asking", Course { end: End::Lost, ..talk }, 1),
+            ("one too late, then lost", Course { late: true, end: End::Lost, ..talk }, 4),
+            ("closed while asking", Course { finished: false, ..talk }, 1),
         ] {
             assert_eq!(code(&course), wanted, "{what}");
         }

@@ -1,13 +1,18 @@
-//! What can happen: everything that the one loop deals with, whichever thread it comes from.
+//! What can happen: everything that the one loop deals with, whichever thread it comes from; and the threads that do nothing
+//! but tell it: at the connection, on stdout, and of signals.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use localsocket::client::{Question, Sender};
-use localsocket::{AskError, ClientError, Incoming};
+use localsocket::programs::Signals;
+use localsocket::{AskError, Client, ClientError, ClientOptions, Incoming};
 
 use crate::command::Job;
+use crate::output::wait_for_reader_to_go;
+use crate::settings::{Mode, Settings};
 
 pub(crate) enum Happening {
     /// There is a client. What it receives follows.
@@ -20,8 +25,8 @@ pub(crate) enum Happening {
     Over(ClientError),
     /// `--ask`: the next line of the input, which is about to be put as a question.
     Asking(String),
-    /// `--ask`: the question was put, and has this number.
-    Asked(Result<u64, AskError>),
+    /// `--ask`: the question could not be put.
+    NotPut(AskError),
     /// Input could not be read, or is left after `quit`.
     InputLost,
     /// There is no more input.
@@ -40,4 +45,63 @@ pub(crate) type Happenings = SyncSender<Happening>;
 pub(crate) fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
     thread.map(drop).map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// Watches what is beside the connection.
+pub(crate) fn watch(mode: &Mode, happenings: Happenings) -> Result<(), String> {
+    if !matches!(mode, Mode::Answer { .. }) {
+        return start("stdout", move || {
+            wait_for_reader_to_go();
+            let _ = happenings.send(Happening::ReaderGone);
+        });
+    }
+    let signals = Signals::block().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    start("signals", move || {
+        loop {
+            signals.wait();
+            if happenings.send(Happening::Signal).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Connects, and receives all that comes.
+pub(crate) fn connect(settings: &Settings, options: ClientOptions, happenings: Happenings) -> Result<(), String> {
+    let (address, answers) = (settings.address.clone(), matches!(settings.mode, Mode::Answer { .. }));
+    start("receiver", move || {
+        let result = Client::connect_with(&address, options).and_then(|mut client| {
+            let mut happening = Happening::Began(client.sender());
+            while happenings.send(happening).is_ok() {
+                happening = match client.next(None)? {
+                    Incoming::Line { text, mark } if answers => match client.question(&text) {
+                        Some(question) => Happening::Question(question),
+                        None => Happening::Came(vec![Incoming::Line { text, mark }]),
+                    },
+                    first if answers => Happening::Came(vec![first]),
+                    first => Happening::Came(together(first, iter::from_fn(|| client.try_next()))),
+                };
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            let _ = happenings.send(Happening::Over(error));
+        }
+    })
+}
+
+/// All that is at hand. Lines without a mark that follow each other become one text, with an LF in between: a thread that
+/// hands over a million lines hands over a few hundred texts.
+fn together(first: Incoming, rest: impl Iterator<Item = Incoming>) -> Vec<Incoming> {
+    let mut all = vec![first];
+    for next in rest {
+        match (all.last_mut(), next) {
+            (Some(Incoming::Line { text, mark: None }), Incoming::Line { text: next, mark: None }) => {
+                text.push('\n');
+                text.push_str(&next);
+            }
+            (_, next) => all.push(next),
+        }
+    }
+    all
 }

@@ -108,7 +108,10 @@ impl Input {
             let happening = match order {
                 Order::Read if self.next(&mut line) => Happening::Asking(String::from_utf8_lossy(&line).into_owned()),
                 Order::Read => Happening::InputOver,
-                Order::Put(sender, text, left) => Happening::Asked(sender.put_question_within(name, &text, left)),
+                Order::Put(sender, text, left) => match sender.put_question_within(name, &text, left) {
+                    Ok(_) => continue,
+                    Err(error) => Happening::NotPut(error),
+                },
             };
             if self.happenings.send(happening).is_err() {
                 return;

@@ -1,7 +1,7 @@
 //! `localsocket-client`: talks to a server from a terminal, a pipe or a script. The connection is the library's.
 //!
 //! - `options.rs`: the table of options; `settings.rs`: what they ask for.
-//! - `happening.rs`: what can happen; `sources.rs`: the threads that tell it.
+//! - `happening.rs`: what can happen, and the threads that tell it.
 //! - `work.rs`: the one loop, to which all that comes; `work/received.rs`: what it does with what the server sends.
 //! - `input.rs`: the thread that sends the input; `person.rs`: what a person is asked before a line is sent.
 //! - `output.rs`: stdout and stderr.
@@ -19,10 +19,8 @@ mod output;
 mod person;
 mod process_1;
 mod settings;
-mod sources;
 mod work;
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -41,16 +39,17 @@ fn main() -> ExitCode {
             let settings = Settings::new(arguments)?;
             Ok(match settings.mode {
                 Mode::Ping => ping(settings),
-                _ => work::work(&settings).map_or_else(|why| fail(&why), |course| ExitCode::from(exit::code(&course))),
+                _ => work::work(&settings).map_or_else(
+                    |why| {
+                        say(&why);
+                        ExitCode::FAILURE
+                    },
+                    |course| ExitCode::from(exit::code(&course)),
+                ),
             })
         })
     };
     process_1::run_below().unwrap_or_else(main)
-}
-
-fn fail(why: &dyn Display) -> ExitCode {
-    say(why);
-    ExitCode::FAILURE
 }
 
 /// The health check: 0 if the server answers in time, 4 if the time of `--timeout` is over first. Says nothing but `pong`

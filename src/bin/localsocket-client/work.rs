@@ -14,12 +14,11 @@ use localsocket::client::Sender;
 
 use crate::answering::Answering;
 use crate::asking::Asking;
-use crate::exit::{Course, End, Work as Kind};
-use crate::happening::{Happening, Happenings, start};
+use crate::exit::{Course, End};
+use crate::happening::{self, Happening, Happenings, start};
 use crate::input::Input;
 use crate::output::{Output, say};
 use crate::settings::{Form, Mode, Settings};
-use crate::sources;
 
 /// How much may wait for the loop. Then the server is not read from, so a slow reader of stdout holds up the server, not
 /// the memory.
@@ -33,9 +32,9 @@ const LEAVING: Duration = Duration::from_millis(300);
 pub(crate) fn work(settings: &Settings) -> Result<Course, String> {
     let (happenings, queue) = mpsc::sync_channel(QUEUE);
     // Before any other thread is started, since signals are blocked for it.
-    sources::watch(&settings.mode, happenings.clone())?;
+    happening::watch(&settings.mode, happenings.clone())?;
     let work = Work::new(settings, happenings.clone())?;
-    sources::connect(settings, settings.options.clone(), happenings)?;
+    happening::connect(settings, settings.options.clone(), happenings)?;
     Ok(work.run(&queue))
 }
 
@@ -44,15 +43,6 @@ enum Role {
     Print,
     Ask(Asking),
     Answer(Box<Answering>),
-}
-
-/// Another connection for `--ask`, after a question that was not answered in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Renewal {
-    No,
-    /// The connection is about to end.
-    Leaving,
-    Connecting,
 }
 
 /// What the loop keeps.
@@ -72,9 +62,10 @@ struct Work<'a> {
     left: Option<usize>,
     /// Somebody sits there and reads.
     for_person: bool,
-    /// The name of this client, if it was given as an option, and whether its own joining is still to come.
+    /// The name of this client, if it was given as an option.
     name: Option<String>,
-    joins: bool,
+    /// How many others of this name are still to join before this client does. `None` if it has.
+    namesakes: Option<usize>,
     /// The input has sent lines, of which nothing has come back yet. In a room one's own messages do.
     sent: Arc<AtomicBool>,
     in_room: bool,
@@ -82,28 +73,27 @@ struct Work<'a> {
     unanswered: u64,
     /// The server has said that it stops, and there is no new connection yet.
     server_stopped: bool,
-    renewal: Renewal,
     leaving: bool,
 }
 
 impl<'a> Work<'a> {
     fn new(settings: &'a Settings, happenings: Happenings) -> Result<Work<'a>, String> {
-        let (role, kind) = match &settings.mode {
+        let has_input = matches!(settings.mode, Mode::Talk(_) | Mode::Ask { .. });
+        let line_end = if settings.mode == Mode::Talk(Form::Verbatim) { "\r\n" } else { "\n" };
+        let input = has_input.then(|| Input::open(&settings.lines, line_end, happenings.clone()));
+        let mut input = input.transpose().map_err(|error| format!("cannot use stdin: {error}"))?;
+        let role = match &settings.mode {
             Mode::Ask { name, timeout, retry } => {
                 let (orders, queue) = mpsc::channel();
-                let (input, name) = (open_input(settings, happenings.clone())?, name.clone());
-                start("input", move || input.put_questions(&name, &queue))?;
-                (Role::Ask(Asking::new(orders, *timeout, *retry, settings.options.reconnect)), Kind::Ask)
+                let (input, name) = (input.take(), name.clone());
+                start("input", move || input.into_iter().for_each(|input| input.put_questions(&name, &queue)))?;
+                Role::Ask(Asking::new(orders, *timeout, *retry, settings.options.reconnect))
             }
             Mode::Answer { command, jobs } => {
-                (Role::Answer(Box::new(Answering::new(command, *jobs, happenings.clone())?)), Kind::Serve)
+                Role::Answer(Box::new(Answering::new(command, *jobs, happenings.clone())?))
             }
-            Mode::Listen => (Role::Print, Kind::Serve),
-            Mode::Talk(_) | Mode::Ping => (Role::Print, Kind::Talk),
+            _ => Role::Print,
         };
-        let has_input = matches!(settings.mode, Mode::Talk(_) | Mode::Ask { .. });
-        let input =
-            matches!(settings.mode, Mode::Talk(_)).then(|| open_input(settings, happenings.clone())).transpose()?;
         Ok(Work {
             settings,
             happenings,
@@ -111,7 +101,8 @@ impl<'a> Work<'a> {
                 .map_err(|error| format!("cannot use stdout: {error}"))?,
             course: Course {
                 person: has_input && settings.lines.is_empty() && io::stdin().is_terminal(),
-                ..Course::new(kind)
+                serves: !has_input,
+                ..Course::default()
             },
             role,
             sender: None,
@@ -124,10 +115,9 @@ impl<'a> Work<'a> {
             left: settings.count,
             for_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
             name: None,
-            joins: false,
+            namesakes: None,
             unanswered: 0,
             server_stopped: false,
-            renewal: Renewal::No,
             leaving: false,
         })
     }
@@ -149,7 +139,7 @@ impl<'a> Work<'a> {
         course.end = end;
         course.finished |= self.sender.as_ref().is_some_and(Sender::is_finished);
         course.input_lost |= self.settings.options.reconnect && self.unanswered > 0;
-        course.error |= self.server_stopped && course.work != Kind::Serve;
+        course.error |= self.server_stopped && !course.serves;
         course.count_missing = self.left.is_some_and(|left| left > 0);
         if let (Some(count), Some(left @ 1..), End::Closed | End::Lost) = (self.settings.count, self.left, end) {
             say(&format_args!("only {} of the {count} lines of --count came", count - left));
@@ -218,8 +208,8 @@ impl<'a> Work<'a> {
             (Some(Happening::InputOver), _) => self.course.finished = true,
             (Some(Happening::ReaderGone), _) => return Err(End::ReaderGone),
             (Some(Happening::Asking(text)), Role::Ask(asking)) => asking.begin(text),
-            (Some(Happening::Asked(put)), Role::Ask(asking)) => {
-                let ended = asking.was_put(put);
+            (Some(Happening::NotPut(error)), Role::Ask(asking)) => {
+                let ended = asking.take_answer(Err(error));
                 self.print_answer(ended);
             }
             (Some(Happening::Question(question)), Role::Answer(answering)) => {
@@ -243,7 +233,7 @@ impl<'a> Work<'a> {
                 let is_idle = asking.is_idle();
                 self.print_answer(ended);
                 if self.course.finished && is_idle {
-                    return Err(End::AllAsked);
+                    return Err(End::Closed);
                 }
             }
             Role::Answer(answering) => {
@@ -269,10 +259,11 @@ impl<'a> Work<'a> {
             }
             match queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Happening::InputOver) => is_sending = false,
-                Ok(Happening::Came(all)) => {
-                    let ends = all.into_iter().filter(|incoming| matches!(incoming, Incoming::Disconnected(_)));
-                    ends.for_each(|end| self.tell(end));
-                }
+                Ok(Happening::Came(all)) => all.into_iter().for_each(|incoming| {
+                    if let Incoming::Disconnected(ending) = incoming {
+                        self.tell_ending(*ending);
+                    }
+                }),
                 Ok(Happening::Over(_)) => return,
                 Ok(_) => {}
                 Err(_) if is_sending => (is_sending, deadline) = (false, deadline + LEAVING),
@@ -280,9 +271,4 @@ impl<'a> Work<'a> {
             }
         }
     }
-}
-
-fn open_input(settings: &Settings, happenings: Happenings) -> Result<Input, String> {
-    let line_end = if settings.mode == Mode::Talk(Form::Verbatim) { "\r\n" } else { "\n" };
-    Input::open(&settings.lines, line_end, happenings).map_err(|error| format!("cannot use stdin: {error}"))
 }

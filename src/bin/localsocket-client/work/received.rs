@@ -7,14 +7,13 @@ use localsocket::programs::Counted;
 use localsocket::protocol::{Event, Mark, Refusal};
 use localsocket::{AskError, ClientError, ClientOptions, Incoming};
 
-use super::{Renewal, Role, Work};
+use super::{Role, Work};
 use crate::asking::Ended;
 use crate::exit::End;
-use crate::happening::start;
+use crate::happening::{self, start};
 use crate::output::say;
 use crate::person::Person;
 use crate::settings::{Form, Mode};
-use crate::sources;
 
 /// What begins the replies to what the program itself sends.
 const STATS: &str = "stats: ";
@@ -22,52 +21,42 @@ const HELP: &str = "help: ";
 
 impl Work<'_> {
     pub(super) fn take_all(&mut self, all: Vec<Incoming>) -> Result<(), End> {
-        // What comes before the login is done comes together with that. The last one of this name is this client.
+        // What comes before the login is done comes together with that. The last one of this name is this client. With
+        // `--since` it comes later.
         let connected = all.iter().position(|incoming| matches!(incoming, Incoming::Connected));
-        if connected.is_some() {
-            self.name = self.settings.options.name.as_ref().map(|name| name.trim().to_owned());
+        if let (Some(connected), Some(name)) = (connected, &self.settings.options.name) {
+            let joined = format!("{} has joined", name.trim());
+            let lines = all[..connected].iter().flat_map(|incoming| match incoming {
+                Incoming::Line { text, .. } => text.split('\n'),
+                _ => "".split('\n'),
+            });
+            self.namesakes = Some(lines.filter(|line| *line == joined).count().saturating_sub(1));
+            self.name = Some(name.trim().to_owned());
         }
-        let joined = self.name.as_ref().map(|name| format!("{name} has joined"));
-        let is_joined = |line: &&str| joined.as_deref() == Some(*line);
-        let before = all[..connected.unwrap_or(0)].iter().flat_map(|incoming| match incoming {
-            Incoming::Line { text, .. } => text.split('\n'),
-            _ => "".split('\n'),
-        });
-        let mut namesakes = before.filter(is_joined).count();
-        let is_own_to_come = namesakes == 0;
         for incoming in all {
             match incoming {
                 Incoming::Line { text, mark } => {
                     for line in text.split('\n') {
-                        if namesakes > 0 && is_joined(&line) {
-                            namesakes -= 1;
-                            self.joins = namesakes == 0;
-                        }
                         self.take_line(line, mark.as_ref())?;
                         if self.output.is_full() {
                             self.write(self.deadline)?;
                         }
                     }
                 }
-                Incoming::Connected => {
-                    // With `--since` it comes later.
-                    self.joins = is_own_to_come;
-                    self.take_connection();
-                }
-                Incoming::Part(question, part) => {
-                    if let Role::Ask(asking) = &self.role
-                        && asking.wants(question)
-                    {
-                        self.output.add(&part, None);
-                    }
-                }
-                Incoming::Answer(question, answer) => {
+                Incoming::Connected => self.take_connection(),
+                Incoming::Part(_, part) if !self.renews() => self.output.add(&part, None),
+                Incoming::Answer(_, answer) => {
                     if let Role::Ask(asking) = &mut self.role {
-                        let ended = asking.take_answer(question, answer);
+                        let ended = asking.take_answer(answer);
                         self.print_answer(ended);
                     }
                 }
-                change => self.tell(change),
+                Incoming::Disconnected(ending) => self.tell_ending(*ending),
+                Incoming::Retrying(pause) => {
+                    say(&format_args!("connecting to {} again in {:.1} s", self.settings.address, pause.as_secs_f64()));
+                }
+                Incoming::Missed(why) => say(&format_args!("lines may have been missed: {why}")),
+                _ => {}
             }
         }
         Ok(())
@@ -89,9 +78,13 @@ impl Work<'_> {
             Role::Print => {
                 let is_notice =
                     || matches!(Event::parse(line), Event::Joined(_) | Event::Left(_) | Event::Renamed { .. });
-                let counts = if self.is_own(line) { Counts::No } else { Counts::Yes };
-                if !(self.settings.no_notices && is_notice()) {
-                    self.print(line, mark, counts)?;
+                let is_own = self.is_own(line);
+                if self.settings.no_notices && is_notice() {
+                    return Ok(());
+                }
+                self.output.add(line, mark);
+                if !is_own {
+                    self.count()?;
                 }
             }
             Role::Ask(_) => {}
@@ -109,7 +102,13 @@ impl Work<'_> {
                 self.in_room = true;
                 true
             }
-            Event::Joined(joined) => joined == name && std::mem::take(&mut self.joins),
+            Event::Joined(joined) if joined == name => match self.namesakes {
+                Some(others @ 1..) => {
+                    self.namesakes = Some(others - 1);
+                    false
+                }
+                _ => self.namesakes.take().is_some(),
+            },
             Event::Renamed { old, new } if old == name => {
                 new.clone_into(name);
                 true
@@ -118,12 +117,9 @@ impl Work<'_> {
         }
     }
 
-    fn print(&mut self, line: &str, mark: Option<&Mark>, counts: Counts) -> Result<(), End> {
-        self.output.add(line, mark);
-        match &mut self.left {
-            Some(left) if counts == Counts::Yes => *left -= 1,
-            _ => {}
-        }
+    /// A line was printed that `--count` counts.
+    fn count(&mut self) -> Result<(), End> {
+        self.left = self.left.map(|left| left - 1);
         if self.left == Some(0) { Err(End::Count) } else { Ok(()) }
     }
 
@@ -148,7 +144,8 @@ impl Work<'_> {
     /// An error is a line that was received, where those are printed.
     fn show_error(&mut self, line: &str, text: &str) -> Result<(), End> {
         if let Role::Print = self.role {
-            self.print(line, None, Counts::Yes)?;
+            self.output.add(line, None);
+            self.count()?;
         } else {
             say(&line);
         }
@@ -168,13 +165,7 @@ impl Work<'_> {
         let failed = failed.map_or(String::new(), |failed| format!(" ({failed})"));
         say(&format_args!("{question}: {error}{failed}"));
         match error {
-            AskError::TimedOut => {
-                self.course.late = true;
-                if let (Role::Ask(asking), Renewal::No) = (&mut self.role, self.renewal) {
-                    asking.disconnect();
-                    self.renewal = Renewal::Leaving;
-                }
-            }
+            AskError::TimedOut => self.course.late = true,
             // The end of the connection is told as such, unless there is to be another one.
             AskError::Client(_) if !self.settings.options.reconnect => self.course.input_lost = true,
             _ => self.course.error = true,
@@ -184,10 +175,6 @@ impl Work<'_> {
     /// There is a connection, which is logged in.
     fn take_connection(&mut self) {
         (self.server_stopped, self.unanswered) = (false, 0);
-        if self.renewal != Renewal::No {
-            self.renewal = Renewal::No;
-            return;
-        }
         let mode = &self.settings.mode;
         if self.for_person {
             let hint = match mode {
@@ -249,11 +236,11 @@ impl Work<'_> {
     /// There is no connection and will be none.
     pub(super) fn end(&mut self, error: ClientError) -> Result<(), End> {
         let end = match error {
-            ClientError::Closed if self.renewal == Renewal::Leaving => return self.connect_again(),
+            ClientError::Closed if self.renews() => return self.connect_again(),
             ClientError::Closed => End::Closed,
             ClientError::Refused(text) => self.take_refusal(&text)?,
             error => {
-                if self.sender.is_none() || self.renewal == Renewal::Connecting {
+                if self.sender.is_none() {
                     say(&error);
                 }
                 End::Lost
@@ -284,35 +271,28 @@ impl Work<'_> {
         Ok(End::Refused)
     }
 
-    /// With a connection of its own each question that is over is over for everybody.
+    /// Whether a question was late, and its connection is about to end: another one follows, so that what is over is over
+    /// for everybody.
+    fn renews(&self) -> bool {
+        self.sender.is_some() && matches!(&self.role, Role::Ask(asking) if asking.is_disconnected())
+    }
+
     fn connect_again(&mut self) -> Result<(), End> {
-        self.renewal = Renewal::Connecting;
+        self.sender = None;
         let options = &self.settings.options;
         let wait = if options.reconnect { std::time::Duration::MAX } else { options.wait };
         let options = ClientOptions { wait, ..options.clone() };
-        sources::connect(self.settings, options, self.happenings.clone()).map_err(|error| {
+        happening::connect(self.settings, options, self.happenings.clone()).map_err(|error| {
             say(&error);
             End::Lost
         })
     }
 
-    /// Tells what has happened to the connection.
-    pub(super) fn tell(&mut self, change: Incoming) {
-        match change {
-            Incoming::Disconnected(ending) => self.tell_ending(*ending),
-            Incoming::Retrying(pause) => {
-                say(&format_args!("connecting to {} again in {:.1} s", self.settings.address, pause.as_secs_f64()));
-            }
-            Incoming::Missed(why) => say(&format_args!("lines may have been missed: {why}")),
-            _ => {}
-        }
-    }
-
-    fn tell_ending(&mut self, ending: Ending) {
+    pub(super) fn tell_ending(&mut self, ending: Ending) {
         if let Role::Answer(answering) = &mut self.role {
             answering.withdraw_all();
         }
-        if self.renewal == Renewal::Leaving && ending.error.is_none() {
+        if self.renews() && ending.error.is_none() {
             return;
         }
         // A deaf client gets no copy of what it says.
@@ -342,13 +322,6 @@ impl Work<'_> {
             None => {}
         }
     }
-}
-
-/// Whether a printed line is one of those of `--count`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
-    No,
-    Yes,
 }
 
 const START_ROOM: &str = "a room is started with localsocket-server --mode room";
