@@ -112,22 +112,11 @@ mod tests {
     #[test]
     fn valid_names_are_trimmed() {
         let longest = "\u{e4}".repeat(NAME_MAX);
-        for (name, trimmed) in [
-            ("ada", "ada"),
-            ("\t grace hopper\u{a0}", "grace hopper"),
-            (&longest, &longest),
-            ("I am login!", "I am login!"),
-            ("Help", "Help"),
-            ("deaf", "deaf"),
-            ("has leftovers", "has leftovers"),
-            ("he has  left", "he has  left"),
-            ("this now", "this now"),
-            ("is nowhere", "is nowhere"),
-            ("ada ?", "ada ?"),
-            ("\u{1f642}", "\u{1f642}"),
-            ("\u{5d0}\u{628}", "\u{5d0}\u{628}"),
-        ] {
-            assert_eq!(check_name(name), Ok(trimmed));
+        assert_eq!(check_name("\t grace hopper\u{a0}"), Ok("grace hopper"));
+        let valid =
+            "ada|I am login!|Help|deaf|has leftovers|he has  left|this now|is nowhere|ada ?|\u{1f642}|\u{5d0}\u{628}";
+        for name in valid.split('|').chain([&*longest]) {
+            assert_eq!(check_name(name), Ok(name));
         }
     }
 
@@ -136,21 +125,12 @@ mod tests {
         let too_long = ["x".repeat(NAME_MAX + 1), "\u{e4}".repeat(NAME_MAX + 1), "x".repeat(100_000)];
         let invalid =
             ["", " ", "a:b", "a,b", "a>b", "a\tb", "a\0", "a\u{7f}b", "a\u{85}b", "error", " who ", "stats", "help"];
-        let notices = [
-            "has joined",
-            "has left",
-            "is now",
-            "x has left",
-            "has left x",
-            "x is now",
-            "is now y",
-            "x is now y",
-            "is is now",
-            "a has joined b has left",
-        ];
+        let notices = "has joined|has left|is now|x has left|has left x|x is now|is now y|x is now y|is is now|\
+                       a has joined b has left";
         let invisible =
             ["a\u{ad}b", "a\u{200b}b", "\u{202e}ada", "a\u{2028}b", "a\u{2029}b", "a\u{2066}b", "\u{feff}a"];
-        let all = invalid.into_iter().chain(notices).chain(invisible).chain(too_long.iter().map(String::as_str));
+        let all =
+            invalid.into_iter().chain(notices.split('|')).chain(invisible).chain(too_long.iter().map(String::as_str));
         for name in all {
             assert_eq!(check_name(name), Err(Refusal::InvalidName), "{name:?}");
         }

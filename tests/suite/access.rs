@@ -129,15 +129,14 @@ fn the_token_is_never_logged() {
 #[test]
 fn beyond_loopback_only_with_a_token_or_on_request() {
     let directory = TempDir::new();
-    let token = directory.join("token");
-    fs::write(&token, "secret").unwrap();
+    let token = directory.file("token", "secret");
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let outcome = run(SERVER, &["--listen", "127.0.0.1:0", "--listen", address], b"").gives(2, "");
         for word in [address, "--token-file", "--allow-remote", "container"] {
             assert!(outcome.stderr.contains(word) && outcome.stderr.lines().count() == 1, "{outcome:?}");
         }
     }
-    for permission in [["--token-file", token.to_str().unwrap()].as_slice(), &["--allow-remote"]] {
+    for permission in [["--token-file", &*token].as_slice(), &["--allow-remote"]] {
         let server = ServerProgram::start(&[&["--listen", "0.0.0.0:0"], permission].concat());
         let line = server.program.logged("listening on 0.0.0.0:");
         let own = localsocket::own_address();
@@ -149,10 +148,9 @@ fn beyond_loopback_only_with_a_token_or_on_request() {
 #[test]
 fn wrong_usage_is_one_clear_line_and_exit_code_2() {
     let directory = TempDir::new();
-    let empty = directory.join("empty");
-    fs::write(&empty, "\nsecret\n").unwrap();
+    let empty = directory.file("empty", "\nsecret\n");
     let missing = directory.join("missing");
-    let (empty, missing) = (empty.to_str().unwrap(), missing.to_str().unwrap());
+    let (empty, missing) = (&*empty, missing.to_str().unwrap());
     let cases: [(&str, &[&str], &str); 16] = [
         (SERVER, &["--nonsense"], "unknown option --nonsense; --help lists all options"),
         (SERVER, &["word"], "unexpected argument 'word'; --help lists all options"),

@@ -53,8 +53,7 @@ fn text_is_never_a_command() {
 #[test]
 fn token_deaf_and_name_go_first_and_nothing_before_they_are_accepted() {
     let directory = TempDir::new();
-    let token = directory.join("token");
-    fs::write(&token, "s:ecret\r\nmore\n").unwrap();
+    let token = directory.file("token", "s:ecret\r\nmore\n");
     let (address, playing) = scripted(|listener| {
         let mut peer = Peer::accept(&listener);
         peer.hears("auth:s:ecret|deaf|iam:ada|ping");
@@ -68,7 +67,7 @@ fn token_deaf_and_name_go_first_and_nothing_before_they_are_accepted() {
         early
     });
     let address = address.to_string();
-    let arguments = ["-c", &address, "--token-file", token.to_str().unwrap(), "-n", "ada", "--deaf", "hello"];
+    let arguments = ["-c", &address, "--token-file", &token, "-n", "ada", "--deaf", "hello"];
     run(CLIENT, &arguments, b"").gives(0, "ada has joined\nada has joined\n");
     assert_eq!(playing.join().unwrap(), Err(std::io::ErrorKind::WouldBlock));
 }
@@ -154,13 +153,12 @@ fn where_no_connection_can_be_made_it_says_what_to_do() {
     let directory = TempDir::new();
     let stale = directory.join("stale");
     leave_stale(&stale);
-    let file = directory.join("file");
-    fs::write(&file, "").unwrap();
+    let file = directory.file("file", "");
     let nobody = where_nobody_listens().to_string();
     for (address, why) in [
         (nobody, "nothing listens there; is the server running?"),
         (format!("unix:{}", stale.display()), "the socket file is stale, its server is gone; start the server again"),
-        (format!("unix:{}", file.display()), "that file is not a socket"),
+        (format!("unix:{file}"), "that file is not a socket"),
         (format!("unix:{}", directory.join("none").display()), "there is no such file; is the server running?"),
     ] {
         let outcome = run(CLIENT, &["-c", &address, "hello"], b"");
@@ -204,11 +202,10 @@ fn what_cannot_be_read_or_written_is_told() {
 #[test]
 fn what_only_the_options_have_sent_is_not_answered_on_stdout() {
     let directory = TempDir::new();
-    let token = directory.join("token");
-    fs::write(&token, "secret").unwrap();
-    let server = ServerProgram::start(&["--mode", "room", "--token-file", token.to_str().unwrap()]);
+    let token = directory.file("token", "secret");
+    let server = ServerProgram::start(&["--mode", "room", "--token-file", &token]);
     let address = server.address().to_string();
-    let arguments = ["-c", &address, "--token-file", token.to_str().unwrap(), "--deaf", "auth:secret", "ping"];
+    let arguments = ["-c", &address, "--token-file", &token, "--deaf", "auth:secret", "ping"];
     run(CLIENT, &arguments, b"").gives(0, "authenticated\npong\n");
 }
 

@@ -160,8 +160,7 @@ fn a_server_that_accepts_and_drops_is_called_less_and_less_often() {
 #[test]
 fn the_file_of_the_token_is_read_again_and_a_refusal_is_final_only_for_what_it_holds_now() {
     let directory = TempDir::new();
-    let file = directory.join("token");
-    fs::write(&file, "one\n").unwrap();
+    let file = PathBuf::from(directory.file("token", "one\n"));
     let (address, playing) = scripted({
         let file = file.clone();
         move |listener| {

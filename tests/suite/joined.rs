@@ -27,24 +27,19 @@ pub fn hears_of(server: &TestServer, names: &[&str]) {
 fn clients_of_two_servers_are_in_one_room() {
     let Some(engine) = Engine::start() else { return };
     let (one, two) = (joined(&engine), joined(&engine));
-    let mut ada = Peer::named(&one.tcp, "ada");
+    let mut talk = Talk::on(&[&one.tcp, &two.unix]);
+    talk.play("ada joins");
     hears_of(&two, &["ada"]);
-    let mut bob = Peer::named(&two.unix, "bob");
-    ada.expect("bob has joined");
-    assert_eq!(bob.ask("iam:ada"), "error: name ada is taken");
     // Replies come in the order of the commands, after what was said before them.
-    ada.send("msg:hello\nping\nto:bob:psst\nwho\nto:eve:x\nping\n");
-    ada.hears("ada: hello|pong|ada > bob: psst|who: ada, bob|error: nobody here is called eve|pong");
-    bob.hears("ada: hello|ada > bob: psst");
-    bob.send("iam:rob\n");
-    bob.expect("bob is now rob");
-    ada.expect("bob is now rob");
-    bob.send("msg:bye\nquit\n");
-    bob.expect("bob: bye".replace("bob", "rob").as_str());
-    ada.hears("rob: bye|rob has left");
-    assert_eq!(ada.ask("who"), "who: ada");
+    talk.play(
+        "bob@1 joins  ada< bob has joined  bob> iam:ada  bob< error: name ada is taken
+         ada> msg:hello|ping|to:bob:psst|who|to:eve:x|ping
+         ada< ada: hello|pong|ada > bob: psst|who: ada, bob|error: nobody here is called eve|pong
+         bob< ada: hello|ada > bob: psst  bob> iam:rob  bob,ada< bob is now rob
+         bob> msg:bye|quit  bob,ada< rob: bye  ada< rob has left  ada> who  ada< who: ada",
+    );
     wait_for("both count two servers", || one.handle.stats().shared == Some((2, true)));
-    assert!(ada.ask("stats").ends_with(" hubs=2 joined=yes"));
+    assert!(talk.peer("ada").ask("stats").ends_with(" hubs=2 joined=yes"));
     assert_eq!(two.handle.names(), ["ada"]);
 }
 
@@ -52,39 +47,27 @@ fn clients_of_two_servers_are_in_one_room() {
 fn questions_and_deaf_clients_work_over_servers() {
     let Some(engine) = Engine::start() else { return };
     let (one, two) = (joined(&engine), joined(&engine));
-    let mut bot = Peer::connect(&two.tcp);
-    assert_eq!(bot.ask("deaf"), "deaf");
-    bot.send("iam:bot\n");
-    bot.expect("bot has joined");
-    let mut ada = Peer::named(&one.tcp, "ada");
-    ada.send("ask:bot:1:time?\nask:bot:1:again?\nask:eve:2:x\nmsg:not for bots\n");
-    ada.hears("error: question id 1 is still open|error: question 2: nobody here is called eve|ada: not for bots");
-    bot.expect("ada ?> 1: time?");
-    bot.send("part:ada:1:let me see\nanswer:ada:1:noon\nanswer:ada:1:noon\nping\n");
-    bot.hears("error: no open question 1 of ada|pong");
-    ada.hears("bot +> 1: let me see|bot => 1: noon");
-    assert_eq!(ada.ask("ask:bot:3:still there?\nping"), "pong");
-    bot.expect("ada ?> 3: still there?");
-    bot.send("quit\n");
-    ada.expect("error: question 3: bot has left");
-    ada.ping();
+    Talk::on(&[&one.tcp, &two.tcp]).play(
+        "bot@1 joins deaf  ada joins  ada> ask:bot:1:time?|ask:bot:1:again?|ask:eve:2:x|msg:not for bots
+         ada< error: question id 1 is still open|error: question 2: nobody here is called eve|ada: not for bots
+         bot< ada ?> 1: time?  bot> part:ada:1:let me see|answer:ada:1:noon|answer:ada:1:noon|ping
+         bot< error: no open question 1 of ada|pong  ada< bot +> 1: let me see|bot => 1: noon
+         ada> ask:bot:3:still there?|ping  ada< pong  bot< ada ?> 3: still there?
+         bot> quit  ada< error: question 3: bot has left  ada pings",
+    );
     assert_eq!(two.handle.stats().asked, 2);
 }
 
 #[test]
 fn a_stop_says_what_has_arrived_and_frees_the_names() {
     let Some(engine) = Engine::start() else { return };
-    let one = joined(&engine);
-    let mut two = joined(&engine);
-    let mut ada = Peer::named(&one.tcp, "ada");
+    let (one, mut two) = (joined(&engine), joined(&engine));
+    let mut talk = Talk::on(&[&one.tcp, &two.tcp]);
+    talk.play("ada joins");
     hears_of(&two, &["ada"]);
-    let mut bob = Peer::named(&two.tcp, "bob");
-    ada.expect("bob has joined");
-    bob.send("msg:last\n");
-    bob.expect("bob: last");
+    talk.play("bob@1 joins  ada< bob has joined  bob> msg:last  bob< bob: last");
     two.stop();
-    bob.hears_last("error: server is shutting down");
-    ada.hears("bob: last|bob has left");
+    talk.play("bob< error: server is shutting down  bob is ended  ada< bob: last|bob has left");
     wait_for("one server is left", || one.handle.stats().shared == Some((1, true)));
     drop(one);
     assert_eq!(engine.command("DBSIZE"), ":0");

@@ -36,9 +36,8 @@ fn a_signal_right_at_the_start_ends_it() {
 #[test]
 fn without_a_terminal_a_hangup_reads_the_token_again() {
     let directory = TempDir::new();
-    let file = directory.join("token");
-    fs::write(&file, "\u{feff}old\n").unwrap();
-    let arguments = ["--token-file", file.to_str().unwrap()];
+    let file = directory.file("token", "\u{feff}old\n");
+    let arguments = ["--token-file", &*file];
     let Some(mut server) = start_as_service(&arguments, &[]) else { return };
     let mut inside = server.connect();
     assert_eq!(inside.ask("auth:old"), "authenticated");
@@ -67,9 +66,8 @@ fn without_a_terminal_a_hangup_reads_the_token_again() {
 #[test]
 fn a_token_file_that_does_not_answer_does_not_keep_signals_from_being_heard() {
     let directory = TempDir::new();
-    let file = directory.join("token");
-    fs::write(&file, "secret").unwrap();
-    let arguments = ["--token-file", file.to_str().unwrap()];
+    let file = directory.file("token", "secret");
+    let arguments = ["--token-file", &*file];
     let Some(mut server) = start_as_service(&arguments, &[]) else { return };
     fs::remove_file(&file).unwrap();
     // Opening a pipe that nobody writes to takes for ever.
@@ -83,10 +81,9 @@ fn a_token_file_that_does_not_answer_does_not_keep_signals_from_being_heard() {
 #[test]
 fn a_service_manager_hears_of_each_state() {
     let directory = TempDir::new();
-    let file = directory.join("token");
-    fs::write(&file, "secret").unwrap();
+    let file = directory.file("token", "secret");
     let manager = Manager::new();
-    let arguments = ["--token-file", file.to_str().unwrap()];
+    let arguments = ["--token-file", &*file];
     let environment = [("NOTIFY_SOCKET", &*manager.path)];
     let Some(mut server) = start_as_service(&arguments, &environment) else { return };
     assert_eq!(manager.state(), "READY=1");

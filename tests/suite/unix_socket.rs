@@ -104,8 +104,7 @@ fn of_two_servers_at_one_stale_file_exactly_one_lives() {
 #[test]
 fn what_is_no_stale_socket_is_never_touched() {
     let directory = TempDir::new();
-    let file = directory.join("file");
-    fs::write(&file, "precious").unwrap();
+    let file = PathBuf::from(directory.file("file", "precious"));
     let folder = directory.join("folder");
     fs::create_dir(&folder).unwrap();
     let stale = directory.join("stale");

@@ -98,15 +98,14 @@ fn measure(mode: &str, time: Duration) {
     let mut arguments = vec!["--max-clients=12", "--max-line=1024", "--stall-timeout=0.3"];
     let engine = if mode == "joined room" { Engine::start() } else { None };
     let url = engine.as_ref().map(Engine::url).unwrap_or_default();
-    let file = directory.join("token");
-    fs::write(&file, "secret\n").unwrap();
+    let file = directory.file("token", "secret\n");
     match mode {
         "joined room" if engine.is_none() => return,
         "joined room" => arguments.extend(["--mode=room", "--max-backlog=32768", "--join", &url]),
         "room" => arguments.extend(["--mode=room", "--max-backlog=32768"]),
         "room with a token" => {
             token = "help\n";
-            arguments.extend(["--mode=room", "--max-backlog=32768", "--token-file", file.to_str().unwrap()]);
+            arguments.extend(["--mode=room", "--max-backlog=32768", "--token-file", &file]);
         }
         _ => {}
     }

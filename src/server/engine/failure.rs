@@ -157,13 +157,13 @@ mod tests {
             assert!(error.is_permanent(), "{words}");
             assert!(error.to_string().contains(said), "{words}: {error}");
         }
-        let wordss = "LOADING Redis is loading the dataset in memory|BUSY Redis is busy running a script.|\
+        let all = "LOADING Redis is loading the dataset in memory|BUSY Redis is busy running a script.|\
              READONLY You can't write against a read only replica.|\
              MISCONF Redis is configured to save RDB snapshots|\
              OOM command not allowed when used memory > 'maxmemory'. script: f1|\
              ERR Error running script (call to f_1): @user_script:50: -OOM command not allowed|\
              ERR max number of clients reached|NOREPLICAS Not enough good replicas to write.";
-        for words in wordss.split('|') {
+        for words in all.split('|') {
             assert!(!JoinError::from_reply(words).is_permanent(), "{words}");
         }
         assert!(JoinError::from(io::Error::from(ErrorKind::InvalidData)).is_permanent());
