@@ -274,9 +274,6 @@ fn the_classic_dialect_speaks_the_bytes_of_the_demo() {
         server.program.signal("TERM");
         assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0, "no last words");
     });
-    let outcome =
-        run(env!("CARGO_BIN_EXE_localsocket-server"), &["--dialect", "classic", "--mode", "room"], b"").gives(2, "");
-    assert_eq!(outcome.stderr, "localsocket-server: the classic dialect has no room mode\n");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn what_cannot_be_joined_ends_the_program_with_the_cause() {
     let Some(engine) = Engine::start() else { return };
     engine.command("SET localsocket:{main}:state mine");
     let program = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_localsocket-server"));
+        let mut command = Command::new(SERVER);
         command.args(["--listen", "127.0.0.1:0"]).args(arguments);
         Program::spawn(&mut command).wait()
     };

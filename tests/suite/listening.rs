@@ -52,14 +52,6 @@ fn what_the_server_says_against_a_listener_makes_exit_code_3() {
 }
 
 #[test]
-fn a_piece_of_a_line_is_never_shown_as_a_line() {
-    let (address, playing) = scripted(|listener| Peer::accept(&listener).send("whole\r\nerror: half"));
-    let outcome = client(&address, &["--recv-only"]).wait().gives(1, "whole\nerror: half");
-    assert!(outcome.stderr.contains("in the middle of a line, after 11 bytes of it"), "{outcome:?}");
-    playing.join().unwrap();
-}
-
-#[test]
 fn it_leaves_by_itself_after_so_many_lines() {
     let server = ServerProgram::start(ROOM);
     let mut ada = Peer::named(server.address(), "ada");
@@ -158,26 +150,6 @@ fn the_environment_says_where_the_server_is_and_what_the_token() {
     let both = [("LOCALSOCKET_CONNECT", &*address), ("LOCALSOCKET_TOKEN_FILE", token)];
     with(&both, &["hello"]).gives(0, "hello\n");
     with(&both[..1], &["hello"]).ends(3);
-    with(&[("LOCALSOCKET_CONNECT", "nonsense"), both[1]], &["-c", &address, "hello"]).ends(0);
-    let outcome = with(&[("LOCALSOCKET_CONNECT", "nonsense")], &["hello"]).ends(2);
-    assert!(outcome.stderr.starts_with("localsocket-client: LOCALSOCKET_CONNECT: "), "{outcome:?}");
-}
-
-#[test]
-fn mistakes_say_which_two_options_conflict() {
-    for (arguments, wanted) in [
-        (["--ask", "a", "--to", "b"].as_slice(), "--ask and --to cannot be used together"),
-        (&["--text", "--verbatim"], "--text and --verbatim cannot be used together"),
-        (&["--recv-only", "x"], "--recv-only and a LINE argument cannot be used together"),
-        (&["--answer", "cat"], "--answer needs --name or --serve too"),
-        (&["-n", "a\nb", "x"], "--name: the name contains a line end"),
-        (&["a\nquit"], "LINE 'a\\nquit' contains a line end; each line is an argument of its own"),
-        (&["--count", "0"], "--count: invalid value '0'; allowed: a number from 1 to"),
-    ] {
-        let outcome = run(CLIENT, arguments, b"").gives(2, "");
-        assert!(outcome.stderr.starts_with(&format!("localsocket-client: {wanted}")), "{outcome:?}");
-        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
-    }
 }
 
 /// A stream that another program has left non-blocking; one end for the client, one for the test.

@@ -159,7 +159,7 @@ fn talk(servers: usize, pace: u64, seed: u64, time: Duration, mut engine: Option
             let listen = format!("--listen=unix:{}", path(server).display());
             let join = way.as_ref().map(|(url, _)| format!("--join={url}"));
             let common = ["--mode=room", "--max-backlog=131072", "--stall-timeout=2"].map(str::to_owned);
-            let program = in_network(server + 1, env!("CARGO_BIN_EXE_localsocket-server"));
+            let program = in_network(server + 1, SERVER);
             program.into_iter().chain(common).chain([listen]).chain(join).collect()
         })
         .collect();
