@@ -109,9 +109,9 @@ fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = start(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?;
     let (mut stdin, mut written) = (child.stdin.take(), 0);
-    let mut stdout = Lines::new(child.stdout.take(), longest, Excess::Refused);
-    let mut stderr = Lines::new(child.stderr.take(), COMPLAINT_MAX, Excess::NextLine);
-    let (mut answer, mut complaint) = (Vec::new(), String::new());
+    let mut stdout = Lines::new(child.stdout.take(), longest);
+    let mut stderr = Lines::new(child.stderr.take(), COMPLAINT_MAX);
+    let (mut answer, mut is_too_long, mut complaint) = (Vec::new(), false, String::new());
     let mut complain = |line: &[u8]| {
         say_bytes(&[line, b"\n"].concat());
         complaint =
@@ -129,7 +129,14 @@ fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<
         }
         let mut count = 0;
         if can_read {
-            count += stdout.read(&mut buffer, |line| answer.push(text_of(line)));
+            count += stdout.read(&mut buffer, |line| {
+                is_too_long |= line.len() > longest;
+                answer.push(text_of(line));
+            });
+            if is_too_long {
+                // Nothing more is read, so that the command ends.
+                stdout = Lines::new(None, longest);
+            }
             if let Some(last) = answer.pop() {
                 if !answer.is_empty() {
                     let _ = job.question().as_ref().map(|question| question.part(&answer.join("\n")));
@@ -148,10 +155,13 @@ fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<
             None => tick = (2 * tick).min(LAST_TICK),
         }
     };
-    stdout.end(|line| answer.push(text_of(line)));
+    stdout.end(|line| {
+        is_too_long |= line.len() > longest;
+        answer.push(text_of(line));
+    });
     stderr.end(complain);
     match status {
-        _ if stdout.has_excess => Ok(None),
+        _ if is_too_long => Ok(None),
         Ok(status) if status.success() => Ok(Some(answer.join("\n"))),
         Ok(status) => Err(reason(status, complaint)),
         Err(error) => Err(format!("the end of the command was not seen: {error}")),
@@ -188,35 +198,24 @@ fn wait<const N: usize>(pipes: [Option<BorrowedFd<'_>>; N], patience: Duration) 
     pipes.map(|pipe| pipe.is_some() && ready.next().unwrap_or(false))
 }
 
-/// What becomes of a line that is too long.
-#[derive(PartialEq)]
-enum Excess {
-    /// Nothing more is read.
-    Refused,
-    /// It is taken for several.
-    NextLine,
-}
-
 /// What a pipe gives, line by line.
 struct Lines<P> {
     pipe: Option<P>,
     line: Vec<u8>,
     longest: usize,
-    excess: Excess,
-    has_excess: bool,
 }
 
 impl<P: Read + AsFd> Lines<P> {
-    fn new(pipe: Option<P>, longest: usize, excess: Excess) -> Lines<P> {
-        Lines { pipe, line: Vec::new(), longest, excess, has_excess: false }
+    fn new(pipe: Option<P>, longest: usize) -> Lines<P> {
+        Lines { pipe, line: Vec::new(), longest }
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads what is at hand, and gives out whole lines without their ends, in which CR LF counts as LF. Returns how many
-    /// bytes there were.
+    /// Reads what is at hand, and gives out whole lines without their ends, in which CR LF counts as LF, and a line that
+    /// becomes too long piece by piece, each longer than the longest line. Returns how many bytes there were.
     fn read(&mut self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> usize {
         let count = match self.pipe.as_mut().map(|pipe| pipe.read(buffer)) {
             Some(Ok(count @ 1..)) => count,
@@ -230,15 +229,9 @@ impl<P: Read + AsFd> Lines<P> {
             self.line.extend_from_slice(piece);
             let line = self.line.strip_suffix(b"\n");
             let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-            if line.unwrap_or(&self.line).len() > self.longest + usize::from(line.is_none()) {
-                if self.excess == Excess::Refused {
-                    (self.has_excess, self.pipe) = (true, None);
-                    break;
-                }
+            // A CR at the end can be half a line end.
+            if line.is_some() || self.line.len() > self.longest + 1 {
                 take(line.unwrap_or(&self.line));
-                self.line.clear();
-            } else if let Some(line) = line {
-                take(line);
                 self.line.clear();
             }
         }
@@ -276,19 +269,19 @@ mod tests {
 
     use super::*;
 
-    /// The lines that a pipe gives which gets these bytes, and whether one was too long.
-    fn lines(bytes: &[u8], excess: Excess) -> (Vec<String>, bool) {
+    /// The lines that a pipe gives which gets these bytes.
+    fn lines(bytes: &[u8]) -> Vec<String> {
         let (mut there, here) = UnixStream::pair().unwrap();
         there.write_all(bytes).unwrap();
         drop(there);
-        let mut lines = Lines::new(Some(here), 5, excess);
+        let mut lines = Lines::new(Some(here), 5);
         let mut taken = Vec::new();
         while lines.pipe.is_some() {
             // At all chunk sizes the outcome is the same.
             lines.read(&mut [0; 3], |line| taken.push(text_of(line)));
         }
         lines.end(|line| taken.push(text_of(line)));
-        (taken, lines.has_excess)
+        taken
     }
 
     #[test]
@@ -297,13 +290,13 @@ mod tests {
             (&b"a\nb\n"[..], &["a", "b"][..]),
             (b"12345\r\n\nend", &["12345", "", "end"]),
             (b"a\rb\n\xff\n", &["a\rb", "\u{fffd}"]),
+            (b"a\n123456\nb\n", &["a", "123456", "b"]),
             (b"", &[]),
         ] {
-            let wanted = wanted.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-            assert_eq!(lines(bytes, Excess::Refused), (wanted, false));
+            assert_eq!(lines(bytes), wanted);
         }
-        assert!(lines(b"a\n123456\nb\n", Excess::Refused).1);
-        let (taken, _) = lines(b"1234567890123\nb\n", Excess::NextLine);
+        let taken = lines(b"1234567890123\nb\n");
+        assert!(taken[0].len() > 5, "{taken:?}");
         assert_eq!((taken.concat(), taken.last().map(String::as_str)), ("1234567890123b".to_owned(), Some("b")));
     }
 

@@ -9,8 +9,8 @@ use crate::output::say;
 const TERMINAL_MAX: usize = 4095;
 
 pub(crate) struct Person {
-    /// Commands of the server's own: the word, and whether an argument follows.
-    commands: Vec<(String, bool)>,
+    /// Commands of the server: the word, with the colon if an argument follows.
+    commands: Vec<String>,
     /// A line that waits for a yes.
     doubtful: Option<Vec<u8>>,
 }
@@ -19,17 +19,13 @@ impl Person {
     /// `help` is the server's answer to that command.
     pub(crate) fn new(help: &str) -> Person {
         let usages = help.trim_start_matches("help: ").split(", ");
-        let commands = usages.map(|usage| match usage.split_once(':') {
-            Some((word, _)) => (word.to_owned(), true),
-            None => (usage.to_owned(), false),
-        });
+        let commands = usages.map(|usage| word(usage).to_owned());
         Person { commands: commands.collect(), doubtful: None }
     }
 
     /// Whether the server has such a command.
     pub(crate) fn knows(&self, line: &str) -> bool {
-        let (word, has_argument) = line.split_once(':').map_or((line, false), |(word, _)| (word, true));
-        self.commands.iter().any(|(name, takes_argument)| name == word && *takes_argument == has_argument)
+        self.commands.iter().any(|command| command == word(line))
     }
 
     /// Whether the line is to be sent. If it is the answer to a question, it is replaced by what was asked about.
@@ -70,6 +66,11 @@ impl Person {
             || line.strip_prefix(['/', '@']).is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
         looks_like_one.then_some("that is not a command of this server; say it to everyone?")
     }
+}
+
+/// What stands before the argument, with the colon.
+fn word(line: &str) -> &str {
+    line.find(':').map_or(line, |colon| &line[..=colon])
 }
 
 #[cfg(test)]
