@@ -61,13 +61,14 @@ pub(crate) struct Answering {
     refusing: usize,
     waiting: VecDeque<Arc<Job>>,
     running: Vec<Arc<Job>>,
-    /// The longest line that the server takes, once it has told. An answer that is too long would be lost, or get a gap.
-    limit: Option<usize>,
+    /// The longest line that the server takes. Commands are started once it is known: an answer that is too long would be
+    /// lost, or get a gap.
+    pub(crate) limit: Option<usize>,
     stage: Stage,
     /// Why it ends.
     end: End,
     /// When the next stage begins.
-    deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     signalled: Option<Instant>,
 }
 
@@ -99,11 +100,6 @@ impl Answering {
             deadline: None,
             signalled: None,
         })
-    }
-
-    /// Answers are sent when the limit of the server is known.
-    pub(crate) fn set_limit(&mut self, limit: Option<usize>) {
-        self.limit = limit;
     }
 
     pub(crate) fn take(&mut self, question: Question) {
@@ -172,10 +168,6 @@ impl Answering {
         }
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
     /// Starts commands for the questions that wait, or ends those that run. `Err` if nothing is left to be done.
     pub(crate) fn go_on(&mut self) -> Result<(), End> {
         while let Some(limit) = self.limit
@@ -183,14 +175,15 @@ impl Answering {
             && let Some(job) = self.waiting.pop_front()
         {
             self.running.push(Arc::clone(&job));
-            let (command, happenings, done) = (self.command.clone(), self.happenings.clone(), Arc::clone(&job));
+            let (command, happenings) = (self.command.clone(), self.happenings.clone());
             let answer = move || {
                 command::answer(&command, &job, limit);
                 let _ = happenings.send(Happening::Done(Some(job)));
             };
-            if start("command", answer).is_err() {
-                self.running.pop();
-                self.refuse(done, "no answer was given");
+            if start("command", answer).is_err()
+                && let Some(job) = self.running.pop()
+            {
+                self.refuse(job, "no answer was given");
             }
         }
         let is_due = self.deadline.is_some_and(|deadline| deadline <= Instant::now());

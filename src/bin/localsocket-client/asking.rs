@@ -26,6 +26,8 @@ pub(crate) struct Asking {
     /// How many questions there were.
     count: usize,
     open: Option<Open>,
+    /// The one that has ended, until that is printed.
+    pub(crate) ended: Option<Ended>,
 }
 
 struct Open {
@@ -51,7 +53,7 @@ pub(crate) struct Ended {
 
 impl Asking {
     pub(crate) fn new(orders: Orders<Order>, timeout: Duration, retry: bool, reconnect: bool) -> Asking {
-        Asking { orders, sender: None, timeout, retry, reconnect, count: 0, open: None }
+        Asking { orders, sender: None, timeout, retry, reconnect, count: 0, open: None, ended: None }
     }
 
     /// There is a connection: the first, or another one.
@@ -92,13 +94,15 @@ impl Asking {
     }
 
     /// It could not be put, or has its answer: nothing else comes for it over a connection that was not given up.
-    pub(crate) fn take_answer(&mut self, answer: Result<String, AskError>) -> Option<Ended> {
-        if self.is_disconnected() { None } else { self.end(answer) }
+    pub(crate) fn take_answer(&mut self, answer: Result<String, AskError>) {
+        if !self.is_disconnected() {
+            self.end(answer);
+        }
     }
 
     /// There will be no connection any more.
-    pub(crate) fn lose(&mut self) -> Option<Ended> {
-        self.end(Err(AskError::Client(ClientError::Closed)))
+    pub(crate) fn lose(&mut self) {
+        self.end(Err(AskError::Client(ClientError::Closed)));
     }
 
     /// Whether the end has come that the last line of the input leads to.
@@ -112,20 +116,18 @@ impl Asking {
     }
 
     /// Puts the question again if it is time, or ends it if its time is over.
-    pub(crate) fn look_at_clock(&mut self) -> Option<Ended> {
-        let (open, now) = (self.open.as_ref()?, Instant::now());
+    pub(crate) fn look_at_clock(&mut self) {
+        let (Some(open), now) = (&self.open, Instant::now()) else { return };
         if open.deadline.is_some_and(|deadline| deadline <= now) {
-            return self.end(Err(AskError::TimedOut));
-        }
-        if open.again.is_some_and(|again| again <= now) {
+            self.end(Err(AskError::TimedOut));
+        } else if open.again.is_some_and(|again| again <= now) {
             self.put();
         }
-        None
     }
 
     /// The question has ended, unless it is to be put again.
-    fn end(&mut self, answer: Result<String, AskError>) -> Option<Ended> {
-        let mut open = self.open.take()?;
+    fn end(&mut self, answer: Result<String, AskError>) {
+        let Some(mut open) = self.open.take() else { return };
         let is_late = open.deadline.is_some_and(|deadline| deadline <= Instant::now());
         let answer = match answer {
             // A server that takes only a part of a question in time loses the connection.
@@ -137,7 +139,6 @@ impl Asking {
                 open.again = Some(Instant::now() + open.pause);
                 (open.pause, open.failed) = ((2 * open.pause).min(LAST_PAUSE), Some(error));
                 self.open = Some(open);
-                None
             }
             answer => {
                 // Whoever was asked and has not answered hears of it, and the server forgets the question.
@@ -148,7 +149,7 @@ impl Asking {
                 let shown: String = open.text.chars().take(SHOWN).collect();
                 let more = if shown.len() < open.text.len() { "..." } else { "" };
                 let question = format!("question {} ('{shown}{more}')", self.count);
-                Some(Ended { question, answer, failed: open.failed })
+                self.ended = Some(Ended { question, answer, failed: open.failed });
             }
         }
     }

@@ -37,15 +37,15 @@ fn main() -> ExitCode {
     let main = || {
         PROGRAM.run(|arguments| {
             let settings = Settings::new(arguments)?;
-            Ok(match settings.mode {
-                Mode::Ping => ping(settings),
-                _ => work::work(&settings).map_or_else(
-                    |why| {
-                        say(&why);
-                        ExitCode::FAILURE
-                    },
-                    |course| ExitCode::from(exit::code(&course)),
-                ),
+            if settings.mode == Mode::Ping {
+                return Ok(ping(settings));
+            }
+            Ok(match work::work(&settings) {
+                Ok(course) => ExitCode::from(exit::code(&course)),
+                Err(why) => {
+                    say(&why);
+                    ExitCode::FAILURE
+                }
             })
         })
     };

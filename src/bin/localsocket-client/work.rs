@@ -42,7 +42,7 @@ pub(crate) fn work(settings: &Settings) -> Result<Course, String> {
 enum Role {
     Print,
     Ask(Asking),
-    Answer(Box<Answering>),
+    Answer(Answering),
 }
 
 /// What the loop keeps.
@@ -89,9 +89,7 @@ impl<'a> Work<'a> {
                 start("input", move || input.into_iter().for_each(|input| input.put_questions(&name, &queue)))?;
                 Role::Ask(Asking::new(orders, *timeout, *retry, settings.options.reconnect))
             }
-            Mode::Answer { command, jobs } => {
-                Role::Answer(Box::new(Answering::new(command, *jobs, happenings.clone())?))
-            }
+            Mode::Answer { command, jobs } => Role::Answer(Answering::new(command, *jobs, happenings.clone())?),
             _ => Role::Print,
         };
         Ok(Work {
@@ -160,7 +158,7 @@ impl<'a> Work<'a> {
         let of_role = match &self.role {
             Role::Print => None,
             Role::Ask(asking) => asking.deadline(),
-            Role::Answer(answering) => answering.deadline(),
+            Role::Answer(answering) => answering.deadline,
         };
         let Some(deadline) = self.deadline.into_iter().chain(of_role).min() else {
             return queue.recv().map(Some).map_err(|_| End::Lost);
@@ -208,10 +206,7 @@ impl<'a> Work<'a> {
             (Some(Happening::InputOver), _) => self.course.finished = true,
             (Some(Happening::ReaderGone), _) => return Err(End::ReaderGone),
             (Some(Happening::Asking(text)), Role::Ask(asking)) => asking.begin(text),
-            (Some(Happening::NotPut(error)), Role::Ask(asking)) => {
-                let ended = asking.take_answer(Err(error));
-                self.print_answer(ended);
-            }
+            (Some(Happening::NotPut(error)), Role::Ask(asking)) => asking.take_answer(Err(error)),
             (Some(Happening::Question(question)), Role::Answer(answering)) => {
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 answering.take(question);
@@ -229,9 +224,9 @@ impl<'a> Work<'a> {
             Role::Print if is_over => return Err(End::Time),
             Role::Print => {}
             Role::Ask(asking) => {
-                let ended = asking.look_at_clock();
+                asking.look_at_clock();
                 let is_idle = asking.is_idle();
-                self.print_answer(ended);
+                self.print_answer();
                 if self.course.finished && is_idle {
                     return Err(End::Closed);
                 }

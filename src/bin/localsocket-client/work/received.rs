@@ -47,8 +47,7 @@ impl Work<'_> {
                 Incoming::Part(_, part) if !self.renews() => self.output.add(&part, None),
                 Incoming::Answer(_, answer) => {
                     if let Role::Ask(asking) = &mut self.role {
-                        let ended = asking.take_answer(answer);
-                        self.print_answer(ended);
+                        asking.take_answer(answer);
                     }
                 }
                 Incoming::Disconnected(ending) => self.tell_ending(*ending),
@@ -156,8 +155,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) fn print_answer(&mut self, ended: Option<Ended>) {
-        let Some(Ended { question, answer, failed }) = ended else { return };
+    pub(super) fn print_answer(&mut self) {
+        let Role::Ask(asking) = &mut self.role else { return };
+        let Some(Ended { question, answer, failed }) = asking.ended.take() else { return };
         let error = match answer {
             Ok(last) => return self.output.add(&last, None),
             Err(error) => error,
@@ -204,7 +204,7 @@ impl Work<'_> {
             let is_echo = value("mode") == Some("echo");
             match (&mut self.role, &self.settings.mode) {
                 (Role::Answer(answering), _) => {
-                    answering.set_limit(value("max-line").and_then(|limit| limit.parse().ok()).or(Some(usize::MAX)));
+                    answering.limit = value("max-line").and_then(|limit| limit.parse().ok()).or(Some(usize::MAX));
                 }
                 (_, Mode::Talk(Form::To(_))) if is_echo => return Err(echo_mode()),
                 _ if is_echo => say(&format_args!(
@@ -252,8 +252,8 @@ impl Work<'_> {
                 Ok(())
             }
             Role::Ask(asking) => {
-                let ended = asking.lose();
-                self.print_answer(ended);
+                asking.lose();
+                self.print_answer();
                 Err(end)
             }
             Role::Print => Err(end),
