@@ -12,7 +12,6 @@
 //   pauses      between two attempts to connect
 //   heartbeat   when a ping is due
 //   outgoing    lines to be sent, as bytes
-//   ledger      which lines were sent and which were answered
 //   place       where the client is in the order of the room
 //   login       the first exchange on a connection
 //   questions   the open questions of this client
@@ -33,7 +32,6 @@ mod error;
 mod feed;
 mod heartbeat;
 mod inbox;
-mod ledger;
 mod login;
 mod options;
 mod outgoing;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::Client;
 use super::error::{AskError, ClientError};
 use super::inbox::Entry;
-use super::ledger::Kind;
 use super::options::Incoming;
 use super::question::Question;
 use super::sender::put_question;
@@ -81,7 +80,7 @@ impl Client {
             // It reads on while the server takes nothing, which might be waiting for that. If the connection has ended, so
             // has the question; receiving tells whether there is another.
             let wire = Arc::clone(&self.feed.desk.wire);
-            let _ = wire.send(&lines, Kind::Uncounted, Some(question.connection), |need| self.feed.wait(&need, None));
+            let _ = wire.send(&lines, Some(question.connection), |need| self.feed.wait(&need, None));
         }
     }
 

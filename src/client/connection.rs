@@ -9,17 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::error::ClientError;
 use super::heartbeat::{Beat, Heartbeat};
-use super::inbox::Inbox;
-use super::ledger::{Kind, Ledger};
+use super::inbox::{Inbox, Moment};
 use super::login::{Login, Verdict};
 use super::options::Incoming;
-use super::outgoing::{Batch, PING, one_line};
+use super::outgoing::{PING, one_line};
 use super::place::{Place, Refused, is_of_the_room};
 use super::questions::Taken;
 use super::wire::Wire;
 use crate::line::{Line, LineReader};
 use crate::os::{self, Wait};
-use crate::protocol::{Command, Refusal};
+use crate::protocol::{Command, Mark, Refusal};
 use crate::transport::Stream;
 
 /// The longest line that is accepted from a server, in bytes. The longest ones are `who` of large servers.
@@ -30,25 +29,15 @@ pub(super) struct Connection {
     pub(super) stream: Arc<Stream>,
     reader: LineReader,
     /// The login that is under way.
-    login: Option<UnderWay>,
+    login: Option<Login>,
+    login_deadline: Option<Instant>,
     /// Since when the caller's lines can be sent.
     pub(super) open_since: Option<Instant>,
-    refused: bool,
     heartbeat: Heartbeat,
     /// When the heartbeat is to be looked at. It never becomes due earlier than it said.
     next_beat: Option<Instant>,
     /// The last line, if it was the server's own reason to end the connection.
     pub(super) last_words: Option<String>,
-}
-
-#[derive(Debug)]
-struct UnderWay {
-    login: Login,
-    deadline: Option<Instant>,
-    /// After how many answers to pings it is done in any case.
-    pongs: u64,
-    /// What has come meanwhile. It is known later whether it will come again.
-    held: Vec<String>,
 }
 
 /// What outlives a connection, and where it puts what it reads.
@@ -64,37 +53,35 @@ impl Connection {
     /// what the server says against it is for the caller to judge.
     pub(super) fn new(
         stream: Stream,
-        (mut lines, count, login): (Vec<u8>, u64, Login),
+        (mut lines, login): (Vec<u8>, Login),
         heartbeat: Option<Duration>,
         deadline: Option<Instant>,
         desk: &mut Desk,
     ) -> Result<Connection, ClientError> {
-        let has_login = count > 0 || desk.wire.state().connection > 0;
-        let mut ledger = Ledger::new(count);
+        let has_login = !lines.is_empty() || desk.wire.state().connection > 0;
+        desk.inbox.now = Moment { connection: desk.wire.begin(), pongs: 0 };
         if has_login {
             lines.extend_from_slice(PING);
-            ledger.send(&Batch::of(PING), Kind::Fenced);
+            desk.wire.state().ping(1, true);
         }
         stream
             .set_write_timeout(time_left(deadline))
             .and_then(|()| (&stream).write_all(&lines))
             .and_then(|()| stream.never_wait())
             .map_err(ClientError::Lost)?;
-        desk.inbox.now.connection = desk.wire.begin(ledger);
-        desk.inbox.now.pongs = 0;
         let now = Instant::now();
         let mut connection = Connection {
             stream: Arc::new(stream),
             reader: LineReader::new(LONGEST_LINE),
-            login: Some(UnderWay { login, deadline, pongs: 1, held: Vec::new() }),
+            login: Some(login),
+            login_deadline: deadline,
             open_since: None,
-            refused: false,
             heartbeat: Heartbeat::new(heartbeat, now),
             next_beat: heartbeat.and_then(|time| now.checked_add(time)),
             last_words: None,
         };
         if !has_login {
-            connection.open(desk, 0);
+            connection.open(desk);
         }
         Ok(connection)
     }
@@ -122,7 +109,7 @@ impl Connection {
             Err(error) => return Err(ClientError::Lost(error)),
         };
         self.beat(&desk.wire, now)?;
-        let login_deadline = self.login.as_ref().and_then(|login| login.deadline);
+        let login_deadline = self.login_deadline.filter(|_| self.login.is_some());
         if login_deadline.is_some_and(|deadline| deadline <= now) {
             return Err(silence("the server does not answer the login"));
         }
@@ -141,92 +128,68 @@ impl Connection {
     fn take_lines(&mut self, desk: &mut Desk) -> Result<(), ClientError> {
         // No answer has come before its question was put.
         let has_asked = desk.wire.questions().has_asked();
-        let mut answers = 0;
-        let result = loop {
-            let Some(line) = self.reader.next_line().map(text) else { break Ok(()) };
-            if let Err(error) = self.take_line(line, has_asked, &mut answers, desk) {
-                break Err(error);
-            }
-        };
-        desk.wire.state().ledger.receive(answers);
-        result
+        while let Some(line) = self.reader.next_line().map(text) {
+            self.take_line(line, has_asked, desk)?;
+        }
+        Ok(())
     }
 
-    fn take_line(
-        &mut self,
-        line: String,
-        has_asked: bool,
-        answers: &mut u64,
-        desk: &mut Desk,
-    ) -> Result<(), ClientError> {
+    fn take_line(&mut self, line: String, has_asked: bool, desk: &mut Desk) -> Result<(), ClientError> {
         let error = line.strip_prefix("error: ");
         self.last_words =
             error.filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words())).map(str::to_owned);
         let taken = if has_asked { desk.wire.questions().take(&line) } else { Taken::No };
         match taken {
-            Taken::No if line == "pong" && desk.wire.state().ledger.receive_pong() => {
+            Taken::No if line == "pong" && desk.wire.state().pong() => {
                 desk.inbox.now.pongs += 1;
                 if self.login.as_ref().is_some_and(|login| desk.inbox.now.pongs >= login.pongs) {
-                    self.open(desk, 0);
-                }
-                return Ok(());
-            }
-            Taken::No => {}
-            Taken::Yes => return Ok(()),
-            Taken::Give(incoming) => {
-                desk.inbox.push(incoming);
-                return Ok(());
-            }
-        }
-        *answers += 1;
-        match self.login {
-            Some(_) => self.take_during_login(line, desk),
-            None => {
-                desk.show(line);
-                Ok(())
-            }
-        }
-    }
-
-    fn take_during_login(&mut self, line: String, desk: &mut Desk) -> Result<(), ClientError> {
-        let Some(under_way) = &mut self.login else { return Ok(()) };
-        match under_way.login.judge(&line) {
-            Verdict::Show => under_way.held.push(line),
-            Verdict::Swallow => {}
-            Verdict::Place(mark) => {
-                let mut before = 0;
-                if desk.place.repeats() {
-                    under_way.held.retain(|line| !is_of_the_room(line));
-                } else {
-                    before = under_way.held.iter().filter(|line| is_of_the_room(line)).count() as u64;
-                }
-                desk.place.found(mark);
-                self.open(desk, before);
-            }
-            Verdict::NoPlace => {
-                let text = line.strip_prefix("error: ").unwrap_or(&line);
-                match desk.place.refuse(text) {
-                    Refused::Login => return self.refuse(text),
-                    Refused::Place => self.open(desk, 0),
-                    Refused::AskAgain => self.ask_again(desk)?,
+                    self.open(desk);
                 }
             }
-            Verdict::Refused => return self.refuse(line.strip_prefix("error: ").unwrap_or(&line)),
+            Taken::No => match &mut self.login {
+                Some(login) => {
+                    let verdict = login.judge(&line);
+                    return self.take_during_login(verdict, line, desk);
+                }
+                None => desk.show(line),
+            },
+            Taken::Yes => {}
+            Taken::Give(incoming) => desk.inbox.push(incoming),
         }
         Ok(())
     }
 
-    fn refuse(&mut self, text: &str) -> Result<(), ClientError> {
-        self.refused = true;
-        Err(ClientError::Refused(text.to_owned()))
+    fn take_during_login(&mut self, verdict: Verdict, line: String, desk: &mut Desk) -> Result<(), ClientError> {
+        let Some(login) = &mut self.login else { return Ok(()) };
+        let text = line.strip_prefix("error: ").unwrap_or(&line);
+        match verdict {
+            Verdict::Show => login.held.push(line),
+            Verdict::Swallow => {}
+            Verdict::Place(mark) => {
+                let mut before = 0;
+                if desk.place.repeats() {
+                    login.held.retain(|line| !is_of_the_room(line));
+                } else {
+                    before = login.held.iter().filter(|line| is_of_the_room(line)).count() as u64;
+                }
+                // They are counted when they are shown.
+                desk.place.found(Mark { number: mark.number.saturating_sub(before), ..mark });
+                self.open(desk);
+            }
+            Verdict::NoPlace => match desk.place.refuse(text) {
+                Refused::Login => return Err(ClientError::Refused(text.to_owned())),
+                Refused::Place => self.open(desk),
+                Refused::AskAgain => self.ask_again(desk)?,
+            },
+            Verdict::Refused => return Err(ClientError::Refused(text.to_owned())),
+        }
+        Ok(())
     }
 
     /// Asks for the present place, as the one before is of no use.
     fn ask_again(&mut self, desk: &Desk) -> Result<(), ClientError> {
-        let Some(under_way) = &mut self.login else { return Ok(()) };
-        under_way.login.ask_again();
-        under_way.pongs += 1;
-        desk.wire.state().ledger.send(&Batch::of(PING), Kind::Fenced);
+        self.login.iter_mut().for_each(Login::ask_again);
+        desk.wire.state().ping(1, true);
         let lines = [one_line(Command::Mark)?, PING.to_vec()].concat();
         // A socket that does not take as little as this, after the login alone, is of no use.
         match os::send_now(self.stream.as_fd(), &lines) {
@@ -235,20 +198,14 @@ impl Connection {
         }
     }
 
-    /// The login is done: the caller's lines can be sent. This many lines of the room have come before its place was named.
-    fn open(&mut self, desk: &mut Desk, mut before: u64) {
+    /// The login is done: the caller's lines can be sent.
+    fn open(&mut self, desk: &mut Desk) {
         self.open_since = Some(Instant::now());
         if let Some(why) = desk.place.take_missed() {
             desk.inbox.push(Incoming::Missed(why));
         }
-        for text in self.login.take().into_iter().flat_map(|login| login.held) {
-            let mark = if before > 0 && is_of_the_room(&text) {
-                before -= 1;
-                desk.place.before(before)
-            } else {
-                None
-            };
-            desk.inbox.push(Incoming::Line { text, mark });
+        for line in self.login.take().into_iter().flat_map(|login| login.held) {
+            desk.show(line);
         }
         desk.wire.open(&self.stream);
         desk.inbox.push(Incoming::Connected);
@@ -272,13 +229,13 @@ impl Connection {
     }
 
     /// At the end: gives out what a login has held that will not come again. Returns the piece after the last line end.
-    pub(super) fn end(&mut self, desk: &mut Desk) -> Option<String> {
+    pub(super) fn end(&mut self, error: &ClientError, desk: &mut Desk) -> Option<String> {
         for line in self.login.take().into_iter().flat_map(|login| login.held) {
             if !(desk.place.repeats() && is_of_the_room(&line)) {
                 desk.show(line);
             }
         }
-        if self.refused { None } else { self.reader.last_line().map(text) }
+        if matches!(error, ClientError::Refused(_)) { None } else { self.reader.last_line().map(text) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong for a client: with its connection, and with one question.
+//! What can go wrong for a client: with its connection, and with one question. Each text says the cause too.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -66,16 +66,7 @@ impl fmt::Display for ClientError {
     }
 }
 
-impl std::error::Error for ClientError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ClientError::Address(error) => Some(error),
-            ClientError::Connect(error) => Some(error),
-            ClientError::Lost(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for ClientError {}
 
 impl From<AddressError> for ClientError {
     fn from(error: AddressError) -> ClientError {
@@ -121,14 +112,7 @@ impl fmt::Display for AskError {
     }
 }
 
-impl std::error::Error for AskError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            AskError::Client(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for AskError {}
 
 impl From<ClientError> for AskError {
     fn from(error: ClientError) -> AskError {

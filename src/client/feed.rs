@@ -12,7 +12,6 @@ use super::connection::{Connection, Desk, time_left};
 use super::connector::Connector;
 use super::error::{AskError, ClientError};
 use super::inbox::{Entry, Inbox, Moment};
-use super::ledger::Kind;
 use super::login::Login;
 use super::options::{ClientOptions, Ending, Incoming};
 use super::outgoing::PING;
@@ -61,7 +60,7 @@ impl Feed {
             Err(error)
                 if feed.goes_on() && !feed.connector.is_final(&error) && !matches!(error, ClientError::Connect(_)) =>
             {
-                let ending = Ending { error: Some(error), last_words: None, cut: None, unanswered: 0 };
+                let ending = Ending { error: Some(error), last_words: None, cut: None };
                 feed.desk.inbox.push(Incoming::Disconnected(Box::new(ending)));
             }
             Err(error) => return Err(error),
@@ -136,8 +135,8 @@ impl Feed {
         let wire = Arc::clone(&self.desk.wire);
         let connection = wire.connection(|need| self.wait(&need, deadline))?;
         let fenced = [PING, lines, if lines.is_empty() { lines } else { PING }].concat();
-        wire.send(&fenced, Kind::Fenced, Some(connection), |need| self.wait(&need, deadline))?;
-        let last = wire.state().ledger.own;
+        wire.send(&fenced, Some(connection), |need| self.wait(&need, deadline))?;
+        let last = wire.state().own_pings;
         *moment = Moment { connection, pongs: last - 1 };
         let mut is_over = false;
         while self.is_connected(connection) {
@@ -157,7 +156,7 @@ impl Feed {
 
     pub(super) fn send(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<(), ClientError> {
         let wire = Arc::clone(&self.desk.wire);
-        wire.send(lines, Kind::Counted, None, |need| self.wait(&need, deadline))
+        wire.send(lines, None, |need| self.wait(&need, deadline))
     }
 
     /// Waits for what a write needs.
@@ -211,16 +210,16 @@ impl Feed {
         if let Some(since) = connection.open_since {
             self.pauses.connected_for(since.elapsed());
         }
-        let cut = connection.end(&mut self.desk);
+        let cut = connection.end(&error, &mut self.desk);
         let last_words = connection.last_words;
-        let unanswered = self.desk.wire.lose(&connection.stream, last_words.is_some());
+        self.desk.wire.lose(&connection.stream);
         for number in self.desk.wire.questions().end_all() {
             self.desk.inbox.push(Incoming::Answer(number, Err(AskError::Client(ClientError::Closed))));
         }
         self.loss = Some(last_words.clone().map_or(error.again(), ClientError::Refused));
         let was_asked_for = matches!(error, ClientError::Closed) && self.desk.wire.state().finished && cut.is_none();
         let told = (!was_asked_for).then(|| error.again());
-        self.desk.inbox.push(Incoming::Disconnected(Box::new(Ending { error: told, last_words, cut, unanswered })));
+        self.desk.inbox.push(Incoming::Disconnected(Box::new(Ending { error: told, last_words, cut })));
         if self.connector.is_final(&error) || !self.goes_on() {
             self.end(error);
         }

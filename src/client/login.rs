@@ -26,18 +26,22 @@ pub(super) enum Verdict {
     NoPlace,
 }
 
-/// The answers that are still to come.
-#[derive(Debug, PartialEq, Eq)]
+/// The answers that are still to come, and what has come meanwhile.
+#[derive(Debug)]
 pub(super) struct Login {
     token: bool,
     deaf: bool,
     name: bool,
     serving: usize,
     place: bool,
+    /// After how many answers to pings it is done in any case.
+    pub(super) pongs: u64,
+    /// It is known later whether this will come again.
+    pub(super) held: Vec<String>,
 }
 
 impl Login {
-    /// The lines of the login without its ping, how many they are, and what to expect. `name` is the one to log in with,
+    /// The lines of the login without its ping, and what to expect. `name` is the one to log in with,
     /// which may have changed since the options were given; `place` is the line that asks for the place in the room.
     ///
     /// # Errors
@@ -47,13 +51,15 @@ impl Login {
         name: Option<&str>,
         token: Option<&Token>,
         place: Option<String>,
-    ) -> Result<(Vec<u8>, u64, Login), ClientError> {
+    ) -> Result<(Vec<u8>, Login), ClientError> {
         let login = Login {
             token: token.is_some(),
             deaf: options.deaf,
             name: name.is_some(),
             serving: options.serve.len(),
             place: place.is_some(),
+            pongs: 1,
+            held: Vec::new(),
         };
         let lines = [token.map(Token::auth_line), options.deaf.then(|| Command::Deaf.to_string())]
             .into_iter()
@@ -63,7 +69,7 @@ impl Login {
             .flatten()
             .map(one_line)
             .collect::<Result<Vec<_>, _>>()?;
-        Ok((lines.concat(), lines.len() as u64, login))
+        Ok((lines.concat(), login))
     }
 
     /// Judges the next line.
@@ -113,6 +119,7 @@ impl Login {
     /// The question for the place is sent once more.
     pub(super) fn ask_again(&mut self) {
         self.place = true;
+        self.pongs += 1;
     }
 }
 
@@ -131,7 +138,7 @@ mod tests {
 
     const OLD: &str = "error: unknown command; send help for the list";
 
-    fn login(token: Option<&str>, deaf: bool, serve: &[&str], place: &str) -> (Vec<u8>, u64, Login) {
+    fn login(token: Option<&str>, deaf: bool, serve: &[&str], place: &str) -> (Vec<u8>, Login) {
         let serve = serve.iter().map(|name| (*name).to_owned()).collect();
         let options = ClientOptions { deaf, serve, ..ClientOptions::default() };
         let place = Some(place.to_owned()).filter(|place| !place.is_empty());
@@ -143,11 +150,10 @@ mod tests {
         let new = |token: Option<&str>, name, serve: &str| {
             let options = ClientOptions { deaf: true, serve: vec![serve.to_owned()], ..ClientOptions::default() };
             let token = token.map(Token::from);
-            Login::new(&options, name, token.as_ref(), Some("since:all".to_owned()))
-                .map(|(lines, count, _)| (lines, count))
+            Login::new(&options, name, token.as_ref(), Some("since:all".to_owned())).map(|(lines, _)| lines)
         };
         let lines = b"auth:a:b\r\ndeaf\r\niam:ada\r\nserve:work\r\nsince:all\r\n".to_vec();
-        assert_eq!(new(Some("a:b"), Some("ada"), "work").unwrap(), (lines, 5));
+        assert_eq!(new(Some("a:b"), Some("ada"), "work").unwrap(), lines);
         assert_eq!(login(None, false, &[], "").0, b"");
         for (token, name, serve) in [("a\nb", "ada", "work"), ("a", "a\nb", "work"), ("a", "ada", "wo\nrk")] {
             assert!(matches!(new(Some(token), Some(name), serve), Err(ClientError::NotOneLine)));
@@ -177,7 +183,7 @@ mod tests {
             ("error: something else", &never, &never),
         ] {
             for (token, wanted) in [(Some("t"), with_token), (None, without)] {
-                let mut login = login(token, true, &["work"], "").2;
+                let mut login = login(token, true, &["work"], "").1;
                 let passes = line.strip_prefix("error: ").is_some_and(may_pass) && wanted.0 == Verdict::Refused;
                 assert_eq!((login.judge(line), passes), *wanted, "{line}, {token:?}");
             }
@@ -187,7 +193,7 @@ mod tests {
     #[test]
     fn each_answer_comes_once_and_the_second_is_for_the_caller() {
         for line in ["authenticated", "deaf", "serving"] {
-            let mut login = login(Some("t"), true, &["work"], "").2;
+            let mut login = login(Some("t"), true, &["work"], "").1;
             assert_eq!([login.judge(line), login.judge(line)], [Verdict::Swallow, Verdict::Show], "{line}");
         }
     }
@@ -205,12 +211,12 @@ mod tests {
             (&["error: authenticate first: auth:<token>"], &[Verdict::NoPlace]),
             (&["error: not joined yet"], &[Verdict::Refused]),
         ] {
-            let mut login = login(None, false, &[], "since:5f.7").2;
+            let mut login = login(None, false, &[], "since:5f.7").1;
             assert_eq!(lines.iter().map(|line| login.judge(line)).collect::<Vec<_>>(), wanted, "{lines:?}");
         }
         // An old server knows nothing of served names either.
-        assert_eq!(login(None, false, &["work"], "mark").2.judge(OLD), Verdict::Refused);
-        let mut again = login(None, false, &[], "since:5f.7").2;
+        assert_eq!(login(None, false, &["work"], "mark").1.judge(OLD), Verdict::Refused);
+        let mut again = login(None, false, &[], "since:5f.7").1;
         again.judge("error: lines since 5f.7 are not kept");
         again.ask_again();
         assert_eq!(again.judge("at 5f.7"), Verdict::Place(at));

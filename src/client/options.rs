@@ -131,18 +131,15 @@ pub enum Incoming {
     Retrying(Duration),
 }
 
-/// How a connection ended.
+/// How a connection ended. What was sent shortly before may not have arrived; it is not sent again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Ending {
     /// Why. `None` if the end was asked for, by `quit` or the end of the input.
     pub error: Option<ClientError>,
     /// The server's reason, if its last line was one: `server is shutting down`, `too slow`, `idle for 60 seconds`
-    /// and so on, without `error: `. Such a line answers no command.
+    /// and so on, without `error: `.
     pub last_words: Option<String>,
     /// The piece of a line that the connection ended with. It is not a line: more of it may have been under way.
     pub cut: Option<String>,
-    /// How many lines were sent to which no answer has come. They are not sent again. Exact in echo mode, where every
-    /// line but `quit` has one answer. Questions and answers to questions do not count.
-    pub unanswered: u64,
 }

@@ -1,5 +1,4 @@
-//! Lines on their way to the server, as bytes: what of them is sent, and how many answers they will have.
-//! Pure.
+//! Lines on their way to the server, as bytes: what of them is sent. Pure.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -29,8 +28,6 @@ pub(super) struct Batch {
     pub(super) length: usize,
     /// Whether that `quit` is there.
     pub(super) quits: bool,
-    /// How many answers come in echo mode: one for each line, but for `quit` and empty lines.
-    pub(super) answers: u64,
     /// How many of the lines are `ping`.
     pub(super) pings: usize,
 }
@@ -43,12 +40,8 @@ impl Batch {
             let length = os::find(b'\n', rest).map_or(rest.len(), |end| end + 1);
             let line = rest[..length].strip_suffix(b"\n").unwrap_or(&rest[..length]);
             match line.strip_suffix(b"\r").unwrap_or(line) {
-                b"" => {}
                 b"quit" => batch.quits = true,
-                line => {
-                    batch.answers += 1;
-                    batch.pings += usize::from(line == b"ping");
-                }
+                line => batch.pings += usize::from(line == b"ping"),
             }
             batch.length += length;
         }
@@ -67,17 +60,17 @@ mod tests {
     use crate::protocol::Command;
 
     #[test]
-    fn a_batch_ends_with_quit_and_counts_its_answers() {
-        let batch = |length, quits, answers, pings| Batch { length, quits, answers, pings };
+    fn a_batch_ends_with_quit_and_counts_its_pings() {
+        let batch = |length, quits, pings| Batch { length, quits, pings };
         for (lines, wanted) in [
-            ("", batch(0, false, 0, 0)),
-            ("\n\r\n", batch(3, false, 0, 0)),
-            ("who\n", batch(4, false, 1, 0)),
-            ("ping\r\nmsg:quit\n\n\r\nping\nwho\n", batch(27, false, 4, 2)),
-            ("msg:quit\r\nquit\r\nping\r\n", batch(16, true, 1, 0)),
-            ("quit\nping\n", batch(5, true, 0, 0)),
-            ("quit:\nping:\n quit", batch(17, false, 3, 0)),
-            ("msg:no end", batch(10, false, 1, 0)),
+            ("", batch(0, false, 0)),
+            ("\n\r\n", batch(3, false, 0)),
+            ("who\n", batch(4, false, 0)),
+            ("ping\r\nmsg:quit\n\n\r\nping\nwho\n", batch(27, false, 2)),
+            ("msg:quit\r\nquit\r\nping\r\n", batch(16, true, 0)),
+            ("quit\nping\n", batch(5, true, 0)),
+            ("quit:\nping:\n quit", batch(17, false, 0)),
+            ("msg:no end", batch(10, false, 0)),
         ] {
             assert_eq!(Batch::of(lines.as_bytes()), wanted, "{lines:?}");
         }

@@ -103,30 +103,17 @@ impl Place {
     /// Counts a line. Returns its mark, if it has one that the caller wants.
     pub(super) fn count(&mut self, line: &str) -> Option<Mark> {
         let Known::Up(mark) = &mut self.known else { return None };
-        match Event::parse(line) {
-            Event::Message { .. } | Event::Joined(_) | Event::Left(_) | Event::Renamed { .. } => {
-                mark.number += 1;
-                return self.marks.then(|| mark.clone());
-            }
-            // The caller has asked for itself.
-            Event::Other(line) => match line.strip_prefix("at ").and_then(Mark::parse) {
-                Some(asked) => *mark = asked,
-                None if line == "deaf" => self.known = Known::Nothing,
-                None => {}
-            },
-            _ => {}
+        if is_of_the_room(line) {
+            mark.number += 1;
+            return self.marks.then(|| mark.clone());
+        }
+        // The caller has asked for itself.
+        if let Some(asked) = line.strip_prefix("at ").and_then(Mark::parse) {
+            *mark = asked;
+        } else if line == "deaf" {
+            self.known = Known::Nothing;
         }
         None
-    }
-
-    /// The mark of a line that came this many lines of the room before the place was named.
-    pub(super) fn before(&self, lines: u64) -> Option<Mark> {
-        match &self.known {
-            Known::Up(mark) if self.marks => {
-                Some(Mark { room: mark.room.clone(), number: mark.number.checked_sub(lines)? })
-            }
-            _ => None,
-        }
     }
 }
 
@@ -167,7 +154,6 @@ mod tests {
         let mut place = place(ClientOptions { marks: true, ..ClientOptions::default() });
         assert_eq!(place.count("bob: hi"), None);
         place.found(Mark::parse("r.7").unwrap());
-        assert_eq!([0, 7, 8].map(|lines| place.before(lines).map(|mark| mark.number)), [Some(7), Some(0), None]);
         for (line, wanted) in [
             ("bob: hi", Some(8)),
             ("bob > ada: hi", None),

@@ -1,7 +1,6 @@
 //! A question that another client has put to this one, and that owes an answer.
 
 use super::error::ClientError;
-use super::ledger::Kind;
 use super::outgoing::one_line;
 use super::sender::Sender;
 use crate::protocol::Command;
@@ -93,7 +92,7 @@ impl Question {
     }
 
     fn send(&self, lines: &[u8]) -> Result<(), ClientError> {
-        self.sender.send_over(lines, Kind::Uncounted, Some(self.connection))
+        self.sender.send_over(lines, Some(self.connection))
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::connection::time_left;
 use super::error::{AskError, ClientError};
-use super::ledger::Kind;
 use super::outgoing::one_line;
 use super::wire::{Need, TURN, Wire};
 use crate::os::{self, Wait};
@@ -40,7 +39,7 @@ impl Sender {
     /// [`ClientError::Closed`] if there is no connection and will be none; [`ClientError::Finished`] if lines are
     /// left after a `quit`, which the server would not read.
     pub fn send_lines(&self, lines: &[u8]) -> Result<(), ClientError> {
-        self.send_over(lines, Kind::Counted, None)
+        self.send_over(lines, None)
     }
 
     /// Puts a question to the client of that name. Its end is [`Incoming::Answer`](super::Incoming::Answer) with the
@@ -81,8 +80,8 @@ impl Sender {
         self.wire.state().finished
     }
 
-    pub(super) fn send_over(&self, lines: &[u8], kind: Kind, over: Option<u64>) -> Result<(), ClientError> {
-        self.wire.send(lines, kind, over, |need| self.wait(&need, None))
+    pub(super) fn send_over(&self, lines: &[u8], over: Option<u64>) -> Result<(), ClientError> {
+        self.wire.send(lines, over, |need| self.wait(&need, None))
     }
 
     fn wait(&self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
@@ -111,7 +110,7 @@ pub(super) fn put_question(
 ) -> Result<u64, AskError> {
     let connection = wire.connection(&mut wait)?;
     let (number, line) = wire.questions().put(name, text, gives_parts)?;
-    match wire.send(&line, Kind::Uncounted, Some(connection), wait) {
+    match wire.send(&line, Some(connection), wait) {
         Err(error) if wire.questions().take_back(number) => Err(error.into()),
         // If it could not be sent, its end has come along with that of its connection.
         _ => Ok(number),

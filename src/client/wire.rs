@@ -1,10 +1,11 @@
 //! What a client and its senders share: the connection, if lines can be sent over it now, and what was sent.
 //!
 //! The client makes connections, opens them once the server has accepted the login, and notices their end; senders wait
-//! meanwhile. Lock order: `writing`, then `state`. `writing` is held while lines are written, so that they do not mix and
-//! are counted exactly, however long that takes. So the client, which has to read on, never waits for it without limit; and
+//! meanwhile. Lock order: `writing`, then `state`. `writing` is held while lines are written, so that they do not mix,
+//! however long that takes. So the client, which has to read on, never waits for it without limit; and
 //! no thread waits for the network while it holds `state` or `questions`.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -12,7 +13,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::error::ClientError;
-use super::ledger::{Kind, Ledger};
 use super::outgoing::{Batch, PING, whole_lines};
 use super::questions::Questions;
 use crate::os;
@@ -39,7 +39,10 @@ pub(super) struct State {
     phase: Phase,
     /// Counts the connections, so that what belongs to one is not sent over another.
     pub(super) connection: u64,
-    pub(super) ledger: Ledger,
+    /// The pings under way, which the `pong`s answer in their order: whether they are the library's.
+    pings: VecDeque<bool>,
+    /// How many pings of the library were sent over this connection.
+    pub(super) own_pings: u64,
     pub(super) last_sent: Instant,
     /// The sender wants no more: the end of its input, or `quit`.
     pub(super) finished: bool,
@@ -68,8 +71,15 @@ pub(super) enum Need<'a> {
 
 impl Wire {
     pub(super) fn new(reconnect: bool, gives_parts: bool) -> Wire {
-        let (phase, ledger, last_sent) = (Phase::Waiting, Ledger::default(), Instant::now());
-        let state = Mutex::new(State { phase, connection: 0, ledger, last_sent, finished: false, dialed: None });
+        let state = Mutex::new(State {
+            phase: Phase::Waiting,
+            connection: 0,
+            pings: VecDeque::new(),
+            own_pings: 0,
+            last_sent: Instant::now(),
+            finished: false,
+            dialed: None,
+        });
         let (writing, changed, questions) = (Mutex::default(), Condvar::new(), Mutex::default());
         Wire { reconnect, gives_parts, writing, state, changed, questions }
     }
@@ -89,9 +99,10 @@ impl Wire {
     }
 
     /// There is a new connection, over which nothing but its login was sent. Returns its number.
-    pub(super) fn begin(&self, ledger: Ledger) -> u64 {
+    pub(super) fn begin(&self) -> u64 {
         let mut state = self.state();
-        (state.phase, state.ledger, state.last_sent) = (Phase::Waiting, ledger, Instant::now());
+        (state.phase, state.last_sent) = (Phase::Waiting, Instant::now());
+        (state.pings, state.own_pings) = (VecDeque::new(), 0);
         state.connection += 1;
         state.connection
     }
@@ -107,14 +118,12 @@ impl Wire {
         });
     }
 
-    /// Gives up the connection. Returns how many lines have no answer; `last_words` says whether the last line received
-    /// was the server's own.
-    pub(super) fn lose(&self, stream: &Stream, last_words: bool) -> u64 {
+    /// Gives up the connection.
+    pub(super) fn lose(&self, stream: &Stream) {
         // Ends a write that waits, so that it is known what it could not send.
         stream.shutdown(Shutdown::Both);
         let _turn = lock(&self.writing);
         self.change(|state| state.phase = Phase::Waiting);
-        self.state().ledger.unanswered(last_words)
     }
 
     /// There will be no connection any more.
@@ -179,8 +188,9 @@ impl Wire {
         }
     }
 
-    /// Sends whole lines up to the first `quit`: over one connection after the other, or all over a certain one. `wait`
-    /// waits for what is needed, or ends the attempt.
+    /// Sends whole lines up to the first `quit`: the caller's over one connection after the other; the library's, which may
+    /// hold lines of the caller between two pings of its own, all over a certain one. `wait` waits for what is needed, or
+    /// ends the attempt.
     ///
     /// # Errors
     /// Those of `wait`, if nothing was cut by it; [`ClientError::Closed`] if there will be no connection, or the one that
@@ -188,7 +198,6 @@ impl Wire {
     pub(super) fn send(
         &self,
         lines: &[u8],
-        kind: Kind,
         over: Option<u64>,
         mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
@@ -220,7 +229,7 @@ impl Wire {
                 (_, Err(error)) => return Err(error),
             };
             // Before they are sent: the answers may be here as soon as they are.
-            self.state().ledger.send(&batch, kind);
+            self.state().ping(batch.pings, over.is_some());
             let (written, result) = write(&stream, &rest[..batch.length], &mut wait);
             let whole = match over {
                 _ if written == batch.length => written,
@@ -229,7 +238,7 @@ impl Wire {
                 None => whole_lines(&rest[..written]),
             };
             if whole < batch.length {
-                self.state().ledger.unsend(&Batch::of(&rest[whole..batch.length]), kind);
+                self.state().unping(Batch::of(&rest[whole..batch.length]).pings);
             }
             rest = &rest[whole..];
             let mut state = self.state();
@@ -261,13 +270,32 @@ impl Wire {
         let mut state = self.state();
         match os::send_now(stream.as_fd(), PING) {
             Ok(count) if count == PING.len() => {
-                state.ledger.send(&Batch::of(PING), Kind::Fenced);
+                state.ping(1, true);
                 state.last_sent = Instant::now();
                 Ok(())
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
             result => Err(ClientError::Lost(result.err().unwrap_or_else(|| ErrorKind::WriteZero.into()))),
         }
+    }
+}
+
+impl State {
+    /// This many pings are about to be sent. Where they are the library's, the first and the last are its own.
+    pub(super) fn ping(&mut self, count: usize, fenced: bool) {
+        self.pings.extend((0..count).map(|index| fenced && (index == 0 || index + 1 == count)));
+        self.own_pings += if fenced { count.min(2) as u64 } else { 0 };
+    }
+
+    /// The last ones could not be sent.
+    fn unping(&mut self, count: usize) {
+        let unsent = self.pings.split_off(self.pings.len().saturating_sub(count));
+        self.own_pings -= unsent.iter().filter(|own| **own).count() as u64;
+    }
+
+    /// A `pong` has come. True if it answers a ping of the library.
+    pub(super) fn pong(&mut self) -> bool {
+        self.pings.pop_front() == Some(true)
     }
 }
 
@@ -300,4 +328,30 @@ fn first_line(lines: &[u8]) -> &[u8] {
 /// A panic elsewhere spoils no value behind a lock here: each is whole after every statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pong_answers_the_oldest_ping() {
+        let wire = Wire::new(false, false);
+        wire.begin();
+        let mut state = wire.state();
+        for (count, fenced) in [(1, true), (2, false), (1, true), (1, false), (3, true)] {
+            // Those that could not be sent leave no trace.
+            state.ping(2, !fenced);
+            state.unping(2);
+            state.ping(count, fenced);
+        }
+        let answers: Vec<_> = (0..9).map(|_| state.pong()).collect();
+        // The last one was not asked for.
+        assert_eq!(answers, [true, false, false, true, false, true, false, true, false]);
+        // Nor was this one, which came before what it would have answered could not be sent.
+        state.ping(1, false);
+        assert!(!state.pong());
+        state.unping(1);
+        assert_eq!(state.own_pings, 4);
+    }
 }

@@ -1,15 +1,9 @@
-//! Lost connections: heartbeats that find out, connecting again, and what has no answer is counted exactly.
+//! Lost connections: heartbeats that find out, connecting again, and what may not have arrived is told.
 
 use crate::common::*;
 
-/// Numbers in the log of a client that count lines without an answer.
-fn unanswered(log: &str) -> usize {
-    let lines = log.lines().filter_map(|line| line.split_once("; ")?.1.split_once(" line")?.0.parse::<usize>().ok());
-    lines.sum()
-}
-
 #[test]
-fn a_server_killed_five_times_loses_no_line_that_is_not_counted() {
+fn a_server_killed_five_times_loses_no_line_without_a_word() {
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
     let address = Address::Unix(path.clone());
@@ -40,8 +34,10 @@ fn a_server_killed_five_times_loses_no_line_that_is_not_counted() {
     let outcome = program.wait().ends(0);
     let received: Vec<usize> = outcome.stdout.lines().map(|line| line.parse().unwrap()).collect();
     assert!(received.is_sorted_by(|one, next| one < next), "doubled or out of order");
-    let counted = unanswered(&outcome.stderr);
-    assert_eq!(received.len() + counted, LINES, "{} received, {counted} counted\n{}", received.len(), outcome.stderr);
+    assert_eq!(received.last(), Some(&(LINES - 1)));
+    let told = outcome.stderr.matches("what was sent shortly before may not have arrived").count();
+    let gaps = received.windows(2).filter(|pair| pair[1] > pair[0] + 1).count() + usize::from(received[0] > 0);
+    assert!((gaps.max(1)..=5).contains(&told), "{gaps} gaps, told {told} times\n{}", outcome.stderr);
 }
 
 #[test]
@@ -109,23 +105,6 @@ fn a_wrong_token_is_not_tried_again_for_ever() {
     let arguments = ["-c", &address, "--reconnect", "--token-file", wrong.to_str().unwrap(), "hello"];
     let outcome = run(CLIENT, &arguments, b"").gives(3, "error: wrong token\n");
     assert!(outcome.stderr.contains("the server's --token-file holds another token"), "{outcome:?}");
-}
-
-#[test]
-fn the_last_words_of_a_server_are_no_answer() {
-    let all = "server is full (1 clients)|idle for 2 seconds|too slow|server is shutting down|\
-         not authenticated within 10 seconds";
-    for words in all.split('|') {
-        let (address, playing) = scripted(move |listener| {
-            let mut peer = Peer::accept(&listener);
-            peer.hears("msg:a|msg:b|msg:c");
-            peer.send(format!("a\r\nerror: {words}\r\n"));
-        });
-        let outcome = client(&address, &["a", "b", "c"]).wait();
-        playing.join().unwrap();
-        assert_eq!(outcome.stdout, format!("a\nerror: {words}\n"));
-        assert_eq!(unanswered(&outcome.stderr), 2, "{}", outcome.stderr);
-    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(crate) struct Course {
     pub(crate) cut: bool,
     /// All of the input was sent, or it asked for the end with `quit`.
     pub(crate) finished: bool,
-    /// Input could not be read, could not be sent, or had no answer when a connection was lost.
+    /// Input could not be read, could not be sent, or may not have arrived when a connection was lost.
     pub(crate) input_lost: bool,
     /// `--count` was given and has not been reached.
     pub(crate) count_missing: bool,

@@ -68,9 +68,8 @@ struct Work<'a> {
     namesakes: Option<usize>,
     /// The input has sent lines, of which nothing has come back yet. In a room one's own messages do.
     sent: Arc<AtomicBool>,
-    in_room: bool,
-    /// Lines without an answer on the connection that was lost last.
-    unanswered: u64,
+    /// The connection was lost after something was sent, and there is no new one yet.
+    sent_in_vain: bool,
     /// The server has said that it stops, and there is no new connection yet.
     server_stopped: bool,
     leaving: bool,
@@ -105,8 +104,6 @@ impl<'a> Work<'a> {
             role,
             sender: None,
             sent: input.as_ref().map_or_else(Arc::default, |input| Arc::clone(&input.sent)),
-            // Nobody else can be deaf.
-            in_room: settings.options.deaf,
             input,
             probes: Vec::new(),
             deadline: None,
@@ -114,7 +111,7 @@ impl<'a> Work<'a> {
             for_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
             name: None,
             namesakes: None,
-            unanswered: 0,
+            sent_in_vain: false,
             server_stopped: false,
             leaving: false,
         })
@@ -136,7 +133,7 @@ impl<'a> Work<'a> {
         let mut course = self.course;
         course.end = end;
         course.finished |= self.sender.as_ref().is_some_and(Sender::is_finished);
-        course.input_lost |= self.settings.options.reconnect && self.unanswered > 0;
+        course.input_lost |= self.sent_in_vain;
         course.error |= self.server_stopped && !course.serves;
         course.count_missing = self.left.is_some_and(|left| left > 0);
         if let (Some(count), Some(left @ 1..), End::Closed | End::Lost) = (self.settings.count, self.left, end) {

@@ -98,7 +98,6 @@ impl Work<'_> {
         match Event::parse(line) {
             Event::Message { name: sender, .. } | Event::Direct { sender, .. } if sender == name => {
                 self.sent.store(false, Ordering::Relaxed);
-                self.in_room = true;
                 true
             }
             Event::Joined(joined) if joined == name => match self.namesakes {
@@ -174,7 +173,7 @@ impl Work<'_> {
 
     /// There is a connection, which is logged in.
     fn take_connection(&mut self) {
-        (self.server_stopped, self.unanswered) = (false, 0);
+        (self.server_stopped, self.sent_in_vain) = (false, false);
         let mode = &self.settings.mode;
         if self.for_person {
             let hint = match mode {
@@ -295,8 +294,6 @@ impl Work<'_> {
         if self.renews() && ending.error.is_none() {
             return;
         }
-        // A deaf client gets no copy of what it says.
-        self.unanswered = if self.settings.options.deaf { 0 } else { ending.unanswered };
         if let Some(piece) = ending.cut {
             let reconnect = self.settings.options.reconnect;
             if let (Role::Print, false) = (&self.role, reconnect) {
@@ -307,18 +304,12 @@ impl Work<'_> {
             say(&format_args!("the connection ended in the middle of a line, after {bytes} of it"));
         }
         let sent = self.sent.swap(false, Ordering::Relaxed);
-        let lines = match self.unanswered {
-            0 if sent && self.in_room && self.settings.options.reconnect && ending.error.is_some() => {
-                "; what was sent shortly before may not have arrived".to_owned()
-            }
-            0 => String::new(),
-            1 => "; 1 line that was sent has no answer".to_owned(),
-            count => format!("; {count} lines that were sent have no answer"),
-        };
+        self.sent_in_vain = sent && self.settings.options.reconnect && ending.error.is_some();
+        let lines = if self.sent_in_vain { "; what was sent shortly before may not have arrived" } else { "" };
         match ending.error {
             _ if self.leaving => {}
             Some(error) => say(&format_args!("disconnected: {error}{lines}")),
-            None if self.for_person || !lines.is_empty() => say(&format_args!("disconnected{lines}")),
+            None if self.for_person => say(&"disconnected"),
             None => {}
         }
     }
