@@ -22,7 +22,6 @@
 //   connector   how connections are made
 //   feed        the one stream of what comes in, over one connection after the other
 //   sender      sending from other threads
-//   question    a question of another client
 //   asking      what a client does with questions, its own and those of others
 
 mod asking;
@@ -37,7 +36,6 @@ mod options;
 mod outgoing;
 mod pauses;
 mod place;
-mod question;
 mod questions;
 mod reply;
 mod sender;
@@ -47,12 +45,12 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use asking::Question;
 pub use error::{AskError, ClientError};
 use feed::Feed;
 use inbox::{Entry, Moment};
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
-pub use question::Question;
 use reply::fit;
 pub use sender::Sender;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::ClientError;
-use super::heartbeat::{Beat, Heartbeat};
+use super::heartbeat::Heartbeat;
 use super::inbox::{Inbox, Moment};
 use super::login::{Login, Verdict};
 use super::options::Incoming;
@@ -216,13 +216,13 @@ impl Connection {
             let state = wire.state();
             let last_sent = (!state.finished).then_some(state.last_sent);
             drop(state);
-            match self.heartbeat.beat(now, last_sent) {
-                Beat::Wait(next) => self.next_beat = next,
-                Beat::Ping => {
-                    self.heartbeat.pinged(now);
-                    wire.beat()?;
+            self.next_beat = self.heartbeat.due(last_sent);
+            if self.next_beat.is_some_and(|due| due <= now) {
+                if self.heartbeat.asked {
+                    return Err(silence("the server does not answer"));
                 }
-                Beat::Lost => return Err(silence("the server does not answer")),
+                self.heartbeat.pinged(now);
+                wire.beat()?;
             }
         }
         Ok(())

@@ -94,12 +94,7 @@ impl Feed {
 
     /// What comes next.
     pub(super) fn next(&mut self, deadline: Option<Instant>) -> Result<Entry, ClientError> {
-        loop {
-            match self.desk.inbox.pop() {
-                Some(entry) => return Ok(entry),
-                None => self.step(deadline)?,
-            }
-        }
+        self.until(deadline, |feed| feed.desk.inbox.pop())
     }
 
     /// Reads what has arrived, without waiting.
@@ -114,14 +109,7 @@ impl Feed {
         mut fits: impl FnMut(&Incoming) -> bool,
     ) -> Result<Entry, ClientError> {
         self.desk.inbox.search();
-        let mut is_over = false;
-        loop {
-            match self.desk.inbox.find(|entry| fits(&entry.incoming)) {
-                Some(entry) => return Ok(entry),
-                None if is_over => return Err(ClientError::TimedOut),
-                None => is_over = self.step_to_the_end(deadline)?,
-            }
-        }
+        self.until(deadline, |feed| feed.desk.inbox.find(|entry| fits(&entry.incoming)))
     }
 
     /// Sends lines between two pings, and waits until the server has dealt with them. Tells when their replies come, also if
@@ -138,15 +126,12 @@ impl Feed {
         wire.send(&fenced, Some(connection), |need| self.wait(&need, deadline))?;
         let last = wire.state().own_pings;
         *moment = Moment { connection, pongs: last - 1 };
-        let mut is_over = false;
-        while self.is_connected(connection) {
-            match self.desk.inbox.now.pongs >= last {
-                true => return Ok(()),
-                false if is_over => return Err(ClientError::TimedOut),
-                false => is_over = self.step_to_the_end(deadline)?,
+        self.until(deadline, |feed| {
+            if !feed.is_connected(connection) {
+                return Some(Err(feed.loss.as_ref().map_or(ClientError::Closed, ClientError::again)));
             }
-        }
-        Err(self.loss.as_ref().map_or(ClientError::Closed, ClientError::again))
+            (feed.desk.inbox.now.pongs >= last).then_some(Ok(()))
+        })?
     }
 
     /// Whether this connection is still there.
@@ -179,10 +164,21 @@ impl Feed {
         }
     }
 
-    /// One step. Tells whether it was the last one in time: what comes all the time must not make a wait last for ever.
-    fn step_to_the_end(&mut self, deadline: Option<Instant>) -> Result<bool, ClientError> {
-        let is_last = time_left(deadline) == Some(Duration::ZERO);
-        self.step(deadline).map(|()| is_last)
+    /// Goes on until there is what is looked for. What comes all the time must not make that last for ever.
+    fn until<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        mut look: impl FnMut(&mut Feed) -> Option<T>,
+    ) -> Result<T, ClientError> {
+        let mut is_over = false;
+        loop {
+            match look(self) {
+                Some(found) => return Ok(found),
+                None if is_over => return Err(ClientError::TimedOut),
+                None => is_over = time_left(deadline) == Some(Duration::ZERO),
+            }
+            self.step(deadline)?;
+        }
     }
 
     /// One step: reads, waits or connects, and adds what has come to the inbox.

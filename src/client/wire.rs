@@ -203,7 +203,6 @@ impl Wire {
     ) -> Result<(), ClientError> {
         let mut rest = lines;
         while !rest.is_empty() {
-            let batch = Batch::of(rest);
             let turn = match self.writing.try_lock() {
                 Ok(turn) => turn,
                 Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
@@ -212,21 +211,20 @@ impl Wire {
                     continue;
                 }
             };
-            let stream = match (over, self.opened()) {
-                (None, Ok(Some((stream, _)))) => stream,
-                (Some(over), Ok(Some((stream, connection)))) if over == connection => stream,
-                (Some(_), Ok(_)) => return Err(ClientError::Closed),
-                (None, Ok(None)) if Batch::of(first_line(rest)).quits => {
+            let batch = Batch::of(rest);
+            let stream = match self.opened()? {
+                Some((stream, connection)) if over.is_none_or(|over| over == connection) => stream,
+                _ if over.is_some() => return Err(ClientError::Closed),
+                _ if Batch::of(first_line(rest)).quits => {
                     // There is no connection to end.
                     self.change(|state| state.finished = true);
                     return if batch.length == rest.len() { Ok(()) } else { Err(ClientError::Finished) };
                 }
-                (None, Ok(None)) => {
+                _ => {
                     drop(turn);
                     wait(Need::Connection)?;
                     continue;
                 }
-                (_, Err(error)) => return Err(error),
             };
             // Before they are sent: the answers may be here as soon as they are.
             self.state().ping(batch.pings, over.is_some());
