@@ -42,7 +42,7 @@ impl Client {
     pub fn ask(&mut self, name: &str, text: &str, timeout: Duration) -> Result<String, AskError> {
         let deadline = Instant::now().checked_add(timeout);
         let wire = Arc::clone(&self.feed.desk.wire);
-        let asked = put_question(&wire, name, text, false, |need| self.feed.wait(&need, deadline))?;
+        let asked = put_question(&wire, name, text, false, &mut |need| self.feed.wait(&need, deadline))?;
         let is_end = |incoming: &Incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked);
         match self.feed.find(deadline, is_end) {
             Ok(Entry { incoming: Incoming::Answer(_, answer), .. }) => answer,
@@ -80,7 +80,7 @@ impl Client {
             // It reads on while the server takes nothing, which might be waiting for that. If the connection has ended, so
             // has the question; receiving tells whether there is another.
             let wire = Arc::clone(&self.feed.desk.wire);
-            let _ = wire.send(&lines, Some(question.connection), |need| self.feed.wait(&need, None));
+            let _ = wire.send(&lines, Some(question.connection), &mut |need| self.feed.wait(&need, None));
         }
     }
 
@@ -153,11 +153,7 @@ impl Question {
     /// [`ClientError::Closed`] if the connection over which the question came has ended: the question has ended with
     /// it. [`ClientError::Finished`] after [`Sender::finish`](super::Sender::finish).
     pub fn part(&self, text: &str) -> Result<(), ClientError> {
-        let mut lines = Vec::new();
-        for text in text.split('\n') {
-            lines.extend(one_line(Command::Part { asker: &self.asker, id: &self.id, text })?);
-        }
-        self.send(&lines)
+        self.send(&self.parts(text)?)
     }
 
     /// Answers. The lines of a text with several are sent as parts, and the last as the end.
@@ -183,22 +179,23 @@ impl Question {
     fn end(&mut self, answer: Result<&str, &str>) -> Result<Vec<u8>, ClientError> {
         self.ended = true;
         let (asker, id) = (&*self.asker, &*self.id);
-        let text = match answer {
-            Ok(text) => text,
+        match answer {
+            Ok(text) => {
+                let (parts, last) = text.rsplit_once('\n').map_or((None, text), |(parts, last)| (Some(parts), last));
+                let mut lines = parts.map_or(Ok(Vec::new()), |parts| self.parts(parts))?;
+                lines.extend(one_line(Command::Answer { asker, id, text: last })?);
+                Ok(lines)
+            }
             Err(reason) => {
                 let reason = reason.replace("\r\n", " ").replace('\n', " ");
-                return one_line(Command::Refuse { asker, id, text: &reason });
+                one_line(Command::Refuse { asker, id, text: &reason })
             }
-        };
-        let mut lines = Vec::new();
-        let mut rest = text.split('\n').peekable();
-        while let Some(text) = rest.next() {
-            lines.extend(match rest.peek() {
-                Some(_) => one_line(Command::Part { asker, id, text })?,
-                None => one_line(Command::Answer { asker, id, text })?,
-            });
         }
-        Ok(lines)
+    }
+
+    fn parts(&self, text: &str) -> Result<Vec<u8>, ClientError> {
+        let line = |text| one_line(Command::Part { asker: &self.asker, id: &self.id, text });
+        Ok(text.split('\n').map(line).collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn send(&self, lines: &[u8]) -> Result<(), ClientError> {

@@ -62,7 +62,7 @@ impl Connection {
         desk.inbox.now = Moment { connection: desk.wire.begin(), pongs: 0 };
         if has_login {
             lines.extend_from_slice(PING);
-            desk.wire.state().ping(1, true);
+            desk.wire.state().pings.send(1, true);
         }
         stream
             .set_write_timeout(time_left(deadline))
@@ -140,7 +140,7 @@ impl Connection {
             error.filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words())).map(str::to_owned);
         let taken = if has_asked { desk.wire.questions().take(&line) } else { Taken::No };
         match taken {
-            Taken::No if line == "pong" && desk.wire.state().pong() => {
+            Taken::No if line == "pong" && desk.wire.state().pings.answer() => {
                 desk.inbox.now.pongs += 1;
                 if self.login.as_ref().is_some_and(|login| desk.inbox.now.pongs >= login.pongs) {
                     self.open(desk);
@@ -189,7 +189,7 @@ impl Connection {
     /// Asks for the present place, as the one before is of no use.
     fn ask_again(&mut self, desk: &Desk) -> Result<(), ClientError> {
         self.login.iter_mut().for_each(Login::ask_again);
-        desk.wire.state().ping(1, true);
+        desk.wire.state().pings.send(1, true);
         let lines = [one_line(Command::Mark)?, PING.to_vec()].concat();
         // A socket that does not take as little as this, after the login alone, is of no use.
         match os::send_now(self.stream.as_fd(), &lines) {

@@ -98,17 +98,23 @@ impl Connector {
         Connection::new(stream, login, self.options.heartbeat, deadline, desk)
     }
 
-    /// Connects in a thread, so that the caller can leave before that is over. Returns until when the login may last; `None`
-    /// if there is no thread for it.
-    pub(super) fn dial_apart(&self, wire: &Arc<Wire>) -> Option<Option<Instant>> {
-        let (address, wire) = (self.address.clone()?, Arc::clone(wire));
-        let (timeout, deadline) = (self.options.connect_timeout, self.deadline(None));
+    /// Connects after a pause, in a thread, so that the caller can leave before that is over. False if there is no thread for
+    /// it.
+    pub(super) fn dial_apart(&self, wire: &Arc<Wire>, pause: Duration) -> bool {
+        let Some(address) = self.address.clone() else { return false };
+        let (wire, timeout) = (Arc::clone(wire), self.options.connect_timeout);
         let dial = move || {
-            let dialed = Stream::connect(&address, timeout);
-            wire.change(|state| state.dialed = Some(dialed));
+            let begin = Instant::now() + pause;
+            while wire.is_waiting() && Instant::now() < begin {
+                wire.wait(Some(begin), |_| false);
+            }
+            if wire.is_waiting() {
+                let deadline = Instant::now().checked_add(timeout);
+                let dialed = Stream::connect(&address, timeout);
+                wire.change(|state| state.dialed = Some((dialed, deadline)));
+            }
         };
-        thread::Builder::new().name("connecting".to_owned()).spawn(dial).ok()?;
-        Some(deadline)
+        thread::Builder::new().name("connecting".to_owned()).spawn(dial).is_ok()
     }
 
     /// Until when one attempt to connect and log in may last.

@@ -27,21 +27,12 @@ pub(super) struct Feed {
     pub(super) desk: Desk,
     connection: Option<Connection>,
     pauses: Pauses,
-    attempt: Attempt,
+    /// Another thread connects.
+    is_dialing: bool,
     /// Why the last connection ended, in the server's own words if there were any.
     loss: Option<ClientError>,
     /// There is no connection and there will be none.
     ended: Option<ClientError>,
-}
-
-/// What is done about a connection while there is none.
-#[derive(Debug, Clone, Copy)]
-enum Attempt {
-    None,
-    /// The next one is made at this time.
-    Pause(Instant),
-    /// Another thread connects. The login is to be done by this time.
-    Dialing(Option<Instant>),
 }
 
 impl Drop for Feed {
@@ -86,7 +77,7 @@ impl Feed {
             desk: Desk { wire, place, inbox: Inbox::default() },
             connection: None,
             pauses: Pauses::new(),
-            attempt: Attempt::None,
+            is_dialing: false,
             loss: None,
             ended: None,
         })
@@ -121,10 +112,10 @@ impl Feed {
         moment: &mut Moment,
     ) -> Result<(), ClientError> {
         let wire = Arc::clone(&self.desk.wire);
-        let connection = wire.connection(|need| self.wait(&need, deadline))?;
+        let connection = wire.connection(&mut |need| self.wait(&need, deadline))?;
         let fenced = [PING, lines, if lines.is_empty() { lines } else { PING }].concat();
-        wire.send(&fenced, Some(connection), |need| self.wait(&need, deadline))?;
-        let last = wire.state().own_pings;
+        wire.send(&fenced, Some(connection), &mut |need| self.wait(&need, deadline))?;
+        let last = wire.state().pings.own;
         *moment = Moment { connection, pongs: last - 1 };
         self.until(deadline, |feed| {
             if !feed.is_connected(connection) {
@@ -141,7 +132,7 @@ impl Feed {
 
     pub(super) fn send(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<(), ClientError> {
         let wire = Arc::clone(&self.desk.wire);
-        wire.send(lines, None, |need| self.wait(&need, deadline))
+        wire.send(lines, None, &mut |need| self.wait(&need, deadline))
     }
 
     /// Waits for what a write needs.
@@ -246,40 +237,27 @@ impl Feed {
             self.end(ClientError::Closed);
             return Ok(());
         }
-        let now = Instant::now();
-        match self.attempt {
-            Attempt::None => {
-                let pause = self.pauses.next();
-                self.desk.inbox.push(Incoming::Retrying(pause));
-                self.attempt = Attempt::Pause(now + pause);
-                return Ok(());
-            }
-            Attempt::Pause(until) if until <= now => {
-                // If there is no thread for it, the next pause follows.
-                self.attempt = self.connector.dial_apart(&self.desk.wire).map_or(Attempt::None, Attempt::Dialing);
-                return Ok(());
-            }
-            Attempt::Pause(_) => {}
-            Attempt::Dialing(until) => {
-                let dialed = self.desk.wire.state().dialed.take();
-                if let Some(dialed) = dialed {
-                    self.attempt = Attempt::None;
-                    // Why it could not be made is told by the pauses.
-                    self.connection =
-                        dialed.ok().and_then(|stream| self.connector.log_in(stream, until, &mut self.desk).ok());
-                    return Ok(());
-                }
-            }
+        let dialed = self.desk.wire.state().dialed.take();
+        if let Some((dialed, until)) = dialed {
+            self.is_dialing = false;
+            // Why it could not be made is told by the pauses.
+            self.connection = dialed.ok().and_then(|stream| self.connector.log_in(stream, until, &mut self.desk).ok());
+            return Ok(());
         }
-        if deadline.is_some_and(|deadline| deadline <= now) {
+        if !self.is_dialing {
+            let pause = self.pauses.next();
+            self.desk.inbox.push(Incoming::Retrying(pause));
+            self.is_dialing = self.connector.dial_apart(&self.desk.wire, pause);
+            if !self.is_dialing {
+                // Without a thread, the next pause follows.
+                self.desk.wire.wait(deadline.into_iter().chain(Instant::now().checked_add(pause)).min(), |_| false);
+            }
+            return Ok(());
+        }
+        if time_left(deadline) == Some(Duration::ZERO) {
             return Err(ClientError::TimedOut);
         }
-        let until = match self.attempt {
-            Attempt::Pause(until) => Some(until),
-            _ => None,
-        };
-        let first = [deadline, until].into_iter().flatten().min();
-        self.desk.wire.wait(first, |state| state.dialed.is_some());
+        self.desk.wire.wait(deadline, |state| state.dialed.is_some());
         Ok(())
     }
 }

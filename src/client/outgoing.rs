@@ -1,5 +1,6 @@
 //! Lines on their way to the server, as bytes: what of them is sent. Pure.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::Write as _;
 
@@ -49,6 +50,38 @@ impl Batch {
     }
 }
 
+/// The pings under way on one connection, which the `pong`s answer in their order.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    /// Whether they are the library's.
+    under_way: VecDeque<bool>,
+    /// How many of the library's were sent.
+    pub(super) own: u64,
+}
+
+impl Pings {
+    /// This many are about to be sent. If they are `fenced`, the first and the last are the library's.
+    pub(super) fn send(&mut self, count: usize, fenced: bool) {
+        self.under_way.extend((0..count).map(|index| fenced && (index == 0 || index + 1 == count)));
+        self.own += if fenced { count.min(2) as u64 } else { 0 };
+    }
+
+    /// The last ones could not be sent.
+    pub(super) fn unsend(&mut self, count: usize) {
+        let unsent = self.under_way.split_off(self.under_way.len().saturating_sub(count));
+        self.own -= unsent.iter().filter(|own| **own).count() as u64;
+    }
+
+    /// A `pong` has come. True if it answers one of the library's.
+    pub(super) fn answer(&mut self) -> bool {
+        self.under_way.pop_front() == Some(true)
+    }
+}
+
+pub(super) fn first_line(lines: &[u8]) -> &[u8] {
+    lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default()
+}
+
 /// How many of these bytes are whole lines.
 pub(super) fn whole_lines(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
@@ -89,5 +122,24 @@ mod tests {
         for (bytes, whole) in [("", 0), ("a", 0), ("a\n", 2), ("a\nb", 2), ("a\nb\r\n", 5)] {
             assert_eq!(whole_lines(bytes.as_bytes()), whole);
         }
+    }
+
+    #[test]
+    fn every_pong_answers_the_oldest_ping() {
+        let mut pings = Pings::default();
+        for (count, fenced) in [(1, true), (2, false), (1, true), (1, false), (3, true)] {
+            // Those that could not be sent leave no trace.
+            pings.send(2, !fenced);
+            pings.unsend(2);
+            pings.send(count, fenced);
+        }
+        let answers: Vec<_> = (0..9).map(|_| pings.answer()).collect();
+        // The last one was not asked for.
+        assert_eq!(answers, [true, false, false, true, false, true, false, true, false]);
+        // Nor was this one, which came before what it would have answered could not be sent.
+        pings.send(1, false);
+        assert!(!pings.answer());
+        pings.unsend(1);
+        assert_eq!(pings.own, 4);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::connection::time_left;
 use super::error::{AskError, ClientError};
 use super::outgoing::one_line;
-use super::wire::{Need, TURN, Wire};
+use super::wire::{Need, TURN, Waiting, Wire};
 use crate::os::{self, Wait};
 
 /// Sends lines over the connection of a [`Client`](super::Client); see [`Client::sender`](super::Client::sender).
@@ -50,7 +50,7 @@ impl Sender {
     /// # Errors
     /// [`AskError::Failed`] for a name that cannot be one, [`AskError::Client`] with the errors of [`Sender::send`].
     pub fn put_question(&self, name: &str, text: &str) -> Result<u64, AskError> {
-        put_question(&self.wire, name, text, self.wire.gives_parts, |need| self.wait(&need, None))
+        self.put_question_within(name, text, Duration::MAX)
     }
 
     /// The same within a time. A server that takes only a part of the line in time loses the connection.
@@ -59,7 +59,7 @@ impl Sender {
     /// [`AskError::TimedOut`], and those of [`Sender::put_question`].
     pub fn put_question_within(&self, name: &str, text: &str, timeout: Duration) -> Result<u64, AskError> {
         let deadline = Instant::now().checked_add(timeout);
-        put_question(&self.wire, name, text, self.wire.gives_parts, |need| self.wait(&need, deadline))
+        put_question(&self.wire, name, text, self.wire.gives_parts, &mut |need| self.wait(&need, deadline))
     }
 
     /// Sends a `ping` whose answer is not given to the caller, unless something is being sent. For a client that does not
@@ -81,7 +81,7 @@ impl Sender {
     }
 
     pub(super) fn send_over(&self, lines: &[u8], over: Option<u64>) -> Result<(), ClientError> {
-        self.wire.send(lines, over, |need| self.wait(&need, None))
+        self.wire.send(lines, over, &mut |need| self.wait(&need, None))
     }
 
     fn wait(&self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
@@ -106,9 +106,9 @@ pub(super) fn put_question(
     name: &str,
     text: &str,
     gives_parts: bool,
-    mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
+    wait: &mut Waiting<'_>,
 ) -> Result<u64, AskError> {
-    let connection = wire.connection(&mut wait)?;
+    let connection = wire.connection(wait)?;
     let (number, line) = wire.questions().put(name, text, gives_parts)?;
     match wire.send(&line, Some(connection), wait) {
         Err(error) if wire.questions().take_back(number) => Err(error.into()),

@@ -5,7 +5,6 @@
 //! however long that takes. So the client, which has to read on, never waits for it without limit; and
 //! no thread waits for the network while it holds `state` or `questions`.
 
-use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -13,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::error::ClientError;
-use super::outgoing::{Batch, PING, whole_lines};
+use super::outgoing::{Batch, PING, Pings, first_line, whole_lines};
 use super::questions::Questions;
 use crate::os;
 use crate::transport::{ConnectError, Stream};
@@ -39,15 +38,12 @@ pub(super) struct State {
     phase: Phase,
     /// Counts the connections, so that what belongs to one is not sent over another.
     pub(super) connection: u64,
-    /// The pings under way, which the `pong`s answer in their order: whether they are the library's.
-    pings: VecDeque<bool>,
-    /// How many pings of the library were sent over this connection.
-    pub(super) own_pings: u64,
+    pub(super) pings: Pings,
     pub(super) last_sent: Instant,
     /// The sender wants no more: the end of its input, or `quit`.
     pub(super) finished: bool,
-    /// The outcome of an attempt to connect that another thread has made.
-    pub(super) dialed: Option<Result<Stream, ConnectError>>,
+    /// The outcome of an attempt to connect that another thread has made, and until when the login may last.
+    pub(super) dialed: Option<(Result<Stream, ConnectError>, Option<Instant>)>,
 }
 
 #[derive(Debug)]
@@ -69,13 +65,15 @@ pub(super) enum Need<'a> {
     Space(&'a Stream),
 }
 
+/// Waits for it, or ends the attempt.
+pub(super) type Waiting<'a> = dyn FnMut(Need<'_>) -> Result<(), ClientError> + 'a;
+
 impl Wire {
     pub(super) fn new(reconnect: bool, gives_parts: bool) -> Wire {
         let state = Mutex::new(State {
             phase: Phase::Waiting,
             connection: 0,
-            pings: VecDeque::new(),
-            own_pings: 0,
+            pings: Pings::default(),
             last_sent: Instant::now(),
             finished: false,
             dialed: None,
@@ -101,8 +99,7 @@ impl Wire {
     /// There is a new connection, over which nothing but its login was sent. Returns its number.
     pub(super) fn begin(&self) -> u64 {
         let mut state = self.state();
-        (state.phase, state.last_sent) = (Phase::Waiting, Instant::now());
-        (state.pings, state.own_pings) = (VecDeque::new(), 0);
+        (state.phase, state.pings, state.last_sent) = (Phase::Waiting, Pings::default(), Instant::now());
         state.connection += 1;
         state.connection
     }
@@ -128,11 +125,11 @@ impl Wire {
 
     /// There will be no connection any more.
     pub(super) fn end(&self) {
-        let was = std::mem::replace(&mut self.state().phase, Phase::Over);
-        if let Phase::Open(stream) = was {
-            stream.shutdown(Shutdown::Both);
-        }
-        self.changed.notify_all();
+        self.change(|state| {
+            if let Phase::Open(stream) = std::mem::replace(&mut state.phase, Phase::Over) {
+                stream.shutdown(Shutdown::Both);
+            }
+        });
     }
 
     /// Closes the sending half.
@@ -175,11 +172,13 @@ impl Wire {
         }
     }
 
+    /// Whether it is worth waiting for a connection.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.opened(), Ok(None))
+    }
+
     /// The number of the connection over which lines can be sent. Waits until there is one.
-    pub(super) fn connection(
-        &self,
-        mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
-    ) -> Result<u64, ClientError> {
+    pub(super) fn connection(&self, wait: &mut Waiting<'_>) -> Result<u64, ClientError> {
         loop {
             match self.opened()? {
                 Some((_, connection)) => return Ok(connection),
@@ -189,19 +188,12 @@ impl Wire {
     }
 
     /// Sends whole lines up to the first `quit`: the caller's over one connection after the other; the library's, which may
-    /// hold lines of the caller between two pings of its own, all over a certain one. `wait` waits for what is needed, or
-    /// ends the attempt.
+    /// hold lines of the caller between two pings of its own, all over a certain one.
     ///
     /// # Errors
     /// Those of `wait`, if nothing was cut by it; [`ClientError::Closed`] if there will be no connection, or the one that
     /// was asked for has ended; [`ClientError::Finished`] if lines are left that are not to be sent.
-    pub(super) fn send(
-        &self,
-        lines: &[u8],
-        over: Option<u64>,
-        mut wait: impl FnMut(Need<'_>) -> Result<(), ClientError>,
-    ) -> Result<(), ClientError> {
-        let mut rest = lines;
+    pub(super) fn send(&self, mut rest: &[u8], over: Option<u64>, wait: &mut Waiting<'_>) -> Result<(), ClientError> {
         while !rest.is_empty() {
             let turn = match self.writing.try_lock() {
                 Ok(turn) => turn,
@@ -227,30 +219,30 @@ impl Wire {
                 }
             };
             // Before they are sent: the answers may be here as soon as they are.
-            self.state().ping(batch.pings, over.is_some());
-            let (written, result) = write(&stream, &rest[..batch.length], &mut wait);
-            let whole = match over {
-                _ if written == batch.length => written,
-                // What belongs together is not sent in part.
-                Some(_) => 0,
-                None => whole_lines(&rest[..written]),
-            };
-            if whole < batch.length {
-                self.state().unping(Batch::of(&rest[whole..batch.length]).pings);
-            }
-            rest = &rest[whole..];
+            self.state().pings.send(batch.pings, over.is_some());
+            let (written, result) = write(&stream, &rest[..batch.length], wait);
             let mut state = self.state();
             state.last_sent = Instant::now();
-            state.finished |= batch.quits && whole == batch.length;
             match result {
-                Ok(()) if batch.quits && !rest.is_empty() => return Err(ClientError::Finished),
-                Ok(()) => {}
-                Err(Some(error)) if written == whole => return Err(error),
+                Ok(()) => {
+                    state.finished |= batch.quits;
+                    rest = &rest[batch.length..];
+                    if batch.quits && !rest.is_empty() {
+                        return Err(ClientError::Finished);
+                    }
+                }
+                Err(Some(error)) if written == 0 => {
+                    state.pings.unsend(batch.pings);
+                    return Err(error);
+                }
                 Err(_) => {
+                    // What belongs together is not sent in part.
+                    let whole = if over.is_some() { 0 } else { whole_lines(&rest[..written]) };
                     if whole < written {
                         // With an orderly end, the server would take the piece for the last line.
                         stream.reset_on_close();
                     }
+                    rest = &rest[whole..];
                     // The client sees the end of it.
                     stream.shutdown(Shutdown::Both);
                     state.phase = if self.reconnect { Phase::Waiting } else { Phase::Over };
@@ -268,7 +260,7 @@ impl Wire {
         let mut state = self.state();
         match os::send_now(stream.as_fd(), PING) {
             Ok(count) if count == PING.len() => {
-                state.ping(1, true);
+                state.pings.send(1, true);
                 state.last_sent = Instant::now();
                 Ok(())
             }
@@ -278,31 +270,8 @@ impl Wire {
     }
 }
 
-impl State {
-    /// This many pings are about to be sent. Where they are the library's, the first and the last are its own.
-    pub(super) fn ping(&mut self, count: usize, fenced: bool) {
-        self.pings.extend((0..count).map(|index| fenced && (index == 0 || index + 1 == count)));
-        self.own_pings += if fenced { count.min(2) as u64 } else { 0 };
-    }
-
-    /// The last ones could not be sent.
-    fn unping(&mut self, count: usize) {
-        let unsent = self.pings.split_off(self.pings.len().saturating_sub(count));
-        self.own_pings -= unsent.iter().filter(|own| **own).count() as u64;
-    }
-
-    /// A `pong` has come. True if it answers a ping of the library.
-    pub(super) fn pong(&mut self) -> bool {
-        self.pings.pop_front() == Some(true)
-    }
-}
-
 /// Writes as much as can be written. The error is that of `wait`, or none if the stream is broken.
-fn write(
-    stream: &Stream,
-    bytes: &[u8],
-    wait: &mut impl FnMut(Need<'_>) -> Result<(), ClientError>,
-) -> (usize, Result<(), Option<ClientError>>) {
+fn write(stream: &Stream, bytes: &[u8], wait: &mut Waiting<'_>) -> (usize, Result<(), Option<ClientError>>) {
     let mut written = 0;
     while written < bytes.len() {
         match os::send_now(stream.as_fd(), &bytes[written..]) {
@@ -319,37 +288,7 @@ fn write(
     (written, Ok(()))
 }
 
-fn first_line(lines: &[u8]) -> &[u8] {
-    lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default()
-}
-
 /// A panic elsewhere spoils no value behind a lock here: each is whole after every statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pong_answers_the_oldest_ping() {
-        let wire = Wire::new(false, false);
-        wire.begin();
-        let mut state = wire.state();
-        for (count, fenced) in [(1, true), (2, false), (1, true), (1, false), (3, true)] {
-            // Those that could not be sent leave no trace.
-            state.ping(2, !fenced);
-            state.unping(2);
-            state.ping(count, fenced);
-        }
-        let answers: Vec<_> = (0..9).map(|_| state.pong()).collect();
-        // The last one was not asked for.
-        assert_eq!(answers, [true, false, false, true, false, true, false, true, false]);
-        // Nor was this one, which came before what it would have answered could not be sent.
-        state.ping(1, false);
-        assert!(!state.pong());
-        state.unping(1);
-        assert_eq!(state.own_pings, 4);
-    }
 }
