@@ -11,7 +11,7 @@
 //   options     how a client behaves, and what comes in
 //   pauses      between two attempts to connect
 //   heartbeat   when a ping is due
-//   outgoing    lines to be sent, as bytes
+//   outgoing    lines to be sent, as bytes, and the pings under way
 //   place       where the client is in the order of the room
 //   login       the first exchange on a connection
 //   questions   the open questions of this client

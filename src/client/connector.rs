@@ -25,20 +25,16 @@ pub(super) struct Connector {
     pub(super) options: ClientOptions,
     /// The token of the last login.
     token: Option<Token>,
+    pub(super) pauses: Pauses,
 }
 
 impl Connector {
     pub(super) fn new(address: Option<Address>, options: ClientOptions) -> Connector {
-        Connector { address, options, token: None }
+        Connector { address, options, token: None, pauses: Pauses::new() }
     }
 
     /// Connects for the first time, for as long as the options allow, and logs in.
-    pub(super) fn first(
-        &mut self,
-        address: &Address,
-        desk: &mut Desk,
-        pauses: &mut Pauses,
-    ) -> Result<Connection, ClientError> {
+    pub(super) fn first(&mut self, address: &Address, desk: &mut Desk) -> Result<Connection, ClientError> {
         let wait = self.options.wait;
         let give_up = Instant::now().checked_add(wait);
         let mut before = None;
@@ -60,7 +56,7 @@ impl Connector {
             if before.is_none() || !error.is_timeout() {
                 before = Some(error);
             }
-            thread::sleep(pauses.next().min(left).min(LONGEST_FIRST_PAUSE));
+            thread::sleep(self.pauses.next().min(left).min(LONGEST_FIRST_PAUSE));
         }
     }
 

@@ -15,7 +15,6 @@ use super::inbox::{Entry, Inbox, Moment};
 use super::login::Login;
 use super::options::{ClientOptions, Ending, Incoming};
 use super::outgoing::PING;
-use super::pauses::Pauses;
 use super::place::Place;
 use super::wire::{Need, TURN, Wire};
 use crate::protocol::Refusal;
@@ -26,7 +25,6 @@ pub(super) struct Feed {
     pub(super) connector: Connector,
     pub(super) desk: Desk,
     connection: Option<Connection>,
-    pauses: Pauses,
     /// Another thread connects.
     is_dialing: bool,
     /// Why the last connection ended, in the server's own words if there were any.
@@ -45,7 +43,7 @@ impl Feed {
     /// Connects and logs in.
     pub(super) fn connect(address: Address, options: ClientOptions) -> Result<Feed, ClientError> {
         let mut feed = Feed::new(Some(address.clone()), options)?;
-        match feed.connector.first(&address, &mut feed.desk, &mut feed.pauses) {
+        match feed.connector.first(&address, &mut feed.desk) {
             Ok(connection) => feed.connection = Some(connection),
             // There is a server, so receiving can go on trying.
             Err(error)
@@ -76,7 +74,6 @@ impl Feed {
             connector: Connector::new(address, options),
             desk: Desk { wire, place, inbox: Inbox::default() },
             connection: None,
-            pauses: Pauses::new(),
             is_dialing: false,
             loss: None,
             ended: None,
@@ -195,7 +192,7 @@ impl Feed {
     fn lose(&mut self, error: ClientError) {
         let Some(mut connection) = self.connection.take() else { return };
         if let Some(since) = connection.open_since {
-            self.pauses.connected_for(since.elapsed());
+            self.connector.pauses.connected_for(since.elapsed());
         }
         let cut = connection.end(&error, &mut self.desk);
         let last_words = connection.last_words;
@@ -245,7 +242,7 @@ impl Feed {
             return Ok(());
         }
         if !self.is_dialing {
-            let pause = self.pauses.next();
+            let pause = self.connector.pauses.next();
             self.desk.inbox.push(Incoming::Retrying(pause));
             self.is_dialing = self.connector.dial_apart(&self.desk.wire, pause);
             if !self.is_dialing {
