@@ -12,7 +12,7 @@ use super::heartbeat::Heartbeat;
 use super::inbox::{Inbox, Moment};
 use super::login::{Login, Verdict};
 use super::options::Incoming;
-use super::outgoing::{PING, one_line};
+use super::outgoing::{PING, one_line, send_few};
 use super::place::{Place, Refused, is_of_the_room};
 use super::questions::Taken;
 use super::wire::Wire;
@@ -98,16 +98,16 @@ impl Connection {
     ) -> Result<(), ClientError> {
         let filled = self.reader.fill(&mut Arrived(&self.stream));
         let now = Instant::now();
-        let has_arrived = match filled {
+        let has_arrived = filled.is_ok();
+        match filled {
             Ok(0) => return Err(ClientError::Closed),
             Ok(_) => {
                 self.heartbeat.heard(now);
                 self.take_lines(desk)?;
-                true
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(ClientError::Lost(error)),
-        };
+        }
         self.beat(&desk.wire, now)?;
         let login_deadline = self.login_deadline.filter(|_| self.login.is_some());
         if login_deadline.is_some_and(|deadline| deadline <= now) {
@@ -192,10 +192,7 @@ impl Connection {
         desk.wire.state().pings.send(1, true);
         let lines = [one_line(Command::Mark)?, PING.to_vec()].concat();
         // A socket that does not take as little as this, after the login alone, is of no use.
-        match os::send_now(self.stream.as_fd(), &lines) {
-            Ok(count) if count == lines.len() => Ok(()),
-            result => Err(ClientError::Lost(result.err().unwrap_or_else(|| ErrorKind::WriteZero.into()))),
-        }
+        send_few(&self.stream, &lines).map_err(ClientError::Lost)
     }
 
     /// The login is done: the caller's lines can be sent.

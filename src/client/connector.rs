@@ -41,11 +41,9 @@ impl Connector {
         loop {
             let deadline = self.deadline(give_up.filter(|_| !wait.is_zero()));
             let dialed = Stream::connect(address, time_left(deadline).unwrap_or(Duration::MAX));
-            let error = match dialed.map_err(ClientError::Connect) {
-                Ok(stream) => match self.log_in_to_the_end(stream, deadline, desk) {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => error,
-                },
+            let stream = dialed.map_err(ClientError::Connect);
+            let error = match stream.and_then(|stream| self.log_in_to_the_end(stream, deadline, desk)) {
+                Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
             let left = time_left(give_up).unwrap_or(Duration::MAX);

@@ -137,8 +137,7 @@ impl Feed {
         let or_write = match need {
             Need::Connection => return self.step(deadline),
             Need::Turn => {
-                let turn = Instant::now() + TURN;
-                return match self.step(Some(deadline.map_or(turn, |deadline| deadline.min(turn)))) {
+                return match self.step(deadline.into_iter().chain([Instant::now() + TURN]).min()) {
                     Err(ClientError::TimedOut) if time_left(deadline) != Some(Duration::ZERO) => Ok(()),
                     result => result,
                 };

@@ -1,11 +1,13 @@
-//! Lines on their way to the server, as bytes: what of them is sent. Pure.
+//! Lines on their way to the server, as bytes: what of them is sent.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsFd;
 
 use super::error::ClientError;
 use crate::os;
+use crate::transport::Stream;
 
 /// The library's own `ping`.
 pub(super) const PING: &[u8] = b"ping\r\n";
@@ -75,6 +77,14 @@ impl Pings {
     /// A `pong` has come. True if it answers one of the library's.
     pub(super) fn answer(&mut self) -> bool {
         self.under_way.pop_front() == Some(true)
+    }
+}
+
+/// Sends so little that it is all or nothing: a socket that takes only a part of it is an error.
+pub(super) fn send_few(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
+    match os::send_now(stream.as_fd(), bytes)? {
+        count if count == bytes.len() => Ok(()),
+        _ => Err(ErrorKind::WriteZero.into()),
     }
 }
 

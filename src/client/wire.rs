@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::error::ClientError;
-use super::outgoing::{Batch, PING, Pings, first_line, whole_lines};
+use super::outgoing::{Batch, PING, Pings, first_line, send_few, whole_lines};
 use super::questions::Questions;
 use crate::os;
 use crate::transport::{ConnectError, Stream};
@@ -258,15 +258,13 @@ impl Wire {
         let Ok(_turn) = self.writing.try_lock() else { return Ok(()) };
         let Ok(Some((stream, _))) = self.opened() else { return Ok(()) };
         let mut state = self.state();
-        match os::send_now(stream.as_fd(), PING) {
-            Ok(count) if count == PING.len() => {
-                state.pings.send(1, true);
-                state.last_sent = Instant::now();
-                Ok(())
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
-            result => Err(ClientError::Lost(result.err().unwrap_or_else(|| ErrorKind::WriteZero.into()))),
+        match send_few(&stream, PING) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(()),
+            result => result.map_err(ClientError::Lost)?,
         }
+        state.pings.send(1, true);
+        state.last_sent = Instant::now();
+        Ok(())
     }
 }
 
