@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, SyncSender};
 use std::time::{Duration, Instant};
 
 use localsocket::client::Question;
-use localsocket::programs::raise_descriptor_limit;
+use localsocket::programs::{kill_apart, raise_descriptor_limit, terminate_apart};
 
 use crate::command::{self, Job};
 use crate::exit::End;
@@ -192,12 +192,12 @@ impl Answering {
             _ if self.running.is_empty() && self.waiting.is_empty() && self.refusing == 0 => return Err(self.end),
             _ if !is_due => return Ok(()),
             Stage::LastTaken | Stage::Stopping => {
-                command::terminate_all();
+                self.running.iter().for_each(|job| job.signal(terminate_apart));
                 self.stage = Stage::Terminated;
                 PATIENCE_TERMINATED
             }
             Stage::Terminated => {
-                command::kill_all();
+                self.running.iter().for_each(|job| job.signal(kill_apart));
                 self.stage = Stage::Killed;
                 PATIENCE_KILLED
             }

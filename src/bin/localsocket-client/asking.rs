@@ -1,4 +1,5 @@
-//! `--ask`: one question after the other, and when one is put again. Pure, but for the clock and the orders to the input.
+//! `--ask`: one question after the other, and when one is put again. Pure, but for the clock, the orders to the input and
+//! the connection, which is given up after a question that had no answer in time.
 
 use std::sync::mpsc::Sender as Orders;
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use localsocket::client::Question;
-use localsocket::programs::{Counted, Wait, kill_apart, poll, spawn_apart, terminate_apart};
+use localsocket::programs::{Counted, Wait, poll, spawn_apart};
 
 use crate::output::{say_bytes, write_piece};
 
@@ -39,23 +39,6 @@ const REASON_MAX: usize = 500;
 /// What a line of an answer costs beside its text and the names: `answer:` and two colons.
 const OVERHEAD: usize = 9;
 
-/// Commands that run now. One that is in here was not waited for, so its id is not that of another process.
-static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
-
-fn running() -> MutexGuard<'static, Vec<u32>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Asks all commands to end.
-pub(crate) fn terminate_all() {
-    running().iter().for_each(|id| terminate_apart(*id));
-}
-
-/// Ends all commands.
-pub(crate) fn kill_all() {
-    running().iter().for_each(|id| kill_apart(*id));
-}
-
 /// A question until it is ended, by its command or by a refusal that comes first. Nothing is sent for it afterwards: another
 /// question can have its asker and id.
 pub(crate) struct Job {
@@ -63,30 +46,51 @@ pub(crate) struct Job {
     pub(crate) id: String,
     pub(crate) bytes: usize,
     question: Mutex<Option<Question>>,
+    /// The command, until its end was seen: after that, another process can have its id.
+    process: Mutex<Option<u32>>,
 }
 
 impl Job {
     pub(crate) fn new(question: Question) -> Job {
         let (asker, id) = (question.asker().to_owned(), question.id().to_owned());
         let bytes = asker.len() + id.len() + question.text().len();
-        Job { asker, id, bytes, question: Mutex::new(Some(question)) }
+        Job { asker, id, bytes, question: Mutex::new(Some(question)), process: Mutex::new(None) }
     }
 
-    /// May wait until a part of the answer is sent.
-    fn question(&self) -> MutexGuard<'_, Option<Question>> {
-        self.question.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// To be ended.
+    /// To be ended. May wait until a part of the answer is sent.
     pub(crate) fn take(&self) -> Option<Question> {
-        self.question().take()
+        lock(&self.question).take()
     }
+
+    /// Does something to the command, if it runs.
+    pub(crate) fn signal(&self, send: impl FnOnce(u32)) {
+        lock(&self.process).map(send);
+    }
+
+    fn start(&self, shell: &mut Command) -> io::Result<Child> {
+        let mut process = lock(&self.process);
+        let child = spawn_apart(shell)?;
+        *process = Some(child.id());
+        Ok(child)
+    }
+
+    /// How the command has ended, if it has.
+    fn status_of(&self, child: &mut Child) -> Option<io::Result<ExitStatus>> {
+        let mut process = lock(&self.process);
+        let ended = child.try_wait().transpose()?;
+        *process = None;
+        Some(ended)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers a question with what the command writes, or refuses it. `limit` is the longest line that the server takes.
 /// If the question is ended meanwhile, the output is thrown away.
 pub(crate) fn answer(command: &str, job: &Job, limit: usize) {
-    let Some(input) = job.question().as_ref().map(|question| [question.text(), "\n"].concat()) else { return };
+    let Some(input) = lock(&job.question).as_ref().map(|question| [question.text(), "\n"].concat()) else { return };
     let longest = limit.saturating_sub(job.asker.len() + job.id.len() + OVERHEAD).min(LINE_MAX);
     let outcome = run(command, job, input.as_bytes(), longest);
     let Some(question) = job.take() else { return };
@@ -107,7 +111,7 @@ fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("LOCALSOCKET_ASKER", &job.asker);
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = start(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?;
+    let mut child = job.start(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?;
     let (mut stdin, mut written) = (child.stdin.take(), 0);
     let mut stdout = Lines::new(child.stdout.take(), longest);
     let mut stderr = Lines::new(child.stderr.take(), COMPLAINT_MAX);
@@ -119,7 +123,7 @@ fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<
     };
     let (mut buffer, mut left, mut tick) = (vec![0; 64 * 1024], LEFT_IN_PIPE, FIRST_TICK);
     let status = loop {
-        let ended = status_of(&mut child);
+        let ended = job.status_of(&mut child);
         let pipes = [stdin.as_ref().map(AsFd::as_fd), stdout.descriptor(), stderr.descriptor()];
         let [can_write, can_read, has_complained] = wait(pipes, if ended.is_some() { Duration::ZERO } else { tick });
         if let Some(pipe) = stdin.as_mut().filter(|_| can_write) {
@@ -139,7 +143,7 @@ fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<
             }
             if let Some(last) = answer.pop() {
                 if !answer.is_empty() {
-                    let _ = job.question().as_ref().map(|question| question.part(&answer.join("\n")));
+                    let _ = lock(&job.question).as_ref().map(|question| question.part(&answer.join("\n")));
                 }
                 answer.clear();
                 answer.push(last);
@@ -166,21 +170,6 @@ fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<
         Ok(status) => Err(reason(status, complaint)),
         Err(error) => Err(format!("the end of the command was not seen: {error}")),
     }
-}
-
-fn start(shell: &mut Command) -> io::Result<Child> {
-    let mut running = running();
-    let child = spawn_apart(shell)?;
-    running.push(child.id());
-    Ok(child)
-}
-
-/// How it has ended, if it has. From then on it is not among those that run.
-fn status_of(child: &mut Child) -> Option<io::Result<ExitStatus>> {
-    let mut running = running();
-    let ended = child.try_wait().transpose()?;
-    running.retain(|id| *id != child.id());
-    Some(ended)
 }
 
 /// Waits until one of the pipes is ready, and tells which are.

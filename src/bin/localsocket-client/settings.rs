@@ -107,27 +107,25 @@ impl Settings {
             (None, Mode::Ask { timeout, .. }) => (*timeout).clamp(ASK_HEARTBEAT, HEARTBEAT),
             (None, _) => HEARTBEAT,
         };
-        let own_name = |start: &str| {
-            // std's hasher keys are the only random numbers it has.
-            format!("{start}-{:016x}", RandomState::new().hash_one(process::id()))
+        let own_name = match mode {
+            Mode::Ask { .. } => Some("asker"),
+            Mode::Answer { .. } => Some("answerer"),
+            _ => None,
         };
+        // std's hasher keys are the only random numbers it has.
+        let own_name = own_name.map(|start| format!("{start}-{:016x}", RandomState::new().hash_one(process::id())));
         // A missing file is a mistake of the user; later it is read again before each login.
         arguments.first_line("token-file")?;
         let options = ClientOptions {
             connect_timeout: arguments.seconds("connect-timeout", &limits::TIMEOUT)?.unwrap_or(default.connect_timeout),
             wait: arguments.seconds("wait", &from_zero)?.unwrap_or(default.wait),
             token_file: arguments.value("token-file").map(Into::into),
-            name: match (arguments.value("name"), &mode) {
-                (Some(name), _) => Some(name.to_owned()),
-                (None, Mode::Ask { .. }) => Some(own_name("asker")),
-                (None, Mode::Answer { .. }) => Some(own_name("answerer")),
-                (None, _) => None,
-            },
+            deaf: arguments.has("deaf") || own_name.is_some(),
+            name: arguments.value("name").map(str::to_owned).or(own_name),
             serve: arguments.all("serve").map(str::to_owned).collect(),
             since: arguments.value("since").map(str::to_owned),
             marks: arguments.has("marks"),
             parts: true,
-            deaf: arguments.has("deaf") || matches!(mode, Mode::Ask { .. } | Mode::Answer { .. }),
             reconnect: arguments.has("reconnect"),
             heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
             ..default

@@ -6,10 +6,9 @@ mod received;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use localsocket::Incoming;
 use localsocket::client::Sender;
 
 use crate::answering::Answering;
@@ -72,7 +71,6 @@ struct Work<'a> {
     sent_in_vain: bool,
     /// The server has said that it stops, and there is no new connection yet.
     server_stopped: bool,
-    leaving: bool,
 }
 
 impl<'a> Work<'a> {
@@ -113,7 +111,6 @@ impl<'a> Work<'a> {
             namesakes: None,
             sent_in_vain: false,
             server_stopped: false,
-            leaving: false,
         })
     }
 
@@ -147,24 +144,19 @@ impl<'a> Work<'a> {
 
     /// What happens next. What was printed is written before it is waited for.
     fn next(&mut self, queue: &Receiver<Happening>) -> Result<Option<Happening>, End> {
-        match queue.try_recv() {
-            Ok(happening) => return Ok(Some(happening)),
-            Err(TryRecvError::Disconnected) => return Err(End::Lost),
-            Err(TryRecvError::Empty) => self.write(self.deadline)?,
+        if let Ok(happening) = queue.try_recv() {
+            return Ok(Some(happening));
         }
+        self.write(self.deadline)?;
         let of_role = match &self.role {
             Role::Print => None,
             Role::Ask(asking) => asking.deadline(),
             Role::Answer(answering) => answering.deadline,
         };
-        let Some(deadline) = self.deadline.into_iter().chain(of_role).min() else {
-            return queue.recv().map(Some).map_err(|_| End::Lost);
-        };
-        match queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(happening) => Ok(Some(happening)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(End::Lost),
-        }
+        let deadline = self.deadline.into_iter().chain(of_role).min();
+        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        // The queue does not end, as it can be added to from here.
+        Ok(queue.recv_timeout(left).ok())
     }
 
     /// Writes what was printed. Meanwhile nothing is received, which must not look like silence to the server.
@@ -240,9 +232,8 @@ impl<'a> Work<'a> {
     }
 
     /// Leaves cleanly, so that nothing is lost of what was sent. LINE arguments take no time, unlike other input.
-    fn leave(mut self, queue: &Receiver<Happening>) {
-        let Some(sender) = self.sender.clone() else { return };
-        self.leaving = true;
+    fn leave(self, queue: &Receiver<Happening>) {
+        let Some(sender) = self.sender else { return };
         let mut deadline = Instant::now() + LEAVING;
         let mut is_sending = !self.settings.lines.is_empty() && !sender.is_finished();
         loop {
@@ -251,11 +242,6 @@ impl<'a> Work<'a> {
             }
             match queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Happening::InputOver) => is_sending = false,
-                Ok(Happening::Came(all)) => all.into_iter().for_each(|incoming| {
-                    if let Incoming::Disconnected(ending) = incoming {
-                        self.tell_ending(*ending);
-                    }
-                }),
                 Ok(Happening::Over(_)) => return,
                 Ok(_) => {}
                 Err(_) if is_sending => (is_sending, deadline) = (false, deadline + LEAVING),

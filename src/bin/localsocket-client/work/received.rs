@@ -307,7 +307,6 @@ impl Work<'_> {
         self.sent_in_vain = sent && self.settings.options.reconnect && ending.error.is_some();
         let lines = if self.sent_in_vain { "; what was sent shortly before may not have arrived" } else { "" };
         match ending.error {
-            _ if self.leaving => {}
             Some(error) => say(&format_args!("disconnected: {error}{lines}")),
             None if self.for_person => say(&"disconnected"),
             None => {}
