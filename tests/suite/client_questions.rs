@@ -221,18 +221,22 @@ fn an_open_question_ends_with_its_connection_and_the_next_goes_over_the_next_one
     fails(sender.put_question("bob", "three"), "Client(Finished)");
 }
 
+/// Asks the same over two connections, one after the other, and gives the second.
+fn old_and_new(listener: &TcpListener) -> Peer {
+    let ask = |text: &str| {
+        let mut peer = Peer::accept(listener);
+        peer.let_in(&[], "");
+        peer.send(format!("ada ?> 1: {text}\r\n"));
+        peer
+    };
+    drop(ask("old"));
+    ask("new")
+}
+
 #[test]
 fn an_answer_never_goes_over_another_connection_than_its_question_came() {
     let (address, playing) = scripted(|listener| {
-        let [_, mut second] = ["old", "new"].map(|text| {
-            let mut peer = Peer::accept(&listener);
-            peer.let_in(&[], "");
-            peer.send(format!("ada ?> 1: {text}\r\n"));
-            if text == "old" {
-                peer.stream.shutdown(Shutdown::Both);
-            }
-            peer
-        });
+        let mut second = old_and_new(&listener);
         second.expect("answer:ada:1:new");
         second.send("error: server is shutting down\r\n");
     });
@@ -312,15 +316,7 @@ fn a_client_that_does_not_answer_costs_nobody_else_a_question() {
 #[test]
 fn a_question_belongs_to_the_connection_it_came_over_however_late_it_is_looked_at() {
     let (address, playing) = scripted(|listener| {
-        let [_, mut second] = ["old", "new"].map(|text| {
-            let mut peer = Peer::accept(&listener);
-            peer.let_in(&[], "");
-            peer.send(format!("ada ?> 1: {text}\r\n"));
-            if text == "old" {
-                peer.stream.shutdown(Shutdown::Both);
-            }
-            peer
-        });
+        let mut second = old_and_new(&listener);
         second.hears("answer:ada:1:new|quit");
     });
     let mut bob = reconnecting(&address);

@@ -111,25 +111,9 @@ fn all_readers_see_all_lines_in_one_order() {
         let before = server.program.memory();
         let orders: Vec<Vec<String>> = thread::scope(|scope| {
             for sender in 0..4 {
-                scope.spawn(move || {
-                    let mut peer = Peer::connect(address);
-                    peer.send(format!("iam:s{sender}\n"));
-                    thread::scope(|scope| {
-                        let stream = &peer.stream;
-                        scope.spawn(move || {
-                            for batch in 0..LINES / 250 {
-                                let lines: String =
-                                    (batch * 250..(batch + 1) * 250).map(|n| format!("msg:{n}\n")).collect();
-                                { stream }.write_all(lines.as_bytes()).unwrap();
-                            }
-                            { stream }.write_all(b"quit\n").unwrap();
-                        });
-                        // A sender hears the room too, and has to keep up with it.
-                        let mut buffer = [0; 65536];
-                        while { stream }.read(&mut buffer).unwrap() > 0 {}
-                    });
-                    peer.end_input();
-                });
+                // A sender hears the room too, and has to keep up with it.
+                let lines: String = (0..LINES).map(|n| format!("msg:{n}\n")).collect();
+                scope.spawn(move || Peer::connect(address).says_all(&format!("iam:s{sender}\n{lines}quit\n")));
             }
             let read = |mut peer: Peer| {
                 let mut lines = Vec::with_capacity(4 * LINES);

@@ -98,21 +98,8 @@ fn a_slow_but_healthy_reader_misses_nothing() {
         reader.ping();
         const LINES: usize = 80_000;
         thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut sender = Peer::named(address, "ada");
-                thread::scope(|scope| {
-                    let stream = &sender.stream;
-                    scope.spawn(move || {
-                        let mut buffer = [0; 65536];
-                        while { stream }.read(&mut buffer).unwrap() > 0 {}
-                    });
-                    for n in 0..LINES {
-                        { stream }.write_all(format!("msg:{n:0>95}\n").as_bytes()).unwrap();
-                    }
-                    { stream }.write_all(b"quit\n").unwrap();
-                });
-                sender.end_input();
-            });
+            let lines: String = (0..LINES).map(|n| format!("msg:{n:0>95}\n")).collect();
+            scope.spawn(move || Peer::connect(address).says_all(&format!("iam:ada\n{lines}quit\n")));
             let mut received = Vec::new();
             let mut buffer = [0; 16384];
             let began = Instant::now();

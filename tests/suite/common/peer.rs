@@ -63,6 +63,14 @@ impl Peer {
         }
     }
 
+    /// Says all of this while it takes what comes, until it is ended.
+    pub fn says_all(self, lines: &str) {
+        thread::scope(|scope| {
+            scope.spawn(|| (&self.stream).write_all(lines.as_bytes()).unwrap());
+            io::copy(&mut &self.stream, &mut io::sink()).unwrap();
+        });
+    }
+
     /// Closes the sending half.
     pub fn end_input(&mut self) {
         let _ = writeln!(self.transcript, "> (end)");
