@@ -20,8 +20,8 @@ use super::file_system::FileSystem;
 use super::socket_path::socket_address;
 use crate::os;
 
-/// How often and how long the lock is tried for. Other servers hold it for microseconds.
-const LOCK_TRIES: u32 = 200;
+/// How often and how long the lock is tried for. Other servers hold it for microseconds, or while they probe.
+const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A dead server's socket refuses at once. One that takes longer belongs to a live server that is busy. (Where that one
