@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::address::Address;
-use super::error::{BindError, Cause};
+use super::error::{BindError, reworded};
 use super::listener::Listener;
 use super::ports::{self, Wildcard};
 use super::socket_file::{self, SocketFile};
@@ -49,7 +49,7 @@ impl Acceptor {
                 Ok(more) => acceptors.extend(more),
                 Err(mut error) => {
                     if acceptors.iter().any(|own| own.is_in_the_way(&error)) {
-                        error.cause.text = "in use by this server itself: --listen names it twice".to_owned();
+                        error.error = reworded(&error.error, "in use by this server itself: --listen names it twice");
                     }
                     return Err(error);
                 }
@@ -59,26 +59,20 @@ impl Acceptor {
     }
 
     fn bind_one(address: &Address, unix_mode: u32, wildcard: Wildcard) -> Result<Vec<Acceptor>, BindError> {
-        let fail = |cause: Cause| BindError { address: address.clone(), at: None, cause };
-        let system = |error: io::Error| fail(error.into());
+        let fail = |error| BindError { address: address.clone(), at: None, error };
         match address {
             Address::Tcp { host, port } => {
-                let sockets = ports::listen(host, *port, wildcard).map_err(|(at, cause)| BindError {
-                    address: address.clone(),
-                    at,
-                    cause,
-                })?;
-                sockets.into_iter().map(|socket| Acceptor::new(None, socket.into()).map_err(system)).collect()
+                let sockets = ports::listen(host, *port, wildcard);
+                let sockets = sockets.map_err(|(at, error)| BindError { at, ..fail(error) })?;
+                sockets.into_iter().map(|socket| Acceptor::new(None, socket.into())).collect()
             }
-            Address::Unix(path) => {
-                let (file, socket) = SocketFile::listen(path, unix_mode).map_err(fail)?;
-                Acceptor::new(Some(file), socket.into()).map(|one| vec![one]).map_err(system)
-            }
+            Address::Unix(path) => SocketFile::listen(path, unix_mode)
+                .and_then(|(file, socket)| Ok(vec![Acceptor::new(Some(file), socket.into())?])),
             Address::Abstract(name) => {
-                let socket = socket_file::listen_abstract(name).map_err(fail)?;
-                Acceptor::new(None, socket.into()).map(|one| vec![one]).map_err(system)
+                socket_file::listen_abstract(name).and_then(|socket| Ok(vec![Acceptor::new(None, socket.into())?]))
             }
         }
+        .map_err(fail)
     }
 
     fn new(file: Option<SocketFile>, listener: Listener) -> io::Result<Acceptor> {
@@ -107,8 +101,7 @@ impl Acceptor {
     fn is_in_the_way(&self, error: &BindError) -> bool {
         match (&self.address, &error.address, error.at) {
             (Address::Tcp { host, port }, Address::Tcp { port: wanted, .. }, Some(at)) => {
-                let in_use = error.cause.error.as_ref().is_some_and(|error| error.kind() == ErrorKind::AddrInUse);
-                in_use
+                error.error.kind() == ErrorKind::AddrInUse
                     && port == wanted
                     && (host.parse() == Ok(at) || self.address.is_unspecified() || at.is_unspecified())
             }

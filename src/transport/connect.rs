@@ -9,7 +9,8 @@ use std::os::unix::net::{self as unix, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::file_system::FileSystem;
+use super::error::reworded;
+use super::file_system;
 use super::look_up::{in_time, look_up};
 use super::socket_path::socket_address;
 use crate::os;
@@ -70,12 +71,12 @@ pub(super) fn to_file(path: &Path, timeout: Duration) -> io::Result<UnixStream> 
             return error;
         }
         // Refused can mean other things than a server that is gone.
-        match (fs::metadata(path), FileSystem::of(path)) {
+        match (fs::metadata(path), file_system::shared(path)) {
             (Ok(file), _) if !file.file_type().is_socket() => {
                 io::Error::new(ErrorKind::InvalidInput, "that file is not a socket")
             }
-            (_, Ok(system)) if !system.proves_staleness() => io::Error::new(
-                ErrorKind::ConnectionRefused,
+            (_, Ok(Some(system))) => reworded(
+                &error,
                 format!(
                     "nothing listens there, or not on this side of the {system} file system; is the server running?"
                 ),

@@ -7,34 +7,14 @@ use std::net::IpAddr;
 
 use super::Address;
 
-/// Why something failed: a text for people, and the system's error that it is about, if there was one.
-#[derive(Debug)]
-pub(super) struct Cause {
-    pub(super) text: String,
-    pub(super) error: Option<io::Error>,
+/// An error of the same kind, in words that say all there is to say about it.
+pub(super) fn reworded(error: &io::Error, text: impl Into<String>) -> io::Error {
+    io::Error::new(error.kind(), text.into())
 }
 
-impl Cause {
-    /// A cause that no call to the system reported.
-    pub(super) fn new(text: impl Into<String>) -> Cause {
-        Cause { text: text.into(), error: None }
-    }
-
-    /// `what` failed with `error`, whose own text is kept.
-    pub(super) fn of(what: &str, error: io::Error) -> Cause {
-        Cause { text: format!("{what}: {error}"), error: Some(error) }
-    }
-
-    /// A text that says all there is to say about `error`.
-    pub(super) fn instead_of(error: io::Error, text: impl Into<String>) -> Cause {
-        Cause { text: text.into(), error: Some(error) }
-    }
-}
-
-impl From<io::Error> for Cause {
-    fn from(error: io::Error) -> Cause {
-        Cause { text: error.to_string(), error: Some(error) }
-    }
+/// The same for what was tried, with the error's own text.
+pub(super) fn failed(what: &str, error: &io::Error) -> io::Error {
+    reworded(error, format!("{what}: {error}"))
 }
 
 /// A server cannot listen on an address. `Display` says why.
@@ -43,7 +23,7 @@ pub struct BindError {
     pub(super) address: Address,
     /// The IP address that failed.
     pub(super) at: Option<IpAddr>,
-    pub(super) cause: Cause,
+    pub(super) error: io::Error,
 }
 
 impl BindError {
@@ -60,13 +40,13 @@ impl fmt::Display for BindError {
             (Address::Tcp { host, .. }, Some(at)) if host.parse() != Ok(at) => write!(f, " at {at}")?,
             _ => {}
         }
-        write!(f, ": {}", self.cause.text)
+        write!(f, ": {}", self.error)
     }
 }
 
 impl Error for BindError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.cause.error.as_ref().map(|error| error as _)
+        Some(&self.error)
     }
 }
 

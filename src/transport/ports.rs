@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use super::error::Cause;
+use super::error::reworded;
 use super::look_up::look_up;
 use crate::limits::{LISTEN_BACKLOG, LOOK_UP_TIMEOUT};
 use crate::os;
@@ -26,22 +26,23 @@ pub(super) enum Wildcard {
 
 /// Listens on every address of `host`. If one fails, none stays bound; the error names it. An address family that the
 /// machine does not have is left out if there is another.
-pub(super) fn listen(host: &str, port: u16, wildcard: Wildcard) -> Result<Vec<TcpListener>, (Option<IpAddr>, Cause)> {
-    let addresses = look_up(host, port, LOOK_UP_TIMEOUT).map_err(|error| (None, error.into()))?;
+pub(super) fn listen(
+    host: &str,
+    port: u16,
+    wildcard: Wildcard,
+) -> Result<Vec<TcpListener>, (Option<IpAddr>, io::Error)> {
+    let addresses = look_up(host, port, LOOK_UP_TIMEOUT).map_err(|error| (None, error))?;
     bind_all(&addresses, wildcard).map_err(|(at, error)| (Some(at.ip()), explain(error, at.port())))
 }
 
 fn bind_all(addresses: &[SocketAddr], wildcard: Wildcard) -> Result<Vec<TcpListener>, Failure> {
-    let mut outcome = bind_once(addresses, wildcard);
     for _ in 1..PICKS {
-        match &outcome {
-            Err((at, error)) if error.kind() == ErrorKind::AddrInUse && !addresses.contains(at) => {
-                outcome = bind_once(addresses, wildcard);
-            }
-            _ => break,
+        match bind_once(addresses, wildcard) {
+            Err((at, error)) if error.kind() == ErrorKind::AddrInUse && !addresses.contains(&at) => {}
+            outcome => return outcome,
         }
     }
-    outcome
+    bind_once(addresses, wildcard)
 }
 
 /// Port 0 is whatever the first address gets.
@@ -78,22 +79,20 @@ fn lacks_family(error: &io::Error, ip: IpAddr) -> bool {
 }
 
 /// Why a port cannot be had.
-fn explain(error: io::Error, port: u16) -> Cause {
+fn explain(error: io::Error, port: u16) -> io::Error {
+    let privileged = first_unprivileged_port();
     let text = match error.kind() {
-        ErrorKind::AddrInUse => match user_of(&tables(), port) {
-            Some(User::Connection) => "in use: a connection of another program has this port until it ends",
-            Some(User::Listener) | None => "in use: another program listens there already",
-        },
-        ErrorKind::AddrNotAvailable => "this machine has no such address",
-        ErrorKind::PermissionDenied if port < first_unprivileged_port() => {
-            return Cause::instead_of(
-                error,
-                format!("no permission: ports below {} are for root", first_unprivileged_port()),
-            );
+        ErrorKind::AddrInUse if is_of_connection(&tables(), port) => {
+            "in use: a connection of another program has this port until it ends"
         }
-        _ => return error.into(),
+        ErrorKind::AddrInUse => "in use: another program listens there already",
+        ErrorKind::AddrNotAvailable => "this machine has no such address",
+        ErrorKind::PermissionDenied if port < privileged => {
+            return reworded(&error, format!("no permission: ports below {privileged} are for root"));
+        }
+        _ => return error,
     };
-    Cause::instead_of(error, text)
+    reworded(&error, text)
 }
 
 fn first_unprivileged_port() -> u16 {
@@ -101,31 +100,21 @@ fn first_unprivileged_port() -> u16 {
     setting.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
 
-/// What keeps a port from being bound.
-#[derive(Debug, PartialEq, Eq)]
-enum User {
-    Listener,
-    Connection,
-}
-
 /// The kernel's tables of TCP sockets; see proc(5).
 fn tables() -> String {
     ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default()).concat()
 }
 
-/// Finds a local port in these tables: the second word of a line is `ADDRESS:PORT`, the fourth the state, all in
-/// hexadecimal digits.
-fn user_of(tables: &str, port: u16) -> Option<User> {
+/// Whether, by these tables, connections have a local port and nothing listens there. The second word of a line is
+/// `ADDRESS:PORT`, the fourth the state, all in hexadecimal digits.
+fn is_of_connection(tables: &str, port: u16) -> bool {
     const LISTENING: &str = "0A";
     let end = format!(":{port:04X}");
-    let states = tables.lines().filter_map(|line| {
+    let mut states = tables.lines().filter_map(|line| {
         let mut words = line.split_whitespace().skip(1);
         words.next().filter(|local| local.ends_with(&end)).and_then(|_| words.nth(1))
     });
-    states.fold(None, |found, state| match (found, state) {
-        (Some(User::Listener), _) | (_, LISTENING) => Some(User::Listener),
-        _ => Some(User::Connection),
-    })
+    states.next().is_some_and(|first| first != LISTENING && states.all(|state| state != LISTENING))
 }
 
 #[cfg(test)]
@@ -159,20 +148,19 @@ mod tests {
         let addresses = [([127, 0, 0, 1], 0).into(), ([192, 0, 2, 1], 0).into()];
         let (at, error) = bind_all(&addresses, Wildcard::Dual).unwrap_err();
         assert_eq!((at.ip(), error.kind()), (addresses[1].ip(), ErrorKind::AddrNotAvailable));
-        assert_eq!(explain(error, 1).text, "this machine has no such address");
+        assert_eq!(explain(error, 1).to_string(), "this machine has no such address");
     }
 
     #[test]
     fn an_error_keeps_its_own_cause() {
         let denied = || io::Error::from(ErrorKind::PermissionDenied);
         let first = first_unprivileged_port();
-        assert_eq!(explain(denied(), first).text, "permission denied");
+        assert_eq!(explain(denied(), first).to_string(), "permission denied");
         if first > 0 {
-            assert_eq!(explain(denied(), 0).text, format!("no permission: ports below {first} are for root"));
+            assert_eq!(explain(denied(), 0).to_string(), format!("no permission: ports below {first} are for root"));
         }
         let error = explain(ErrorKind::OutOfMemory.into(), 1);
-        assert_eq!(error.text, "out of memory");
-        assert_eq!(error.error.unwrap().kind(), ErrorKind::OutOfMemory);
+        assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::OutOfMemory, "out of memory"));
     }
 
     #[test]
@@ -184,11 +172,10 @@ mod tests {
   sl  local_address                         remote_address                        st
    0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000
 ";
-        assert_eq!(user_of(tables, 0x7D64), Some(User::Listener));
-        assert_eq!(user_of(tables, 0xC000), Some(User::Connection));
-        assert_eq!(user_of(tables, 80), Some(User::Listener));
-        assert_eq!(user_of(tables, 81), None);
+        for (port, wanted) in [(0x7D64, false), (0xC000, true), (80, false), (81, false)] {
+            assert_eq!(is_of_connection(tables, port), wanted, "{port}");
+        }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(user_of(&self::tables(), port(&listener)), Some(User::Listener));
+        assert!(!is_of_connection(&self::tables(), port(&listener)));
     }
 }

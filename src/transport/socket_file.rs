@@ -15,8 +15,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::connect;
-use super::error::Cause;
-use super::file_system::FileSystem;
+use super::error::{failed, reworded};
+use super::file_system;
 use super::socket_path::socket_address;
 use crate::os;
 
@@ -36,7 +36,7 @@ pub(super) struct SocketFile {
 
 impl SocketFile {
     /// Listens at `path` with the permissions `mode`.
-    pub(super) fn listen(path: &Path, mode: u32) -> Result<(SocketFile, UnixListener), Cause> {
+    pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(SocketFile, UnixListener)> {
         let address = socket_address(path)?;
         let absolute = std::path::absolute(path)?;
         let _lock = lock_directory(path)?;
@@ -46,7 +46,7 @@ impl SocketFile {
             Err(error) => return Err(cannot_make(path, error)),
         }
         let socket = UnixListener::bind_addr(&address).map_err(|error| cannot_make(path, error))?;
-        let bound = fs::symlink_metadata(path).map_err(|error| Cause::of("cannot look at the socket's file", error))?;
+        let bound = fs::symlink_metadata(path).map_err(|error| failed("cannot look at the socket's file", &error))?;
         // From here on, a failure removes the file.
         let file = SocketFile { path: absolute, identity: identity(&bound) };
         file.make_mode(path, mode, &bound)?;
@@ -55,17 +55,17 @@ impl SocketFile {
 
     /// Gives the file back what the umask has taken, and makes sure that nobody else may connect: some file systems
     /// have permissions of their own.
-    fn make_mode(&self, path: &Path, mode: u32, bound: &Metadata) -> Result<(), Cause> {
+    fn make_mode(&self, path: &Path, mode: u32, bound: &Metadata) -> io::Result<()> {
         if bound.permissions().mode() & 0o7777 == mode {
             return Ok(());
         }
         if !bound.file_type().is_socket() {
-            return Err(Cause::new("another program has put something else in the place of the socket's file"));
+            return Err(io::Error::other("another program has put something else in the place of the socket's file"));
         }
-        os::set_mode(path, mode).map_err(|error| cannot_set(mode, error))?;
+        os::set_mode(path, mode).map_err(|error| cannot_set(mode, &error))?;
         let now = fs::symlink_metadata(path)?;
         match now.permissions().mode() & 0o7777 {
-            other if other != mode && identity(&now) == self.identity => Err(Cause::new(format!(
+            other if other != mode && identity(&now) == self.identity => Err(io::Error::other(format!(
                 "the file system does not keep permissions: the socket's file has {other:o} instead of {mode:o}"
             ))),
             _ => Ok(()),
@@ -85,14 +85,14 @@ impl Drop for SocketFile {
 }
 
 /// Listens on an abstract name.
-pub(super) fn listen_abstract(name: &[u8]) -> Result<UnixListener, Cause> {
+pub(super) fn listen_abstract(name: &[u8]) -> io::Result<UnixListener> {
     if name.is_empty() {
-        return Err(Cause::new("the name is empty"));
+        return Err(io::Error::other("the name is empty"));
     }
     let address = os::abstract_address(name)?;
     UnixListener::bind_addr(&address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => Cause::instead_of(error, "in use: another program has this name"),
-        _ => error.into(),
+        ErrorKind::AddrInUse => reworded(&error, "in use: another program has this name"),
+        _ => error,
     })
 }
 
@@ -110,7 +110,7 @@ fn remove(path: &Path, identity_of_file: (u64, u64)) -> io::Result<()> {
 
 /// The lock, or `None` where there can be none: a directory that may be searched but not read, a file system without
 /// locks.
-fn lock_directory(path: &Path) -> Result<Option<File>, Cause> {
+fn lock_directory(path: &Path) -> io::Result<Option<File>> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -119,7 +119,7 @@ fn lock_directory(path: &Path) -> Result<Option<File>, Cause> {
     let file = match File::open(directory.join(".")) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Cause::instead_of(error, format!("there is no directory {}", directory.display())));
+            return Err(reworded(&error, format!("there is no directory {}", directory.display())));
         }
         // What else is wrong with the directory, making the socket will tell.
         Err(_) => return Ok(None),
@@ -132,35 +132,35 @@ fn lock_directory(path: &Path) -> Result<Option<File>, Cause> {
             Err(TryLockError::Error(_)) => return Ok(None),
         }
     }
-    Err(Cause::new(format!("another program holds a lock on {}", directory.display())))
+    Err(io::Error::other(format!("another program holds a lock on {}", directory.display())))
 }
 
 /// Removes a dead server's socket; refuses to touch anything else.
-fn clear_the_way(path: &Path, address: &SocketAddr, found: &Metadata) -> Result<(), Cause> {
+fn clear_the_way(path: &Path, address: &SocketAddr, found: &Metadata) -> io::Result<()> {
     if !found.file_type().is_socket() {
-        return Err(Cause::new(format!("in use: {} is there, which is left as it is", kind(found.file_type()))));
+        return Err(io::Error::other(format!("in use: {} is there, which is left as it is", kind(found.file_type()))));
     }
     let unsure = "in use: a socket is there, and it is unclear whether a server still uses it";
     let error = match connect::to_address(address.clone(), PROBE_TIMEOUT) {
-        Ok(_) => return Err(Cause::new("in use: a live server listens there")),
+        Ok(_) => return Err(io::Error::other("in use: a live server listens there")),
         Err(error) => error,
     };
     match error.kind() {
         // Another server has just removed it.
         ErrorKind::NotFound => Ok(()),
         ErrorKind::TimedOut => {
-            Err(Cause::instead_of(error, "in use: a live server listens there, which accepts no connections now"))
+            Err(reworded(&error, "in use: a live server listens there, which accepts no connections now"))
         }
-        ErrorKind::ConnectionRefused => match FileSystem::of(path) {
-            Ok(system) if system.proves_staleness() => remove(path, identity(found))
-                .map_err(|error| Cause::of("a stale socket is there, which cannot be removed", error)),
-            Ok(system) => Err(Cause::instead_of(
-                error,
+        ErrorKind::ConnectionRefused => match file_system::shared(path) {
+            Ok(None) => remove(path, identity(found))
+                .map_err(|error| failed("a stale socket is there, which cannot be removed", &error)),
+            Ok(Some(system)) => Err(reworded(
+                &error,
                 format!("{unsure} (on a {system} file system); if none does, remove {} by hand", path.display()),
             )),
-            Err(error) => Err(Cause::of(unsure, error)),
+            Err(error) => Err(failed(unsure, &error)),
         },
-        _ => Err(Cause::of(unsure, error)),
+        _ => Err(failed(unsure, &error)),
     }
 }
 
@@ -173,12 +173,12 @@ fn kind(file: FileType) -> &'static str {
     }
 }
 
-fn cannot_set(mode: u32, error: io::Error) -> Cause {
-    Cause::of(&format!("cannot give the socket the permissions {mode:o}"), error)
+fn cannot_set(mode: u32, error: &io::Error) -> io::Error {
+    failed(&format!("cannot give the socket the permissions {mode:o}"), error)
 }
 
 /// Why there cannot be a socket at `path`.
-fn cannot_make(path: &Path, error: io::Error) -> Cause {
+fn cannot_make(path: &Path, error: io::Error) -> io::Error {
     // EPERM and EACCES are one kind to std. Only the second is about permissions: a file system that has no sockets
     // answers with the first.
     const EPERM: i32 = 1;
@@ -187,11 +187,11 @@ fn cannot_make(path: &Path, error: io::Error) -> Cause {
         ErrorKind::PermissionDenied if error.raw_os_error() != Some(EPERM) => "no permission to make a file there",
         ErrorKind::NotADirectory => {
             let parent = path.parent().unwrap_or(path).display();
-            return Cause::instead_of(error, format!("{parent} is not a directory"));
+            return reworded(&error, format!("{parent} is not a directory"));
         }
-        _ => return Cause::of("the file system refuses a socket there", error),
+        _ => return failed("the file system refuses a socket there", &error),
     };
-    Cause::instead_of(error, text)
+    reworded(&error, text)
 }
 
 #[cfg(test)]
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_own_cause() {
-        let text = |number| cannot_make(Path::new("/dir/hub"), io::Error::from_raw_os_error(number)).text;
+        let text = |number| cannot_make(Path::new("/dir/hub"), io::Error::from_raw_os_error(number)).to_string();
         assert_eq!(text(13), "no permission to make a file there");
         assert_eq!(text(20), "/dir is not a directory");
         for (number, name) in [(1, "Operation not permitted"), (22, "Invalid argument"), (30, "Read-only file system")]
@@ -210,9 +210,9 @@ mod tests {
             let wanted = format!("the file system refuses a socket there: {name} (os error {number})");
             assert_eq!(text(number), wanted);
         }
-        let cause = cannot_set(0o600, io::Error::from_raw_os_error(22));
-        assert_eq!(cause.text, "cannot give the socket the permissions 600: Invalid argument (os error 22)");
-        assert_eq!(cause.error.unwrap().raw_os_error(), Some(22));
+        let error = cannot_set(0o600, &io::Error::from_raw_os_error(22));
+        assert_eq!(error.to_string(), "cannot give the socket the permissions 600: Invalid argument (os error 22)");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_abstract_name_that_cannot_be_one_is_refused() {
-        assert_eq!(listen_abstract(b"").unwrap_err().text, "the name is empty");
+        assert_eq!(listen_abstract(b"").unwrap_err().to_string(), "the name is empty");
         assert!(listen_abstract(&[b'x'; 108]).is_err());
     }
 }
