@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, panic, process, thread};
 
@@ -28,15 +28,17 @@ const LINE_MAX: usize = 4096;
 const PIECE: usize = 16 * 1024;
 /// How long the writer waits before it tries again after an error, such as a full disk.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long the end of the process waits for what is left of the log, and how long in a row if nothing is read of it.
+/// How long the end of the process waits for what is left of the log, and how often it looks in a row if nothing is read
+/// of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-const STEP: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 100;
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The running log. Clones are the same log.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     filter: Arc<Logger>,
-    queue: Sender<Message>,
+    queue: Sender<Line>,
     state: Arc<State>,
 }
 
@@ -48,13 +50,6 @@ struct State {
     dropped: AtomicUsize,
     /// The last write failed: nobody can say when the next one will not.
     failing: AtomicBool,
-}
-
-#[derive(Debug)]
-enum Message {
-    Line(Line),
-    /// Everything before it has been written when this is dropped.
-    Mark(Sender<()>),
 }
 
 #[derive(Debug)]
@@ -103,17 +98,22 @@ impl Log {
 
     /// Waits until everything is written, for `patience` at most, and only for as long as something is.
     pub(crate) fn flush(&self, patience: Duration) {
-        let (mark, passed) = mpsc::channel();
-        let _ = self.queue.send(Message::Mark(mark));
-        let (began, mut before) = (Instant::now(), usize::MAX);
-        loop {
-            let held = self.state.held.load(Ordering::Relaxed);
-            let stuck = self.state.failing.load(Ordering::Relaxed) || held >= before;
-            let left = patience.saturating_sub(began.elapsed());
-            if stuck || left.is_zero() || passed.recv_timeout(STEP.min(left)) != Err(RecvTimeoutError::Timeout) {
-                return;
+        let State { held, failing, .. } = &*self.state;
+        let end = Instant::now() + patience;
+        let (mut before, mut looks) = (usize::MAX, 0);
+        while let held @ 1.. = held.load(Ordering::Relaxed)
+            && !failing.load(Ordering::Relaxed)
+            && Instant::now() < end
+        {
+            // Counted in looks: on a busy machine both threads run less often.
+            if looks % LOOKS == 0 {
+                if held >= before {
+                    return;
+                }
+                before = held;
             }
-            before = held;
+            looks += 1;
+            thread::sleep(LOOK);
         }
     }
 
@@ -140,7 +140,7 @@ impl Log {
             dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             // Without a writer nobody will ever read the log again.
-            let _ = self.queue.send(Message::Line(line));
+            let _ = self.queue.send(line);
         }
     }
 }
@@ -167,19 +167,14 @@ impl log::Log for Log {
 }
 
 /// Writes lines for as long as the program runs.
-fn write(mut target: impl Write, lines: &Receiver<Message>, form: fn(&Line) -> String, state: &State) {
+fn write(mut target: impl Write, lines: &Receiver<Line>, form: fn(&Line) -> String, state: &State) {
     while let Ok(first) = lines.recv() {
-        let (mut piece, mut weight, mut marks) = (String::new(), 0, Vec::new());
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Line(line) => {
-                    piece.push_str(&form(&line));
-                    weight += line.weight();
-                }
-                Message::Mark(mark) => marks.push(mark),
-            }
-            next = if piece.len() < PIECE { lines.try_recv().ok() } else { None };
+        let (mut piece, mut weight) = (form(&first), first.weight());
+        while piece.len() < PIECE
+            && let Ok(line) = lines.try_recv()
+        {
+            piece.push_str(&form(&line));
+            weight += line.weight();
         }
         let mut rest = piece.as_bytes();
         while !rest.is_empty() {
@@ -188,7 +183,6 @@ fn write(mut target: impl Write, lines: &Receiver<Message>, form: fn(&Line) -> S
             state.failing.store(written == 0, Ordering::Relaxed);
             if written == 0 {
                 // Whatever it is may pass: a full disk, a file at its limit, a pipe whose reader is started again.
-                marks.clear();
                 thread::sleep(RETRY);
             }
         }
