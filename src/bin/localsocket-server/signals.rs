@@ -6,8 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,11 +28,15 @@ const SAME_REQUEST: Duration = Duration::from_millis(50);
 pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<String>, log: Log) -> io::Result<()> {
     // Asked now: a terminal that has hung up is not one any more.
     let at_terminal = is_at_terminal();
+    let reader = token_file.map(|path| start_token_reader(path, server.clone())).transpose()?;
     let work = move || {
-        let token = TokenFile { path: token_file, server: server.clone(), asked: Arc::default() };
         let first = loop {
             match signals.wait() {
-                Signal::HangUp if !at_terminal => token.read_again(),
+                Signal::HangUp if !at_terminal => match &reader {
+                    // A request that waits already is enough.
+                    Some(reader) => drop(reader.try_send(())),
+                    None => info!("SIGHUP: there is no --token-file to read again"),
+                },
                 signal => break signal,
             }
         };
@@ -65,41 +68,13 @@ fn stop(signal: Signal, server: &ServerHandle) {
     server.stop();
 }
 
-/// The file of the token, which may change while the server runs.
-struct TokenFile {
-    path: Option<String>,
-    server: ServerHandle,
-    /// How often it was asked for since the last time that nobody was reading it.
-    asked: Arc<AtomicUsize>,
-}
-
-impl TokenFile {
-    /// Reads it again, in a thread of its own: a file on a file system that does not answer can take for ever. If that
-    /// fails, everything stays as it was.
-    fn read_again(&self) {
-        let Some(path) = self.path.clone() else {
-            info!("SIGHUP: there is no --token-file to read again");
-            return;
-        };
-        if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
-            // The thread that is reading it will do so again.
-            return;
-        }
-        let (server, asked) = (self.server.clone(), Arc::clone(&self.asked));
-        let work = move || {
-            loop {
-                let answered = asked.load(Ordering::Acquire);
-                reload(&path, &server);
-                if asked.compare_exchange(answered, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                    break;
-                }
-            }
-        };
-        if let Err(error) = thread::Builder::new().name("token-reader".to_owned()).spawn(work) {
-            self.asked.store(0, Ordering::Release);
-            error!("SIGHUP: cannot start a thread to read the token file: {error}");
-        }
-    }
+/// Starts the thread that reads the token's file again on request: a file on a file system that does not answer can take
+/// for ever. If that fails, everything stays as it was.
+fn start_token_reader(path: String, server: ServerHandle) -> io::Result<SyncSender<()>> {
+    let (requests, waiting) = mpsc::sync_channel(1);
+    let work = move || waiting.iter().for_each(|()| reload(&path, &server));
+    thread::Builder::new().name("token-reader".to_owned()).spawn(work)?;
+    Ok(requests)
 }
 
 fn reload(path: &str, server: &ServerHandle) {
