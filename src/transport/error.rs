@@ -72,38 +72,28 @@ impl ConnectError {
         matches!(self.address, Address::Unix(_))
     }
 
-    fn why(&self) -> String {
-        let text = match self.error.kind() {
-            // An error of our own says what there is to say.
-            _ if self.error.get_ref().is_some() => return self.error.to_string(),
-            ErrorKind::ConnectionRefused if self.is_of_file() => {
-                "the socket file is stale, its server is gone; start the server again"
-            }
-            ErrorKind::ConnectionRefused => "nothing listens there; is the server running?",
-            ErrorKind::NotFound if self.is_of_file() => "there is no such file; is the server running?",
-            ErrorKind::PermissionDenied if self.is_of_file() => {
-                "no permission: the socket's file, or a directory above it, does not let this user in"
-            }
-            ErrorKind::TimedOut => "no answer in time",
-            _ => return self.error.to_string(),
-        };
-        text.to_owned()
-    }
-
-    /// Why, for an address where another program than this crate's server should listen.
-    pub(crate) fn why_not_to(&self, program: &str) -> String {
+    /// Why, for an address where `program` should listen.
+    pub(crate) fn why(&self, program: &str) -> String {
         match self.error.kind() {
-            _ if self.error.get_ref().is_some() => self.why(),
-            ErrorKind::ConnectionRefused => format!("nothing listens there (is {program} running?)"),
-            ErrorKind::NotFound if self.is_of_file() => format!("there is no such file (is {program} running?)"),
-            _ => self.why(),
+            // An error of our own says what there is to say.
+            _ if self.error.get_ref().is_some() => self.error.to_string(),
+            ErrorKind::ConnectionRefused if self.is_of_file() => {
+                format!("the socket file is stale, its server is gone; start {program} again")
+            }
+            ErrorKind::ConnectionRefused => format!("nothing listens there; is {program} running?"),
+            ErrorKind::NotFound if self.is_of_file() => format!("there is no such file; is {program} running?"),
+            ErrorKind::PermissionDenied if self.is_of_file() => {
+                "no permission: the socket's file, or a directory above it, does not let this user in".to_owned()
+            }
+            ErrorKind::TimedOut => "no answer in time".to_owned(),
+            _ => self.error.to_string(),
         }
     }
 }
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot connect to {}: {}", self.address, self.why())
+        write!(f, "cannot connect to {}: {}", self.address, self.why("the server"))
     }
 }
 

@@ -104,7 +104,7 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JoinError::Unreachable(error) => {
-                write!(f, "cannot reach the engine at {}: {}", error.address(), error.why_not_to("Redis"))
+                write!(f, "cannot reach the engine at {}: {}", error.address(), error.why("Redis"))
             }
             JoinError::OutOfMemory => {
                 f.write_str("the engine is out of memory: raise its maxmemory, or remove other data from it")
@@ -199,9 +199,9 @@ mod tests {
         drop(UnixListener::bind(&stale).unwrap());
         for (address, why) in [
             #[cfg(all(target_os = "linux", not(localsocket_portable)))] // only there are such names
-            (Address::Abstract(b"localsocket-no-engine".to_vec()), "nothing listens there (is Redis running?)"),
-            (Address::Unix(stale.clone()), "nothing listens there (is Redis running?)"),
-            (Address::Unix(file("none")), "there is no such file (is Redis running?)"),
+            (Address::Abstract(b"localsocket-no-engine".to_vec()), "nothing listens there; is Redis running?"),
+            (Address::Unix(stale.clone()), "the socket file is stale, its server is gone; start Redis again"),
+            (Address::Unix(file("none")), "there is no such file; is Redis running?"),
             (Address::Unix(directory.join("x".repeat(256))), "the path is too long"),
         ] {
             // A process that another test starts holds the listener for a moment, until it becomes another program.
