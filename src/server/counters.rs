@@ -1,7 +1,7 @@
 //! What `stats` reports besides the client list: plain counters, shared by all threads of a server.
 //!
 //! "Out" counts what the sockets took. It is added before the bytes are sent, so that a client that has read a reply
-//! finds it counted in `stats`; what the socket did not take is subtracted again.
+//! finds it counted in `stats`; what the socket did not take is taken away again.
 
 use std::sync::atomic::Ordering;
 
@@ -29,10 +29,6 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(super) fn take_back(&self, count: u64) {
-        self.0.fetch_sub(count, Ordering::Relaxed);
-    }
-
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -45,15 +41,17 @@ pub(super) struct Traffic {
     pub(super) bytes: u64,
 }
 
+impl Traffic {
+    /// What came on top of `before`. Where it is less, adding the result takes the difference away.
+    pub(super) fn since(self, before: Traffic) -> Traffic {
+        Traffic { lines: self.lines.wrapping_sub(before.lines), bytes: self.bytes.wrapping_sub(before.bytes) }
+    }
+}
+
 impl Counters {
     pub(super) fn add_out(&self, traffic: Traffic) {
         self.lines_out.add(traffic.lines);
         self.bytes_out.add(traffic.bytes);
-    }
-
-    pub(super) fn take_back_out(&self, traffic: Traffic) {
-        self.lines_out.take_back(traffic.lines);
-        self.bytes_out.take_back(traffic.bytes);
     }
 
     pub(super) fn add_in(&self, traffic: Traffic) {

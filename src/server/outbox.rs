@@ -26,11 +26,8 @@ const KEPT: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Outbox {
     stream: Stream,
-    /// The most that goes into one write.
+    /// The most that goes into one write to a Unix socket.
     write_max: usize,
-    /// The same while the peer is behind. A Unix socket shows that its peer reads only when the peer has read
-    /// all of a write, and a slow reader must be seen to read.
-    write_behind: usize,
     counters: Arc<Counters>,
     waiting: Mutex<Waiting>,
 }
@@ -53,13 +50,9 @@ struct Waiting {
 impl Outbox {
     /// `write_max` is the most that goes into one write to a Unix socket.
     pub(super) fn new(stream: Stream, write_max: usize, counters: Arc<Counters>) -> Outbox {
-        let (write_max, write_behind) = match stream {
-            Stream::Unix(_) => (write_max, write_max.min(WRITE_BEHIND_MAX)),
-            Stream::Tcp(_) => (usize::MAX, usize::MAX),
-        };
         // It cannot fail for an open socket.
         let _ = stream.never_wait();
-        Outbox { stream, write_max, write_behind, counters, waiting: Mutex::default() }
+        Outbox { stream, write_max, counters, waiting: Mutex::default() }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -209,7 +202,13 @@ impl Waiting {
     fn send(&mut self, bytes: &[u8], lines: Option<u64>, outbox: &Outbox) -> usize {
         let mut sent = 0;
         while sent < bytes.len() && !self.broken {
-            let size = if self.behind { outbox.write_behind } else { outbox.write_max };
+            let size = match &outbox.stream {
+                Stream::Tcp(_) => usize::MAX,
+                // It shows that its peer reads only when the peer has read all of a write, and a slow reader must be
+                // seen to read.
+                Stream::Unix(_) if self.behind => outbox.write_max.min(WRITE_BEHIND_MAX),
+                Stream::Unix(_) => outbox.write_max,
+            };
             let piece = &bytes[sent..bytes.len().min(sent.saturating_add(size))];
             let known = lines.filter(|_| piece.len() == bytes.len());
             // For a peer that is behind, the same bytes are tried again and again; only those that are taken are
@@ -226,8 +225,7 @@ impl Waiting {
             let mut after = before;
             if self.behind || taken < piece.len() {
                 after = count(&piece[..taken]);
-                outbox.counters.add_out(after);
-                outbox.counters.take_back_out(before);
+                outbox.counters.add_out(after.since(before));
             }
             self.taken.lines += after.lines;
             self.taken.bytes += after.bytes;

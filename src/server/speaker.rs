@@ -283,10 +283,9 @@ impl<'h> Speaker<'h> {
 
     /// Adds what has come since the last call to the server's counters. Returns how many lines that is.
     pub(super) fn count(&mut self) -> u64 {
-        let before = std::mem::replace(&mut self.counted, self.heard);
-        let lines = self.heard.lines - before.lines;
-        self.hub.counters.add_in(Traffic { lines, bytes: self.heard.bytes - before.bytes });
-        lines
+        let new = self.heard.since(std::mem::replace(&mut self.counted, self.heard));
+        self.hub.counters.add_in(new);
+        new.lines
     }
 
     /// Tells the room that this client has left, after everything that it has said. With `wait`, returns when
