@@ -200,10 +200,7 @@ impl Server {
     pub fn run(self) -> io::Result<()> {
         let Server { hub, acceptors, addresses, wake } = self;
         log_start(&hub, &addresses);
-        let writer = match hub.room {
-            Some(_) => Some(start_room_writer(&hub)?),
-            None => None,
-        };
+        let writer = hub.room.is_some().then(|| start_room_writer(&hub)).transpose()?;
         let link = hub.config.join.clone().map(|join| link::start(&hub, join)).transpose().inspect_err(|_| {
             // The writer does not stay behind.
             hub.room.iter().for_each(Room::close);

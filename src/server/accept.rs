@@ -28,13 +28,12 @@ const IN_A_ROW: i32 = 64;
 /// Accepts until the server stops. A byte through `wake` says that it stops, or that a connection from within the
 /// process waits.
 pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], wake: &UnixStream) {
-    let mut door = Door { hub, workers, refusals: Throttle::default() };
+    let mut door = Door { hub, workers, log: Throttle::default() };
     let mut waits = vec![Wait::readable(wake.as_fd())];
     waits.extend(acceptors.iter().map(|acceptor| Wait::readable(acceptor.as_fd())));
     let mut failed = false;
-    let mut failures = Throttle::default();
     loop {
-        let quiet = [failures.report(), door.refusals.report()].into_iter().flatten().min();
+        let quiet = door.log.report();
         if std::mem::take(&mut failed) {
             os::poll(&mut waits[..1], Some(ACCEPT_PAUSE));
             os::poll(&mut waits, Some(Duration::ZERO));
@@ -63,7 +62,7 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], w
                     Err(error) if error.kind() == ErrorKind::ConnectionAborted || error.raw_os_error().is_none() => {}
                     Err(error) => {
                         failed = true;
-                        failures.note(format!("cannot accept on {}: {error}", acceptor.address()));
+                        door.log.note(format!("cannot accept on {}: {error}", acceptor.address()));
                         break;
                     }
                 }
@@ -79,7 +78,7 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], w
 struct Door<'s> {
     hub: &'s Hub,
     workers: &'s Workers<Place>,
-    refusals: Throttle,
+    log: Throttle,
 }
 
 impl Door<'_> {
@@ -98,7 +97,7 @@ impl Door<'_> {
         let member = Arc::clone(&place.member);
         let full = member.end_reason().is_some();
         match self.workers.start(place) {
-            Ok(()) if full => drop(self.refusals.note("refused a client: the server is full".to_owned())),
+            Ok(()) if full => drop(self.log.note("refused a client: the server is full".to_owned())),
             Ok(()) => {}
             Err(error) => {
                 self.refuse(&format!("cannot start a thread: {error}"));
@@ -109,7 +108,7 @@ impl Door<'_> {
 
     fn refuse(&mut self, why: &str) {
         self.hub.counters.refused.add(1);
-        self.refusals.note(format!("refused a client: {why}"));
+        self.log.note(format!("refused a client: {why}"));
     }
 
     /// Tells a client that it cannot come in, without waiting for anything.

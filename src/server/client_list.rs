@@ -131,32 +131,27 @@ impl ClientList {
 
     /// Makes every session see the end of its input after what has arrived. Some see it already.
     pub(super) fn stop_reading(&self) {
-        self.members().iter().filter(|member| !member.has_ended()).for_each(|member| member.stop_reading());
+        self.members(|client| !client.member.has_ended()).iter().for_each(|member| member.stop_reading());
     }
 
     /// Ends every client.
     pub(super) fn end_all(&self, reason: EndReason) {
-        let all: Vec<_> = lock(&self.state)
-            .clients
-            .values()
-            .filter(|client| client.holds_place)
-            .map(|client| Arc::clone(&client.member))
-            .collect();
-        for member in all {
+        for member in self.members(|client| client.holds_place) {
             member.end(reason);
         }
     }
 
     /// Ends every client, and cuts every connection.
     pub(super) fn cut_all(&self, reason: EndReason) {
-        for member in self.members() {
+        for member in self.members(|_| true) {
             member.end(reason);
             member.cut();
         }
     }
 
-    fn members(&self) -> Vec<Arc<Member>> {
-        lock(&self.state).clients.values().map(|client| Arc::clone(&client.member)).collect()
+    fn members(&self, which: impl Fn(&Client) -> bool) -> Vec<Arc<Member>> {
+        let state = lock(&self.state);
+        state.clients.values().filter(|client| which(client)).map(|client| Arc::clone(&client.member)).collect()
     }
 
     /// Notes that a client has nothing more to say to the room.

@@ -75,6 +75,8 @@ fn msg(speaker: &mut Speaker<'_>, text: &str) {
 #[inline(never)] // see `session`
 fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
     let name = speaker.name.clone();
+    // A client without a name owes no answer.
+    let own = name.as_deref().unwrap_or_default();
     match (command, &name) {
         (Command::To { .. } | Command::Ask { .. } | Command::Serve(_), None) => speaker.refuse(Refusal::NoName),
         (Command::To { name: receiver, text }, Some(sender)) => match protocol::check_name(receiver) {
@@ -86,17 +88,14 @@ fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
             Err(_) => speaker.refuse(Refusal::Nobody(receiver.trim())),
         },
         (Command::Ask { name, id, text }, Some(asker)) => ask(speaker, asker, name, id, text),
-        (Command::Answer { asker, id, text }, name) => {
-            let name = name.as_deref().unwrap_or_default();
-            return answer(speaker, Kind::Answer, asker, id, Event::Answer { name, id, text });
+        (Command::Answer { asker, id, text }, _) => {
+            return answer(speaker, Kind::Answer, asker, id, Event::Answer { name: own, id, text });
         }
-        (Command::Refuse { asker, id, text }, name) => {
-            let name = name.as_deref().unwrap_or_default();
-            return answer(speaker, Kind::Answer, asker, id, Event::Refused { name, id, text });
+        (Command::Refuse { asker, id, text }, _) => {
+            return answer(speaker, Kind::Answer, asker, id, Event::Refused { name: own, id, text });
         }
-        (Command::Part { asker, id, text }, name) => {
-            let name = name.as_deref().unwrap_or_default();
-            return answer(speaker, Kind::Part, asker, id, Event::Part { name, id, text });
+        (Command::Part { asker, id, text }, _) => {
+            return answer(speaker, Kind::Part, asker, id, Event::Part { name: own, id, text });
         }
         (Command::Serve(served), _) => {
             match protocol::check_name(served) {
