@@ -24,9 +24,7 @@ use self::over::{Over, expired};
 use self::saying::Saying;
 use super::engine::{Answer, Caller, Engine, Join, JoinError, Position, Welcome};
 use super::hub::Hub;
-use super::member::Who;
-use super::people::Person;
-use super::room::{Room, Snapshot, Task};
+use super::room::{Room, Task};
 use super::throttle::Throttle;
 use crate::counted::Counted;
 use crate::limits::{ENTRY_MARGIN, STACK_SIZE};
@@ -110,21 +108,10 @@ struct Member {
 
 impl Member {
     fn new(server: u64, connection: u64, welcome: Welcome, room: &Room) -> Member {
-        let people = welcome.names.into_iter().map(|(name, server, client, announced)| {
-            (Who { server, client }, Person { name: Arc::from(name), announced, asked: 0 })
-        });
-        let served = welcome.served.into_iter().map(|(name, server, client)| (Who { server, client }, name));
-        room.begin(Snapshot {
-            own: server,
-            position: welcome.head,
-            servers: welcome.servers,
-            people: people.collect(),
-            served: served.collect(),
-            life: welcome.life,
-            lines: welcome.lines,
-        });
         let saying = Saying::new(welcome.head.end, welcome.window, welcome.lease);
-        Member { server, connection, saying, following: Following::new(welcome.longest) }
+        let following = Following::new(welcome.longest);
+        room.begin(server, welcome);
+        Member { server, connection, saying, following }
     }
 
     /// Keeps the membership over as many links as it takes.

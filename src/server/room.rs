@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 pub(super) use batch::{Batch, Kind};
 use delivery::Delivery;
 use log::Log;
-pub(super) use log::{Arrival, Phase, Snapshot, Task};
+pub(super) use log::{Arrival, Phase, Task};
 use pause::Watch;
 use surroundings::{Full, Surroundings};
 

@@ -3,14 +3,16 @@
 //! The room's side of it, for the threads of `link`: one takes what is to be written to the log, the other puts into the
 //! queue what has come out of it.
 
-use super::log::{Arrival, Log, Phase, Snapshot, Task};
+use super::log::{Arrival, Log, Phase, Task};
 use super::outgoing::Mismatch;
 use super::{Batch, Kind, Room};
 use crate::server::ending::EndReason;
-use crate::server::engine::Position;
+use crate::server::engine::{Position, Welcome};
 use crate::server::lock;
-use std::sync::PoisonError;
+use crate::server::member::Who;
+use crate::server::people::Person;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 impl Room {
@@ -32,15 +34,16 @@ impl Room {
         result
     }
 
-    /// This server has joined.
-    pub(in crate::server) fn begin(&self, snapshot: Snapshot) {
-        let Snapshot { own, position, servers, people, served, life, lines } = snapshot;
-        for (who, person) in people {
-            self.around.people.set(who, person);
+    /// This server has joined; the others call it `own`.
+    pub(in crate::server) fn begin(&self, own: u64, welcome: Welcome) {
+        let Welcome { head: position, servers, names, served, life, lines, .. } = welcome;
+        for (name, server, client, announced) in names {
+            let person = Person { name: Arc::from(name), announced, asked: 0 };
+            self.around.people.set(Who { server, client }, person);
         }
-        for (who, name) in served {
+        for (name, server, client) in served {
             // What the engine has noted was allowed.
-            let _ = self.around.people.serve(who, &name);
+            let _ = self.around.people.serve(Who { server, client }, &name);
         }
         self.around.own.store(own, Ordering::Relaxed);
         lock(&self.delivery).delivery.history.begin(&life, lines);

@@ -3,8 +3,6 @@
 use super::batch::Batch;
 use super::outgoing::Outgoing;
 use crate::server::engine::Position;
-use crate::server::member::Who;
-use crate::server::people::Person;
 
 /// How a server stands to its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,19 +37,6 @@ pub(in crate::server) enum Task {
     Beat,
     /// A piece: its number, its bytes, and what the engine has to know of it.
     Say(u64, Vec<u8>, Vec<String>),
-}
-
-/// The room as it was at the place of the log at which this server has joined.
-#[derive(Debug)]
-pub(in crate::server) struct Snapshot {
-    /// This server as the others call it.
-    pub(in crate::server) own: u64,
-    pub(in crate::server) position: Position,
-    pub(in crate::server) servers: usize,
-    pub(in crate::server) people: Vec<(Who, Person)>,
-    pub(in crate::server) served: Vec<(Who, String)>,
-    pub(in crate::server) life: String,
-    pub(in crate::server) lines: u64,
 }
 
 /// What has come out of the log.
