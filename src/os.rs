@@ -34,7 +34,7 @@ pub use process::{
     Signal, Signals, forget_children, permit_only, raise_descriptor_limit, survive_full_files, wait_for_child,
 };
 pub(crate) use socket::{
-    SocketKind, is_unknown_family, receive_now, reset_on_close, send_now, set_backlog, set_mode, socket_kind,
+    is_unknown_family, receive_now, reset_on_close, send_now, set_backlog, set_mode, streams_and_listens,
     take_inherited, unread,
 };
 pub use system::share_one_heap;

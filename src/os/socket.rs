@@ -3,10 +3,8 @@
 use std::ffi::{CString, c_int};
 use std::io;
 use std::mem::{size_of, size_of_val};
-use std::net::TcpListener;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -96,38 +94,13 @@ pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, c::SOL_SOCKET, c::SO_LINGER, &[1 as c_int, 0])
 }
 
-/// What kind of socket a descriptor is, as far as listening on it is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SocketKind {
-    /// A stream socket that listens for TCP connections.
-    TcpListener,
-    /// A stream socket that listens for Unix connections.
-    UnixListener,
-    /// A stream socket that does not listen.
-    NotListening,
-    /// A socket for datagrams or packets.
-    NotStream,
-    /// A socket of another family.
-    OtherFamily,
-}
-
+/// Whether a descriptor is a stream socket, and whether it listens.
+///
 /// # Errors
-/// The descriptor is not a socket.
-pub(crate) fn socket_kind(socket: BorrowedFd<'_>) -> io::Result<SocketKind> {
+/// It is not a socket.
+pub(crate) fn streams_and_listens(socket: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
     let option = |name| read_option::<c_int>(socket, c::SOL_SOCKET, name, 0);
-    let same = || socket.try_clone_to_owned();
-    Ok(if option(c::SO_TYPE)? != c::SOCK_STREAM {
-        SocketKind::NotStream
-    } else if option(c::SO_ACCEPTCONN)? == 0 {
-        SocketKind::NotListening
-    } else if UnixListener::from(same()?).local_addr().is_ok() {
-        // std refuses an address of another family.
-        SocketKind::UnixListener
-    } else if TcpListener::from(same()?).local_addr().is_ok() {
-        SocketKind::TcpListener
-    } else {
-        SocketKind::OtherFamily
-    })
+    Ok((option(c::SO_TYPE)? == c::SOCK_STREAM, option(c::SO_ACCEPTCONN)? != 0))
 }
 
 /// Whether an error says that the kernel does not know an address family, such as IPv6 where it is switched off.
@@ -165,7 +138,7 @@ pub(crate) fn take_inherited(descriptor: RawFd) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Read};
-    use std::net::{TcpStream, UdpSocket};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
@@ -195,11 +168,11 @@ mod tests {
     #[test]
     fn the_kind_of_a_socket_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(socket_kind(listener.as_fd()).unwrap(), SocketKind::TcpListener);
+        assert_eq!(streams_and_listens(listener.as_fd()).unwrap(), (true, true));
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert_eq!(socket_kind(stream.as_fd()).unwrap(), SocketKind::NotListening);
-        assert_eq!(socket_kind(UdpSocket::bind("127.0.0.1:0").unwrap().as_fd()).unwrap(), SocketKind::NotStream);
-        socket_kind(std::fs::File::open("/dev/null").unwrap().as_fd()).unwrap_err();
+        assert_eq!(streams_and_listens(stream.as_fd()).unwrap(), (true, false));
+        assert_eq!(streams_and_listens(UdpSocket::bind("127.0.0.1:0").unwrap().as_fd()).unwrap(), (false, false));
+        streams_and_listens(std::fs::File::open("/dev/null").unwrap().as_fd()).unwrap_err();
         reset_on_close(stream.as_fd()).unwrap();
     }
 
