@@ -85,24 +85,21 @@ impl Config {
 
     pub(super) fn check(&self, addresses: &[Address]) -> Result<(), ServerError> {
         self.limits.check().map_err(ServerError::Limit)?;
-        if self.dialect == Dialect::Classic && self.mode == Mode::Room {
-            return Err(ServerError::Contradiction("the classic dialect has no room mode"));
-        }
-        if self.dialect == Dialect::Classic && self.token.is_some() {
-            return Err(ServerError::Contradiction("clients of the classic dialect cannot send a token"));
-        }
-        if self.join.is_some() && self.mode != Mode::Room {
-            return Err(ServerError::Contradiction(
-                "only a room can be shared with other servers: room mode is needed",
-            ));
-        }
+        let is_classic = self.dialect == Dialect::Classic;
         let mut names: Vec<&str> = self.commands.iter().map(CustomCommand::name).collect();
         names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(ServerError::Contradiction("two added commands have the same name"));
-        }
-        if addresses.is_empty() {
-            return Err(ServerError::Contradiction("there is no address to listen on"));
+        let contradictions = [
+            (is_classic && self.mode == Mode::Room, "the classic dialect has no room mode"),
+            (is_classic && self.token.is_some(), "clients of the classic dialect cannot send a token"),
+            (
+                self.join.is_some() && self.mode != Mode::Room,
+                "only a room can be shared with other servers: room mode is needed",
+            ),
+            (names.windows(2).any(|pair| pair[0] == pair[1]), "two added commands have the same name"),
+            (addresses.is_empty(), "there is no address to listen on"),
+        ];
+        if let Some((_, what)) = contradictions.into_iter().find(|(is_so, _)| *is_so) {
+            return Err(ServerError::Contradiction(what));
         }
         match addresses.iter().find(|address| !address.is_local()) {
             Some(address) if self.token.is_none() && !self.allow_remote => Err(ServerError::Remote(address.clone())),
