@@ -54,40 +54,25 @@ fn main() -> ExitCode {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        let result = serve(settings, signals, &log);
-        if let Err(Failure::Other(message)) = &result {
-            log.message(format!("{}: {message}", PROGRAM.name));
-        }
-        log.flush(logging::PATIENCE);
-        match result {
+        let outcome = match serve(settings, signals, &log) {
             Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(Failure::Usage(mistake)) => Err(mistake),
-            Err(Failure::Other(_)) => Ok(ExitCode::FAILURE),
-        }
-    })
-}
-
-/// Why the server cannot run: exit code 2 for a mistake on the command line, else 1.
-enum Failure {
-    Usage(UsageError),
-    Other(String),
-}
-
-impl From<ServerError> for Failure {
-    fn from(error: ServerError) -> Failure {
-        match error {
-            ServerError::Bind(_) | ServerError::System(_) => Failure::Other(error.to_string()),
-            ServerError::Remote(address) => Failure::Usage(UsageError(format!(
+            Err(error @ (ServerError::Bind(_) | ServerError::System(_))) => {
+                log.message(format!("{}: {error}", PROGRAM.name));
+                Ok(ExitCode::FAILURE)
+            }
+            Err(ServerError::Remote(address)) => Err(UsageError(format!(
                 "{address} can be reached from other machines: give a token with --token-file PATH, or --allow-remote \
                  if the network itself keeps strangers out, as the network of a container does"
             ))),
-            mistake => Failure::Usage(UsageError(mistake.to_string())),
-        }
-    }
+            Err(mistake) => Err(UsageError(mistake.to_string())),
+        };
+        log.flush(logging::PATIENCE);
+        outcome
+    })
 }
 
 /// Serves until a signal stops the server.
-fn serve(settings: Settings, signals: Signals, log: &Log) -> Result<(), Failure> {
+fn serve(settings: Settings, signals: Signals, log: &Log) -> Result<(), ServerError> {
     let Settings { addresses, config, token_file, warnings } = settings;
     warnings.iter().for_each(|warning| warn!("{warning}"));
     make_room_for_clients(&config.limits);
@@ -95,23 +80,27 @@ fn serve(settings: Settings, signals: Signals, log: &Log) -> Result<(), Failure>
     programs::permit_only(config.unix_mode);
     let server = bind(&addresses, config)?;
     signals::handle(signals, server.handle(), token_file, log.clone())
-        .map_err(|error| Failure::Other(format!("cannot start a thread: {error}")))?;
+        .map_err(|error| other(format!("cannot start a thread: {error}")))?;
     if let Err(error) = announce(server.addresses()) {
         warn!("cannot write the addresses to stdout: {error}");
     }
     notify("READY=1");
-    server.run().map_err(|error| Failure::Other(error.to_string()))
+    server.run().map_err(ServerError::System)
 }
 
 /// Sockets from a service manager take the place of `--listen`.
-fn bind(addresses: &[Address], config: Config) -> Result<Server, Failure> {
-    Ok(match programs::inherited_sockets().map_err(Failure::Other)? {
+fn bind(addresses: &[Address], config: Config) -> Result<Server, ServerError> {
+    match programs::inherited_sockets().map_err(other)? {
         Some(sockets) => {
             info!("taking {} from the service manager", Counted(sockets.len(), "socket"));
-            Server::from_listeners(sockets, config)?
+            Server::from_listeners(sockets, config)
         }
-        None => Server::bind(addresses, config)?,
-    })
+        None => Server::bind(addresses, config),
+    }
+}
+
+fn other(message: String) -> ServerError {
+    ServerError::System(io::Error::other(message))
 }
 
 fn make_room_for_clients(limits: &Limits) {
