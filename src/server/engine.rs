@@ -111,11 +111,8 @@ impl Engine {
             None => None,
         };
         if user.is_some() || password.is_some() {
-            let words: Vec<&[u8]> = match &user {
-                Some(user) => vec![b"AUTH", user.as_bytes(), password.as_deref().unwrap_or_default().as_bytes()],
-                None => vec![b"AUTH", password.as_deref().unwrap_or_default().as_bytes()],
-            };
-            engine.call(&words)?;
+            let words = [Some("AUTH"), user.as_deref(), Some(password.as_deref().unwrap_or_default())];
+            engine.call(&words.into_iter().flatten().map(str::as_bytes).collect::<Vec<_>>())?;
         }
         if join.url.database != 0 {
             engine.call(&[b"SELECT", join.url.database.to_string().as_bytes()])?;

@@ -188,13 +188,10 @@ impl<'h> Speaker<'h> {
         self.flush()?;
         let hub = self.hub;
         let room = self.room().filter(|_| hub.people.len() > hub.config.limits.max_clients);
-        let turn = match room {
-            Some(_) => {
-                self.settle()?;
-                Some(lock(&hub.long_list))
-            }
-            None => None,
-        };
+        if room.is_some() {
+            self.settle()?;
+        }
+        let _turn = room.map(|_| lock(&hub.long_list));
         let names = names(&hub.people);
         let out = self.own_line();
         out.reserve_exact(names.iter().map(|name| name.len() + 2).sum::<usize>() + 7);
@@ -208,7 +205,6 @@ impl<'h> Speaker<'h> {
             self.flush()?;
             room.wait_until_half_empty(&self.member)?;
         }
-        drop(turn);
         Ok(())
     }
 

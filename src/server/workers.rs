@@ -64,12 +64,6 @@ impl<J: Send + 'static> Workers<J> {
         let thread = thread::Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || pool.work(job));
         thread.map(drop).inspect_err(|_| lock(&self.pool.state).threads -= 1)
     }
-
-    /// How many threads there are.
-    #[allow(dead_code)]
-    pub(super) fn threads(&self) -> usize {
-        lock(&self.pool.state).threads
-    }
 }
 
 impl<J> Drop for Workers<J> {
@@ -121,6 +115,10 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
+    fn threads<J>(workers: &Workers<J>) -> usize {
+        lock(&workers.pool.state).threads
+    }
+
     fn wait_for(holds: impl Fn() -> bool) {
         let began = Instant::now();
         while !holds() {
@@ -137,12 +135,12 @@ mod tests {
         let (job, first) = receiver.recv_timeout(DEADLINE).unwrap();
         assert_eq!(job, 1);
         // It may have given up waiting on a busy machine; then there is another.
-        wait_for(|| lock(&workers.pool.state).idle == 1 || workers.threads() == 0);
+        wait_for(|| lock(&workers.pool.state).idle == 1 || threads(&workers) == 0);
         workers.start(2).unwrap();
         let (job, second) = receiver.recv_timeout(DEADLINE).unwrap();
         assert_eq!(job, 2);
         assert!(first == second || lock(&workers.pool.state).started == 2);
-        wait_for(|| workers.threads() == 0);
+        wait_for(|| threads(&workers) == 0);
     }
 
     #[test]
@@ -158,7 +156,7 @@ mod tests {
         for _ in 0..JOBS {
             workers.start(()).unwrap();
         }
-        wait_for(|| workers.threads() <= IDLE_THREADS);
+        wait_for(|| threads(&workers) <= IDLE_THREADS);
         let pool = Arc::clone(&workers.pool);
         drop(workers);
         wait_for(|| lock(&pool.state).threads == 0);

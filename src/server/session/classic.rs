@@ -1,7 +1,7 @@
 //! The classic dialect: the bytes of the demo that the protocol comes from, for its clients, which send no line ends.
 //! Each read is one command, and replies have no line end either. Errors are not reported.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read as _;
 use std::os::fd::AsFd;
 
 use super::input::Input;
@@ -20,14 +20,7 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
         if is_stopping && os::unread(speaker.member.outbox.stream().as_fd()) == 0 {
             return Err(EndReason::ShuttingDown);
         }
-        let count = input.read(speaker, |mut stream| {
-            loop {
-                match stream.read(&mut buffer) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    result => return result,
-                }
-            }
-        })?;
+        let count = input.read(speaker, |mut stream| stream.read(&mut buffer))?;
         if count == 0 {
             return if speaker.hub.is_stopping() { Err(EndReason::ShuttingDown) } else { Ok(()) };
         }
@@ -35,10 +28,10 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
             is_first = false;
             EndReason::of_first_line(line).map_or(Ok(()), Err)?;
         }
-        let command = without_line_ends(&mut buffer[..count]);
+        let command = without_line_ends(&buffer[..count]);
         if !command.is_empty() {
             speaker.heard.lines += 1;
-            run(speaker, command)?;
+            run(speaker, &command)?;
         }
         speaker.count();
         speaker.flush()?;
@@ -51,15 +44,8 @@ fn first_line(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// Removes all CRs and LFs.
-fn without_line_ends(bytes: &mut [u8]) -> &[u8] {
-    let mut length = 0;
-    for index in 0..bytes.len() {
-        if !b"\r\n".contains(&bytes[index]) {
-            bytes[length] = bytes[index];
-            length += 1;
-        }
-    }
-    &bytes[..length]
+fn without_line_ends(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().filter(|byte| !b"\r\n".contains(byte)).collect()
 }
 
 fn run(speaker: &mut Speaker<'_>, command: &[u8]) -> Outcome {
@@ -91,7 +77,7 @@ mod tests {
     #[test]
     fn line_ends_are_removed_wherever_they_stand() {
         for (bytes, wanted) in [("msg:a\r\n", "msg:a"), ("\r\nms\ng:\ra", "msg:a"), ("\n", ""), ("a", "a")] {
-            assert_eq!(without_line_ends(&mut bytes.to_owned().into_bytes()), wanted.as_bytes());
+            assert_eq!(without_line_ends(bytes.as_bytes()), wanted.as_bytes());
         }
     }
 

@@ -45,6 +45,7 @@ impl Input {
                     speaker.heard.bytes += count as u64;
                     return Ok(count);
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The kernel counts such times in ticks, which a virtual machine may get late and several at once. So
                 // the wait can end some milliseconds before the time is over.
                 Err(error)
