@@ -217,6 +217,7 @@ impl Server {
             hub.cut_all();
             hub.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
         }
+        let mut refused = None;
         if let (Some(room), Some(link)) = (&hub.room, link) {
             room.end_link(Task::Leave);
             // Within the timeouts of its calls it ends by itself.
@@ -224,16 +225,16 @@ impl Server {
             while !link.is_finished() && Instant::now() < until {
                 thread::sleep(Duration::from_millis(2));
             }
+            if link.is_finished() {
+                refused = link.join().ok().flatten();
+            }
         }
         if let (Some(room), Some(writer)) = (&hub.room, writer) {
             room.close();
             let _ = writer.join();
         }
         info!("stopped after {:.1} s; {}", hub.started.elapsed().as_secs_f64(), hub.stats());
-        match hub.refusal() {
-            Some(error) => Err(io::Error::other(error)),
-            None => Ok(()),
-        }
+        refused.map_or(Ok(()), |error| Err(io::Error::other(error)))
     }
 }
 

@@ -107,7 +107,9 @@ fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
         }
         (Command::WhoServes(name), _) => return speaker.list(|people| people.names_serving(name.trim())),
         (Command::Deaf, _) => speaker.become_deaf(),
-        (Command::Mark | Command::Since(_), _) if !speaker.hub.keeps_history() => speaker.refuse(Refusal::NoHistory),
+        (Command::Mark | Command::Since(_), _) if speaker.hub.config.limits.room_history() == 0 => {
+            speaker.refuse(Refusal::NoHistory)
+        }
         (Command::Mark, _) => drop(speaker.enter(Kind::Mark, format_args!(""))),
         (Command::Since(_), _) if speaker.is_deaf => speaker.refuse(Refusal::DeafClient),
         (Command::Since(mark), _) => return speaker.repeat_since(mark),

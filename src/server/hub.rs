@@ -1,5 +1,5 @@
-//! What all sessions of one server share. Knows neither handlers nor workers. Its own locks (the token, the refusal,
-//! the in-process connections) are innermost: no other lock is taken under them.
+//! What all sessions of one server share. Knows neither handlers nor workers. Its own locks (the token, the
+//! in-process connections) are innermost: no other lock is taken under them.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,6 @@ use super::client_list::ClientList;
 use super::config::{Config, Mode};
 use super::counters::Counters;
 use super::ending::EndReason;
-use super::engine::JoinError;
 use super::lock;
 use super::people::People;
 use super::questions::Questions;
@@ -36,8 +35,6 @@ pub(super) struct Hub {
     pub(super) questions: Arc<Questions>,
     /// In room mode only.
     pub(super) room: Option<Room>,
-    /// Why the room cannot be joined, if that ends the server.
-    refused: Mutex<Option<JoinError>>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Arc<Stop>,
     /// The reply to `help`, without its line end.
@@ -82,7 +79,6 @@ impl Hub {
             long_list: Mutex::default(),
             questions,
             room,
-            refused: Mutex::default(),
             counters,
             stop,
             help,
@@ -113,42 +109,22 @@ impl Hub {
         }
     }
 
-    /// Whether the room keeps what was said.
-    pub(super) fn keeps_history(&self) -> bool {
-        self.config.limits.room_history() > 0
-    }
-
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.has_begun()
-    }
-
-    /// Stops the server, because it cannot join its room.
-    pub(super) fn refuse_to_run(&self, error: JoinError) {
-        *lock(&self.refused) = Some(error);
-        self.stop();
-    }
-
-    /// Why the room could not be joined, if that has ended the server.
-    pub(super) fn refusal(&self) -> Option<JoinError> {
-        lock(&self.refused).take()
     }
 
     /// Lets the accept loop end, and with it every session, once it has answered what has arrived. Returns at once,
     /// however many clients there are.
     pub(super) fn stop(&self) {
         self.stop.begin();
-        if let Some(room) = &self.room {
-            room.wake();
-        }
+        self.room.iter().for_each(Room::wake);
         self.wake();
     }
 
     /// Ends every session at once.
     pub(super) fn cut_all(&self) {
         self.list.cut_all(EndReason::ShuttingDown);
-        if let Some(room) = &self.room {
-            room.wake();
-        }
+        self.room.iter().for_each(Room::wake);
     }
 
     /// Lets the accept loop take a connection from within the process. False if it has ended.

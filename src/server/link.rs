@@ -34,17 +34,25 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 /// A membership that lasted this long begins anew without a pause when it is cut off.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// Starts the thread that keeps the link until the server stops.
-pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<()>> {
+/// Starts the thread that keeps the link until the server stops. It returns why the room cannot be joined, if that has
+/// stopped the server.
+pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<Option<JoinError>>> {
     let hub = Arc::clone(hub);
     thread::Builder::new().name("link".to_owned()).stack_size(STACK_SIZE).spawn(move || {
-        let Some(room) = &hub.room else { return };
+        let room = hub.room.as_ref()?;
         let longest = hub.config.limits.max_line.saturating_add(ENTRY_MARGIN);
         let (mut before, mut retry) = (0, Backoff::default());
-        while let Some((mut member, engine)) = enter(&hub, room, &join, longest, before, &mut retry) {
+        loop {
+            let (mut member, engine) = match enter(room, &join, longest, before, &mut retry) {
+                Ok(entered) => entered,
+                Err(refused) => {
+                    hub.stop();
+                    return refused;
+                }
+            };
             let began = Instant::now();
             before = member.server;
-            let Over::CutOff(why) = member.stay(room, &join, engine) else { return };
+            let Over::CutOff(why) = member.stay(room, &join, engine) else { return None };
             warn!("cut off from the other servers: {why}; all clients are ended, joining anew");
             room.cut_off();
             if began.elapsed() > LASTING {
@@ -54,21 +62,20 @@ pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// Joins the room. `None` if the server stops, or must not go on.
+/// Joins the room. `Err` if the server stops, or must not go on and why.
 fn enter(
-    hub: &Hub,
     room: &Room,
     join: &Join,
     longest: usize,
     before: u64,
     retry: &mut Backoff,
-) -> Option<(Member, Engine)> {
+) -> Result<(Member, Engine), Option<JoinError>> {
     let name = join.url.room();
     // If an answer is lost, the next try is under the same number. Otherwise a ghost could stay in the room for a lease.
     let (server, mut log) = (random(), Throttle::default());
     for connection in 1.. {
         if room.pause(retry.next()) {
-            return None;
+            return Err(None);
         }
         let try_it = || {
             let mut engine = Engine::connect(join, &[])?;
@@ -85,17 +92,16 @@ fn enter(
                     );
                 }
                 info!("joined room {name} ({}): {}", join.url, Counted(welcome.servers, "server"));
-                return Some((Member::new(server, connection, welcome, room), engine));
+                return Ok((Member::new(server, connection, welcome, room), engine));
             }
             Err::<_, JoinError>(error) if before == 0 && error.is_permanent() => {
                 error!("cannot join room {name}: {error}");
-                hub.refuse_to_run(error);
-                return None;
+                return Err(Some(error));
             }
             Err(error) => drop(log.note(format!("cannot join room {name} yet: {error}; trying again"))),
         }
     }
-    None
+    Err(None)
 }
 
 /// A server's membership in the room.

@@ -18,6 +18,7 @@ use super::config::Dialect;
 use super::counters::Traffic;
 use super::ending::EndReason;
 use super::hub::Hub;
+use super::room::Room;
 use super::speaker::Speaker;
 use crate::counted::Counted;
 use crate::limits::LINGER;
@@ -124,9 +125,7 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bo
         // No thread is to try any more.
         member.end(reason);
         outbox.abandon();
-        if let Some(room) = &hub.room {
-            room.wake();
-        }
+        hub.room.iter().for_each(Room::wake);
     }
     place.free();
     let mut taken = false;
