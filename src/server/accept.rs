@@ -84,14 +84,13 @@ struct Door<'s> {
 impl Door<'_> {
     fn let_in(&mut self, stream: Stream, peer: String) {
         if !os::has_address_space(HEADROOM) {
-            self.refuse("there is no memory for more threads");
-            return self.turn_away(&stream);
+            return self.turn_away(&stream, "there is no memory for more threads");
         }
         let place = match self.hub.list.admit(stream, peer, !self.hub.wants_token()) {
             Ok(place) => place,
             Err(stream) => {
-                self.refuse("the server is full, and as many connections as it may have are closing");
-                return self.turn_away(&stream);
+                return self
+                    .turn_away(&stream, "the server is full, and as many connections as it may have are closing");
             }
         };
         let member = Arc::clone(&place.member);
@@ -100,19 +99,15 @@ impl Door<'_> {
             Ok(()) if full => drop(self.log.note("refused a client: the server is full".to_owned())),
             Ok(()) => {}
             Err(error) => {
-                self.refuse(&format!("cannot start a thread: {error}"));
-                self.turn_away(member.outbox.stream());
+                self.turn_away(member.outbox.stream(), &format!("cannot start a thread: {error}"));
             }
         }
     }
 
-    fn refuse(&mut self, why: &str) {
+    /// Tells a client that it cannot come in, without waiting for anything.
+    fn turn_away(&mut self, stream: &Stream, why: &str) {
         self.hub.counters.refused.add(1);
         self.log.note(format!("refused a client: {why}"));
-    }
-
-    /// Tells a client that it cannot come in, without waiting for anything.
-    fn turn_away(&self, stream: &Stream) {
         let mut words = Vec::new();
         Refusal::ServerFull(self.hub.list.len()).write_to(&mut words);
         let _ = os::send_now(stream.as_fd(), &words);

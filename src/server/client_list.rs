@@ -176,10 +176,9 @@ impl ClientList {
     fn wait_until(&self, deadline: Instant, holds: impl Fn(&State) -> bool) -> bool {
         let mut state = lock(&self.state);
         state.waiting += 1;
-        while !holds(&state) && Instant::now() < deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout_while(state, left, |state| !holds(state));
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.waiting -= 1;
         holds(&state)
     }
