@@ -1,7 +1,6 @@
 //! Entries of the log, and their places in it. Pure.
 
 use std::fmt;
-use std::str::FromStr;
 
 use super::resp::Value;
 
@@ -16,19 +15,14 @@ pub(in crate::server) struct Position {
 }
 
 impl Position {
+    pub(super) fn read(text: &str) -> Option<Position> {
+        let (milliseconds, end) = text.split_once('-')?;
+        Some(Position { milliseconds: milliseconds.parse().ok()?, end: end.parse().ok()? })
+    }
+
     /// Whether an entry with this much data directly follows `before`.
     fn follows(self, before: Position, data: usize) -> bool {
         before.end.checked_add(data as u64 + ENTRY_COST) == Some(self.end) && self.milliseconds >= before.milliseconds
-    }
-}
-
-impl FromStr for Position {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Position, ()> {
-        let (milliseconds, end) = text.split_once('-').ok_or(())?;
-        let number = |text: &str| text.parse().map_err(|_| ());
-        Ok(Position { milliseconds: number(milliseconds)?, end: number(end)? })
     }
 }
 
@@ -52,7 +46,7 @@ pub(super) fn read(value: &Value, before: Position) -> Option<(Position, Entry<'
     let Value::Array(parts) = value else { return None };
     let [id, Value::Array(fields)] = &parts[..] else { return None };
     let [h, header, d, Value::Bytes(data)] = &fields[..] else { return None };
-    let position: Position = text(id)?.parse().ok()?;
+    let position = Position::read(text(id)?)?;
     let words: Vec<&str> = text(header)?.split(' ').collect();
     let entry = match words[..] {
         ["s", server, number] => Entry::Said { server: server.parse().ok()?, number: number.parse().ok()?, data },
@@ -82,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_entry_follows_directly_or_is_none() {
-        let before: Position = "1000-500".parse().unwrap();
+        let before = Position::read("1000-500").unwrap();
         assert_eq!(before.to_string(), "1000-500");
         for (id, words, length, is_read) in [
             ("1000-638", ["h", "s 7 1", "d"], 10, true),

@@ -51,7 +51,7 @@ impl Welcome {
             }
         }
         Some(Welcome {
-            head: text(&head)?.parse().ok()?,
+            head: Position::read(text(&head)?)?,
             lease: Duration::from_millis(text(&lease)?.parse().ok()?),
             window: text(&window)?.parse().ok()?,
             longest: text(&longest)?.parse().ok()?,
