@@ -11,6 +11,16 @@ use super::connect;
 use super::error::ConnectError;
 use crate::os;
 
+/// Does the same with either kind of socket.
+macro_rules! either {
+    ($stream:expr, $socket:ident => $action:expr) => {
+        match $stream {
+            Stream::Tcp($socket) => $action,
+            Stream::Unix($socket) => $action,
+        }
+    };
+}
+
 /// A connection.
 #[derive(Debug)]
 pub enum Stream {
@@ -62,10 +72,7 @@ impl Stream {
     /// What the system reports.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|time| time.max(Duration::from_millis(1)));
-        match self {
-            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
-            Stream::Unix(stream) => stream.set_read_timeout(timeout),
-        }
+        either!(self, stream => stream.set_read_timeout(timeout))
     }
 
     /// Limits how long a write may wait; `None` is for ever. A time of 0 counts as the shortest there is.
@@ -74,10 +81,7 @@ impl Stream {
     /// What the system reports.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|time| time.max(Duration::from_millis(1)));
-        match self {
-            Stream::Tcp(stream) => stream.set_write_timeout(timeout),
-            Stream::Unix(stream) => stream.set_write_timeout(timeout),
-        }
+        either!(self, stream => stream.set_write_timeout(timeout))
     }
 
     /// Lets closing the stream reset the connection: the peer then sees an error after what it has received, not
@@ -91,37 +95,25 @@ impl Stream {
 
     /// Closes one half or both. It is not an error if the peer has done so already.
     pub fn shutdown(&self, how: Shutdown) {
-        let _ = match self {
-            Stream::Tcp(stream) => stream.shutdown(how),
-            Stream::Unix(stream) => stream.shutdown(how),
-        };
+        let _ = either!(self, stream => stream.shutdown(how));
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-        }
+        either!(self, stream => stream.as_fd())
     }
 }
 
 impl Read for &Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => (&*stream).read(buffer),
-            Stream::Unix(stream) => (&*stream).read(buffer),
-        }
+        either!(self, stream => (&*stream).read(buffer))
     }
 }
 
 impl Write for &Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => (&*stream).write(bytes),
-            Stream::Unix(stream) => (&*stream).write(bytes),
-        }
+        either!(self, stream => (&*stream).write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
