@@ -15,6 +15,7 @@ use super::inbox::{Entry, Inbox, Moment};
 use super::login::Login;
 use super::options::{ClientOptions, Ending, Incoming};
 use super::outgoing::PING;
+use super::pauses::Pauses;
 use super::place::Place;
 use super::wire::{Need, TURN, Wire};
 use crate::protocol::Refusal;
@@ -27,6 +28,8 @@ pub(super) struct Feed {
     connection: Option<Connection>,
     /// Another thread connects.
     is_dialing: bool,
+    /// How many lines of the room had been heard when the last connection ended.
+    heard: Option<u64>,
     /// Why the last connection ended, in the server's own words if there were any.
     loss: Option<ClientError>,
     /// There is no connection and there will be none.
@@ -75,6 +78,7 @@ impl Feed {
             desk: Desk { wire, place, inbox: Inbox::default() },
             connection: None,
             is_dialing: false,
+            heard: None,
             loss: None,
             ended: None,
         })
@@ -193,6 +197,12 @@ impl Feed {
         if let Some(since) = connection.open_since {
             self.connector.pauses.connected_for(since.elapsed());
         }
+        // A connection that has brought more of the room was of use, however short it was.
+        let heard = self.desk.place.number();
+        if self.heard.is_some() && heard > self.heard {
+            self.connector.pauses = Pauses::new();
+        }
+        self.heard = heard;
         let cut = connection.end(&error, &mut self.desk);
         let last_words = connection.last_words;
         self.desk.wire.lose(&connection.stream);

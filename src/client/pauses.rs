@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::limits::RECONNECT_PAUSE;
 
 /// Pauses that double, each up to twice as long by chance, so that many clients of one server do not come
-/// back at the same instant. They begin anew only after a connection that has lasted longer than the last of them: a server
-/// that accepts and drops is called less and less often.
+/// back at the same instant. They begin anew only after a connection that has lasted longer than the last of them, or that has
+/// brought more of a room: a server that accepts and drops is called less and less often.
 #[derive(Debug)]
 pub(super) struct Pauses {
     next: Duration,

@@ -52,6 +52,14 @@ impl Place {
         }
     }
 
+    /// How many lines of the room the client has heard, if it knows.
+    pub(super) fn number(&self) -> Option<u64> {
+        match &self.known {
+            Known::Up(mark) => Some(mark.number),
+            _ => None,
+        }
+    }
+
     /// The line that a login ends with, if the place is to be known.
     pub(super) fn question(&self) -> Option<String> {
         match (&self.since, &self.known) {

@@ -282,7 +282,7 @@ fn a_withdrawn_question_is_refused_at_once_and_its_output_is_not_given_to_the_ne
     let address = server.address();
     let directory = TempDir::new();
     let command = format!(
-        "cd {}; read -r n; echo >started-$n; until [ -e $n ]; do sleep 0.01; done; echo part of $n; echo $n",
+        "cd {}; read -r n; echo >started-$n; until [ -e $n ] || [ ! -d . ]; do sleep 0.01; done; echo part of $n; echo $n",
         directory.0.display()
     );
     let mut slow = answerer(address, &["-n", "slow", "--answer", &command]);
