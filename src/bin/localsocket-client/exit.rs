@@ -18,10 +18,8 @@ pub(crate) enum End {
     Lost,
     /// The server refused the login, or has not kept the lines of `--since`.
     Refused,
-    /// The server is in echo mode, which does not have what was asked for.
-    EchoMode,
-    /// Stdout could not be written to.
-    OutputFailed,
+    /// Stdout could not be written to, or the server is in echo mode, which does not have what was asked for.
+    Failed,
 }
 
 /// How things went.
@@ -65,7 +63,7 @@ pub(crate) fn code(course: &Course) -> u8 {
         End::Count | End::Time | End::Stopped | End::ReaderGone => true,
         // A question that was open is an error; one that could not be put is lost input.
         End::Closed => course.serves || course.finished && !course.input_lost,
-        End::Lost | End::Refused | End::EchoMode | End::OutputFailed => false,
+        End::Lost | End::Refused | End::Failed => false,
     };
     if done { 0 } else { 1 }
 }
@@ -93,7 +91,7 @@ mod tests {
             ("cut", Course { cut: true, ..talk }, 1),
             ("cut, with an error before", Course { cut: true, error: true, ..talk }, 1),
             ("head -1", Course { end: End::ReaderGone, finished: false, ..talk }, 0),
-            ("disk full", Course { end: End::OutputFailed, ..talk }, 1),
+            ("disk full", Course { end: End::Failed, ..talk }, 1),
             ("counted", Course { end: End::Count, finished: false, ..talk }, 0),
             ("listened long enough", Course { end: End::Time, finished: false, ..talk }, 0),
             ("waited in vain", Course { end: End::Time, count_missing: true, ..talk }, 4),
@@ -101,7 +99,7 @@ mod tests {
             ("all came, but not enough", Course { count_missing: true, ..talk }, 4),
             ("lost before enough came", Course { end: End::Lost, count_missing: true, ..listen }, 4),
             ("dropped as too slow before enough came", Course { error: true, count_missing: true, ..listen }, 3),
-            ("echo mode, where a room is needed", Course { end: End::EchoMode, ..talk }, 1),
+            ("echo mode, where a room is needed", Course { end: End::Failed, ..talk }, 1),
             ("listened to the end", listen, 0),
             ("listened until it was lost", Course { end: End::Lost, ..listen }, 1),
             ("listened, then dropped as too slow", Course { error: true, ..listen }, 3),

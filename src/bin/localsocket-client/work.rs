@@ -121,7 +121,7 @@ impl<'a> Work<'a> {
             }
         };
         // What is left is written, but not waited for when the time is over.
-        if !matches!(end, End::ReaderGone | End::OutputFailed)
+        if end != End::ReaderGone
             && let Err(failed) = self.write(if end == End::Time { Some(Instant::now()) } else { self.deadline })
             && failed != End::Time
         {
@@ -171,7 +171,7 @@ impl<'a> Work<'a> {
             ErrorKind::BrokenPipe => End::ReaderGone,
             _ => {
                 say(&format_args!("cannot write to stdout: {error}"));
-                End::OutputFailed
+                End::Failed
             }
         })
     }

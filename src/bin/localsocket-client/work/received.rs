@@ -66,7 +66,7 @@ impl Work<'_> {
             return self.take_probe(line);
         }
         if let Some(text) = line.strip_prefix("error: ") {
-            return self.take_error(line, text);
+            return self.take_error(text);
         }
         match &mut self.role {
             Role::Answer(answering) => {
@@ -121,7 +121,7 @@ impl Work<'_> {
         if self.left == Some(0) { Err(End::Count) } else { Ok(()) }
     }
 
-    fn take_error(&mut self, line: &str, text: &str) -> Result<(), End> {
+    fn take_error(&mut self, text: &str) -> Result<(), End> {
         let refusal = Refusal::parse(text);
         let is_answerer = matches!(self.role, Role::Answer(_));
         match refusal {
@@ -136,13 +136,14 @@ impl Work<'_> {
                 self.course.error |= !is_answerer || refusal.is_some_and(|refusal| refusal.is_last_words());
             }
         }
-        self.show_error(line, text)
+        self.show_error(text)
     }
 
     /// An error is a line that was received, where those are printed.
-    fn show_error(&mut self, line: &str, text: &str) -> Result<(), End> {
+    fn show_error(&mut self, text: &str) -> Result<(), End> {
+        let line = format!("error: {text}");
         if let Role::Print = self.role {
-            self.output.add(line, None);
+            self.output.add(&line, None);
             self.count()?;
         } else {
             say(&line);
@@ -248,15 +249,13 @@ impl Work<'_> {
         match &mut self.role {
             Role::Answer(answering) => {
                 answering.stop(end);
-                Ok(())
+                return Ok(());
             }
-            Role::Ask(asking) => {
-                asking.lose();
-                self.print_answer();
-                Err(end)
-            }
-            Role::Print => Err(end),
+            Role::Ask(asking) => asking.lose(),
+            Role::Print => {}
         }
+        self.print_answer();
+        Err(end)
     }
 
     /// The server does not let this client in, or not any more.
@@ -264,7 +263,7 @@ impl Work<'_> {
         match Refusal::parse(text) {
             Some(Refusal::RoomOnly(_)) => return Ok(echo_mode()),
             Some(Refusal::NotKept(_) | Refusal::NoHistory) => say(&text),
-            _ => self.show_error(&format!("error: {text}"), text)?,
+            _ => self.show_error(text)?,
         }
         self.course.error = true;
         Ok(End::Refused)
@@ -318,7 +317,7 @@ const START_ROOM: &str = "a room is started with localsocket-server --mode room"
 
 fn echo_mode() -> End {
     say(&format_args!("the server is in echo mode, and this needs a room; {START_ROOM}"));
-    End::EchoMode
+    End::Failed
 }
 
 /// What to do about an error, where that is not plain from the error itself.
