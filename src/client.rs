@@ -15,13 +15,14 @@
 //   place       where the client is in the order of the room
 //   login       the first exchange on a connection
 //   questions   the open questions of this client
-//   reply       which line answers a command
 //   inbox       what has come and was not given out yet
 //   wire        what a client and its senders share
 //   connection  one connection as it is read
 //   connector   how connections are made
 //   feed        the one stream of what comes in, over one connection after the other
 //   sender      sending from other threads
+//   question    a question of another client
+//   reply       commands that wait for their reply, and which line it is
 //   asking      what a client does with questions, its own and those of others
 
 mod asking;
@@ -36,6 +37,7 @@ mod options;
 mod outgoing;
 mod pauses;
 mod place;
+mod question;
 mod questions;
 mod reply;
 mod sender;
@@ -45,16 +47,15 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use asking::Question;
 pub use error::{AskError, ClientError};
 use feed::Feed;
-use inbox::{Entry, Moment};
+use inbox::Entry;
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
-use reply::fit;
+pub use question::Question;
 pub use sender::Sender;
 
-use crate::protocol::{Command, Event};
+use crate::protocol::Event;
 use crate::transport::{Address, Stream};
 
 /// A connection to a server.
@@ -133,30 +134,6 @@ impl Client {
     /// ```
     pub fn sender(&self) -> Sender {
         Sender { wire: Arc::clone(&self.feed.desk.wire) }
-    }
-
-    /// Logs in and waits until the server has accepted the name. Other lines that come before can be received
-    /// afterwards. With `reconnect`, this name is used from now on.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] with what the server says, and those of [`Client::request`].
-    pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
-        let (command, name) = (Command::Iam(name), name.to_owned());
-        let reply = self.command(&one_line(command)?, command, deadline(Some(timeout)))?;
-        if let Some(Event::Error(text)) = reply.as_deref().map(Event::parse) {
-            return Err(ClientError::Refused(text.to_owned()));
-        }
-        self.feed.connector.options.name = Some(name);
-        Ok(())
-    }
-
-    /// Sends `ping` and waits for the answer. Other lines that come before it can be received afterwards.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] with the reason if the server ends the connection instead, and those of
-    /// [`Client::request`].
-    pub fn ping(&mut self, timeout: Duration) -> Result<(), ClientError> {
-        self.feed.exchange(b"", deadline(Some(timeout)), &mut Moment::default())
     }
 
     /// Sends one line, given without its line end: a text, or a [`Command`]. Waits while the server takes no more and,
@@ -259,21 +236,6 @@ impl Client {
         })
     }
 
-    /// Sends one command and receives its reply. Other lines that come meanwhile can be received afterwards: what others say
-    /// and do is never taken for the reply, and no late reply to an earlier request either. `timeout` is for everything
-    /// together.
-    ///
-    /// # Errors
-    /// Those of [`Client::send`] and [`Client::next`]; [`ClientError::TimedOut`] at once if the server has dealt with the
-    /// command and it has no reply, like the `msg:` of a deaf client. A server that takes only a part of the line in time
-    /// loses the connection.
-    pub fn request(&mut self, command: impl Display, timeout: Duration) -> Result<String, ClientError> {
-        let line = one_line(command)?;
-        let text = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
-        let reply = self.command(&line, Command::parse(&text), deadline(Some(timeout)))?;
-        reply.ok_or(ClientError::TimedOut)
-    }
-
     /// Sends `quit` and waits until the server has ended the connection.
     ///
     /// # Errors
@@ -295,24 +257,6 @@ impl Client {
     fn give(&mut self, entry: Entry) -> Incoming {
         self.given = entry.moment.connection;
         entry.incoming
-    }
-
-    /// Sends one command, and finds its reply. `None` if the server has dealt with it and there is none.
-    fn command(
-        &mut self,
-        line: &[u8],
-        command: Command<'_>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<String>, ClientError> {
-        let mut moment = Moment::default();
-        let result = self.feed.exchange(line, deadline, &mut moment);
-        let own = self.feed.connector.options.name.clone();
-        // It may have come although what follows did not, as with a wrong token.
-        let reply = self.feed.desk.inbox.take_best(moment, |line| fit(command, line, own.as_deref()));
-        if reply.is_none() {
-            result?;
-        }
-        Ok(reply)
     }
 }
 

@@ -103,7 +103,11 @@ impl Connection {
             Ok(0) => return Err(ClientError::Closed),
             Ok(_) => {
                 self.heartbeat.heard(now);
-                self.take_lines(desk)?;
+                // No answer has come before its question was put.
+                let has_asked = desk.wire.questions().has_asked();
+                while let Some(line) = self.reader.next_line().map(text) {
+                    self.take_line(line, has_asked, desk)?;
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(ClientError::Lost(error)),
@@ -122,15 +126,6 @@ impl Connection {
         let first = [deadline, login_deadline, self.next_beat].into_iter().flatten().min();
         let mut waits = [Wait::readable(self.stream.as_fd()), Wait::writable(self.stream.as_fd())];
         os::poll(&mut waits[..1 + usize::from(or_write)], time_left(first));
-        Ok(())
-    }
-
-    fn take_lines(&mut self, desk: &mut Desk) -> Result<(), ClientError> {
-        // No answer has come before its question was put.
-        let has_asked = desk.wire.questions().has_asked();
-        while let Some(line) = self.reader.next_line().map(text) {
-            self.take_line(line, has_asked, desk)?;
-        }
         Ok(())
     }
 

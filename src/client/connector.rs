@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Desk, time_left};
 use super::error::ClientError;
+use super::inbox::Inbox;
 use super::login::{self, Login};
 use super::options::ClientOptions;
 use super::pauses::Pauses;
@@ -24,15 +25,11 @@ pub(super) struct Connector {
     pub(super) address: Option<Address>,
     pub(super) options: ClientOptions,
     /// The token of the last login.
-    token: Option<Token>,
+    pub(super) token: Option<Token>,
     pub(super) pauses: Pauses,
 }
 
 impl Connector {
-    pub(super) fn new(address: Option<Address>, options: ClientOptions) -> Connector {
-        Connector { address, options, token: None, pauses: Pauses::new() }
-    }
-
     /// Connects for the first time, for as long as the options allow, and logs in.
     pub(super) fn first(&mut self, address: &Address, desk: &mut Desk) -> Result<Connection, ClientError> {
         let wait = self.options.wait;
@@ -69,7 +66,7 @@ impl Connector {
         while connection.open_since.is_none() {
             if let Err(error) = connection.read(desk, None, false) {
                 connection.stream.shutdown(Shutdown::Both);
-                desk.inbox.clear();
+                desk.inbox = Inbox::default();
                 return Err(error);
             }
         }
@@ -87,8 +84,7 @@ impl Connector {
             (None, Some(file)) => Some(Token::read(file).map_err(ClientError::TokenFile)?),
             (token, _) => token.clone(),
         };
-        let name = self.options.name.as_deref();
-        let login = Login::new(&self.options, name, self.token.as_ref(), desk.place.question())?;
+        let login = Login::new(&self.options, self.token.as_ref(), desk.place.question())?;
         Connection::new(stream, login, self.options.heartbeat, deadline, desk)
     }
 

@@ -71,10 +71,10 @@ impl Feed {
     fn new(address: Option<Address>, options: ClientOptions) -> Result<Feed, ClientError> {
         let place = Place::new(&options);
         // What could not be sent is told before anything is tried.
-        Login::new(&options, options.name.as_deref(), options.token.as_ref(), place.question())?;
+        Login::new(&options, options.token.as_ref(), place.question())?;
         let wire = Arc::new(Wire::new(options.reconnect, options.parts));
         Ok(Feed {
-            connector: Connector::new(address, options),
+            connector: Connector { address, options, token: None, pauses: Pauses::new() },
             desk: Desk { wire, place, inbox: Inbox::default() },
             connection: None,
             is_dialing: false,

@@ -51,12 +51,6 @@ impl Inbox {
         Some(entry)
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        self.entries.clear();
-        self.bytes = 0;
-    }
-
     /// Begins a search with the oldest.
     pub(super) fn search(&mut self) {
         self.passed = 0;

@@ -29,10 +29,9 @@ pub(super) enum Verdict {
 /// The answers that are still to come, and what has come meanwhile.
 #[derive(Debug)]
 pub(super) struct Login {
-    token: bool,
-    deaf: bool,
+    /// Those to what only the library has sent, but for that to the question for the place.
+    expected: Vec<&'static str>,
     name: bool,
-    serving: usize,
     place: bool,
     /// After how many answers to pings it is done in any case.
     pub(super) pongs: u64,
@@ -41,29 +40,26 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// The lines of the login without its ping, and what to expect. `name` is the one to log in with,
-    /// which may have changed since the options were given; `place` is the line that asks for the place in the room.
+    /// The lines of the login without its ping, and what to expect. `place` is the line that asks for the place in the room.
     ///
     /// # Errors
     /// [`ClientError::NotOneLine`].
     pub(super) fn new(
         options: &ClientOptions,
-        name: Option<&str>,
         token: Option<&Token>,
         place: Option<String>,
     ) -> Result<(Vec<u8>, Login), ClientError> {
+        let answers = [token.map(|_| "authenticated"), options.deaf.then_some("deaf")].into_iter().flatten();
         let login = Login {
-            token: token.is_some(),
-            deaf: options.deaf,
-            name: name.is_some(),
-            serving: options.serve.len(),
+            expected: answers.chain(options.serve.iter().map(|_| "serving")).collect(),
+            name: options.name.is_some(),
             place: place.is_some(),
             pongs: 1,
             held: Vec::new(),
         };
         let lines = [token.map(Token::auth_line), options.deaf.then(|| Command::Deaf.to_string())]
             .into_iter()
-            .chain([name.map(|name| Command::Iam(name).to_string())])
+            .chain([options.name.as_deref().map(|name| Command::Iam(name).to_string())])
             .chain(options.serve.iter().map(|name| Some(Command::Serve(name).to_string())))
             .chain([place])
             .flatten()
@@ -74,19 +70,9 @@ impl Login {
 
     /// Judges the next line.
     pub(super) fn judge(&mut self, line: &str) -> Verdict {
-        let expected = match line {
-            "authenticated" => &mut self.token,
-            "deaf" => &mut self.deaf,
-            "serving" if self.serving > 0 => {
-                self.serving -= 1;
-                return Verdict::Swallow;
-            }
-            _ => return self.judge_other(line),
-        };
-        if std::mem::take(expected) { Verdict::Swallow } else { Verdict::Show }
-    }
-
-    fn judge_other(&mut self, line: &str) -> Verdict {
+        if self.expects(line) {
+            return Verdict::Swallow;
+        }
         let Some(text) = line.strip_prefix("error: ") else {
             return match line.strip_prefix("at ").and_then(Mark::parse) {
                 Some(mark) if std::mem::take(&mut self.place) => Verdict::Place(mark),
@@ -95,7 +81,7 @@ impl Login {
         };
         match Refusal::parse(text) {
             // The server requires no token. That is for the caller to know, and no harm to the rest.
-            Some(Refusal::UnknownCommand) if std::mem::take(&mut self.token) => Verdict::Show,
+            Some(Refusal::UnknownCommand) if self.expects("authenticated") => Verdict::Show,
             Some(refusal) if self.is_about_the_place(&refusal) => {
                 self.place = false;
                 Verdict::NoPlace
@@ -104,9 +90,15 @@ impl Login {
         }
     }
 
+    /// Whether this answer is still to come. It comes once.
+    fn expects(&mut self, line: &str) -> bool {
+        let found = self.expected.iter().position(|answer| *answer == line);
+        found.map(|index| self.expected.swap_remove(index)).is_some()
+    }
+
     /// Whether it answers the question for the place, which comes last.
     fn is_about_the_place(&self, refusal: &Refusal<'_>) -> bool {
-        let is_next = self.place && !self.deaf && self.serving == 0;
+        let is_next = self.place && self.expected.iter().all(|answer| *answer == "authenticated");
         match refusal {
             Refusal::UnknownCommand | Refusal::RoomOnly("mark" | "since") => is_next,
             Refusal::NoHistory | Refusal::NotKept(_) | Refusal::DeafClient => is_next,
@@ -142,15 +134,16 @@ mod tests {
         let serve = serve.iter().map(|name| (*name).to_owned()).collect();
         let options = ClientOptions { deaf, serve, ..ClientOptions::default() };
         let place = Some(place.to_owned()).filter(|place| !place.is_empty());
-        Login::new(&options, None, token.map(Token::from).as_ref(), place).unwrap()
+        Login::new(&options, token.map(Token::from).as_ref(), place).unwrap()
     }
 
     #[test]
     fn what_the_others_need_is_sent_first() {
-        let new = |token: Option<&str>, name, serve: &str| {
-            let options = ClientOptions { deaf: true, serve: vec![serve.to_owned()], ..ClientOptions::default() };
+        let new = |token: Option<&str>, name: Option<&str>, serve: &str| {
+            let (name, serve) = (name.map(str::to_owned), vec![serve.to_owned()]);
+            let options = ClientOptions { name, deaf: true, serve, ..ClientOptions::default() };
             let token = token.map(Token::from);
-            Login::new(&options, name, token.as_ref(), Some("since:all".to_owned())).map(|(lines, _)| lines)
+            Login::new(&options, token.as_ref(), Some("since:all".to_owned())).map(|(lines, _)| lines)
         };
         let lines = b"auth:a:b\r\ndeaf\r\niam:ada\r\nserve:work\r\nsince:all\r\n".to_vec();
         assert_eq!(new(Some("a:b"), Some("ada"), "work").unwrap(), lines);
