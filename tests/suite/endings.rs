@@ -42,12 +42,12 @@ fn quit_and_a_closed_connection_are_told_apart() {
 
 #[test]
 fn an_idle_client_is_closed_and_its_half_line_not_run() {
-    on_each_program(&["--idle-timeout", "0.3"], |server, address| {
+    on_each_program(&["--idle-timeout", "1"], |server, address| {
         let mut busy = Peer::connect(address);
         let mut idle = Peer::connect(address);
         idle.send("msg:half a line");
         let reading = thread::spawn(move || {
-            idle.hears_last("error: idle for 0.3 seconds");
+            idle.hears_last("error: idle for 1 seconds");
         });
         while !reading.is_finished() {
             busy.ping();
