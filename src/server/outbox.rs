@@ -63,7 +63,7 @@ impl Outbox {
     pub(super) fn push(&self, bytes: &[u8], lines: u64) -> usize {
         let mut waiting = lock(&self.waiting);
         waiting.send_waiting(self);
-        let sent = if waiting.is_empty() { waiting.send(bytes, Some(lines), self) } else { 0 };
+        let sent = if waiting.len() == 0 { waiting.send(bytes, Some(lines), self) } else { 0 };
         waiting.append(&bytes[sent..]);
         waiting.len()
     }
@@ -155,10 +155,6 @@ impl Waiting {
         self.bytes.len() - self.start
     }
 
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Adds bytes after the others. A large buffer grows in steps, because doubling would hold up to twice the bytes
     /// that wait. It is cleared of sent bytes first if they are worth it.
     fn append(&mut self, bytes: &[u8]) {
@@ -178,7 +174,7 @@ impl Waiting {
 
     /// Sends as much of the buffer as the socket takes.
     fn send_waiting(&mut self, outbox: &Outbox) {
-        if self.is_empty() {
+        if self.len() == 0 {
             return;
         }
         let mut bytes = std::mem::take(&mut self.bytes);

@@ -86,10 +86,6 @@ pub(super) fn to_file(path: &Path, timeout: Duration) -> io::Result<UnixStream> 
     })
 }
 
-pub(super) fn to_abstract_name(name: &[u8], timeout: Duration) -> io::Result<UnixStream> {
-    to_address(os::abstract_address(name)?, timeout)
-}
-
 /// std would wait for ever for a server that accepts nothing and whose backlog is full.
 pub(super) fn to_address(address: unix::SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
     let timeout = timeout.max(SHORTEST);

@@ -41,7 +41,9 @@ impl Stream {
         match address {
             Address::Tcp { host, port } => connect::to_host(host, *port, timeout).map(Stream::Tcp),
             Address::Unix(path) => connect::to_file(path, timeout).map(Stream::Unix),
-            Address::Abstract(name) => connect::to_abstract_name(name, timeout).map(Stream::Unix),
+            Address::Abstract(name) => {
+                os::abstract_address(name).and_then(|at| connect::to_address(at, timeout)).map(Stream::Unix)
+            }
         }
         .map_err(|error| ConnectError { address: address.clone(), error })
     }

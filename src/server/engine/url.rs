@@ -83,52 +83,48 @@ impl FromStr for JoinUrl {
     type Err = JoinUrlError;
 
     fn from_str(text: &str) -> Result<JoinUrl, JoinUrlError> {
-        let fail = |why: String| JoinUrlError { why };
-        // Checked first, and up to the last `@`, so that no part of a password is taken for something else and printed.
-        if text
-            .strip_prefix("redis://")
-            .and_then(|rest| rest.rsplit_once('@'))
-            .is_some_and(|(user, _)| user.contains(':'))
-        {
-            return Err(fail(PASSWORD.to_owned()));
-        }
-        let (place, query) = match text.rsplit_once('?') {
-            Some((place, query)) => (place, Some(query)),
-            None => (text, None),
-        };
-        let room = query.map_or(Ok(ROOM), room_of).map_err(fail)?.to_owned();
-        if let Some(path) = place.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err(fail("missing path".to_owned()));
-            }
-            let address = match place.parse::<Address>() {
-                Ok(address) => address,
-                Err(_) => Address::Unix(PathBuf::from(path)),
-            };
-            return Ok(JoinUrl { address, user: None, database: 0, room });
-        }
-        let Some(rest) = place.strip_prefix("redis://") else {
-            return Err(fail(match place.split_once("://") {
-                Some(("rediss", _)) => "TLS is not built in; use a tunnel such as stunnel".to_owned(),
-                Some((scheme, _)) => format!("unknown scheme '{}'", scheme.escape_debug()),
-                None => "missing scheme".to_owned(),
-            }));
-        };
-        let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, rest)) if percent_decoded(user).is_some_and(|user| !user.is_empty()) => {
-                (Some(user.to_owned()), rest)
-            }
-            Some(_) => return Err(fail("invalid user name".to_owned())),
-            None => (None, rest),
-        };
-        let (host, database) = match rest.split_once('/') {
-            Some((host, "")) => (host, 0),
-            Some((host, number)) => (host, database_of(number).map_err(fail)?),
-            None => (rest, 0),
-        };
-        let address = address_of(host).map_err(fail)?;
-        Ok(JoinUrl { address, user, database, room })
+        read(text).map_err(|why| JoinUrlError { why })
     }
+}
+
+fn read(text: &str) -> Result<JoinUrl, String> {
+    // Checked first, and up to the last `@`, so that no part of a password is taken for something else and printed.
+    if text.strip_prefix("redis://").and_then(|rest| rest.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':'))
+    {
+        return Err(PASSWORD.to_owned());
+    }
+    let (place, room) = match text.rsplit_once('?') {
+        Some((place, query)) => (place, room_of(query)?.to_owned()),
+        None => (text, ROOM.to_owned()),
+    };
+    if let Some(path) = place.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err("missing path".to_owned());
+        }
+        let address = place.parse().unwrap_or_else(|_| Address::Unix(PathBuf::from(path)));
+        return Ok(JoinUrl { address, user: None, database: 0, room });
+    }
+    let Some(rest) = place.strip_prefix("redis://") else {
+        return Err(match place.split_once("://") {
+            Some(("rediss", _)) => "TLS is not built in; use a tunnel such as stunnel".to_owned(),
+            Some((scheme, _)) => format!("unknown scheme '{}'", scheme.escape_debug()),
+            None => "missing scheme".to_owned(),
+        });
+    };
+    let (user, rest) = match rest.rsplit_once('@') {
+        Some((user, rest)) if percent_decoded(user).is_some_and(|user| !user.is_empty()) => {
+            (Some(user.to_owned()), rest)
+        }
+        Some(_) => return Err("invalid user name".to_owned()),
+        None => (None, rest),
+    };
+    let (host, database) = match rest.split_once('/') {
+        Some((host, "")) => (host, 0),
+        Some((host, number)) => (host, database_of(number)?),
+        None => (rest, 0),
+    };
+    let address = address_of(host)?;
+    Ok(JoinUrl { address, user, database, room })
 }
 
 fn room_of(query: &str) -> Result<&str, String> {
