@@ -43,7 +43,7 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], w
         if waits[0].is_ready() {
             let _ = os::receive_now(wake.as_fd(), &mut [0; 64]);
         }
-        let stopping = hub.is_stopping();
+        let stopping = hub.stop.has_begun();
         if stopping && !hub.sessions.wake_all() {
             hub.list.stop_reading();
         }

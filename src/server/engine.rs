@@ -3,7 +3,7 @@
 //!
 //! A call ends when the engine is silent for too long, however long its transfer takes; after an error the connection is
 //! dropped by its owner. Knows what the script takes and returns, and nothing of clients or of what the entries mean.
-//! Another thread may end a call that waits: with [`Engine::stream`] it can shut the connection down.
+//! Another thread may end a call that waits: it can shut [`Engine::stream`] down.
 //!
 //! - `resp`: the engine's protocol
 //! - `entry`, `welcome`: what the log holds, and what a server that joins is told
@@ -76,11 +76,12 @@ pub(super) enum Answer {
 
 #[derive(Debug)]
 pub(super) struct Engine {
-    stream: Arc<Stream>,
+    /// Another thread shuts it down to end a call.
+    pub(super) stream: Arc<Stream>,
     reader: Reader<Half>,
     out: Vec<u8>,
     /// What the engine calls the script, once it has been loaded.
-    script: Vec<u8>,
+    pub(super) script: Vec<u8>,
     log: Vec<u8>,
     state: Vec<u8>,
 }
@@ -118,15 +119,6 @@ impl Engine {
             engine.call(&[b"SELECT", join.url.database.to_string().as_bytes()])?;
         }
         Ok(engine)
-    }
-
-    pub(super) fn script(&self) -> &[u8] {
-        &self.script
-    }
-
-    /// The stream, which another thread shuts down to end a call.
-    pub(super) fn stream(&self) -> &Arc<Stream> {
-        &self.stream
     }
 
     /// How the engine frees memory when it has none left; `None` if this user may not ask.

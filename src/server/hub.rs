@@ -109,10 +109,6 @@ impl Hub {
         }
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stop.has_begun()
-    }
-
     /// Lets the accept loop end, and with it every session, once it has answered what has arrived. Returns at once,
     /// however many clients there are.
     pub(super) fn stop(&self) {

@@ -122,7 +122,7 @@ impl Member {
 
     /// Keeps the membership over as many links as it takes.
     fn stay(&mut self, room: &Room, join: &Join, mut engine: Engine) -> Over {
-        let (mut log, script) = (Throttle::default(), engine.script().to_vec());
+        let (mut log, script) = (Throttle::default(), engine.script.clone());
         loop {
             let mut why = match self.serve(room, join, engine) {
                 Over::Lost(why) => why,
@@ -157,7 +157,7 @@ impl Member {
         };
         room.begin_link();
         // Whoever ends first says why, and makes the other one end.
-        let (over, streams) = (OnceLock::new(), [Arc::clone(engine.stream()), Arc::clone(reader.stream())]);
+        let (over, streams) = (OnceLock::new(), [Arc::clone(&engine.stream), Arc::clone(&reader.stream)]);
         let end = |why| {
             let _ = over.set(why);
             room.end_link(Task::HangUp);

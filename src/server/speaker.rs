@@ -144,7 +144,7 @@ impl<'h> Speaker<'h> {
     fn too_slow(&self) -> EndReason {
         match self.member.end_reason() {
             Some(reason) => reason,
-            None if self.hub.is_stopping() => EndReason::ShuttingDown,
+            None if self.hub.stop.has_begun() => EndReason::ShuttingDown,
             None if self.time_to_authenticate() == Some(Duration::ZERO) => EndReason::NotAuthenticated,
             None => {
                 self.hub.counters.evicted.add(1);

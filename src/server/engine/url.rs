@@ -159,11 +159,9 @@ fn percent_decoded(text: &str) -> Option<String> {
 }
 
 fn database_of(number: &str) -> Result<u32, String> {
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    match number.parse() {
-        Ok(database) if is_number => Ok(database),
-        _ => Err(format!("'{}' is not the number of a database", number.escape_debug())),
-    }
+    // std takes a sign too.
+    let parsed = number.parse().ok().filter(|_| !number.starts_with('+'));
+    parsed.ok_or_else(|| format!("'{}' is not the number of a database", number.escape_debug()))
 }
 
 fn address_of(host: &str) -> Result<Address, String> {

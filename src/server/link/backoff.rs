@@ -8,13 +8,8 @@ use std::time::Duration;
 const RETRY: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(2);
 
 /// Pauses that double after a first one of nothing, jittered, so that many servers do not come back at the same instant.
+#[derive(Default)]
 pub(super) struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Backoff {
-        Backoff(Duration::ZERO)
-    }
-}
 
 impl Backoff {
     pub(super) fn next(&mut self) -> Duration {
