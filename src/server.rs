@@ -150,7 +150,7 @@ impl Server {
         listeners: impl IntoIterator<Item = impl Into<Listener>>,
         config: Config,
     ) -> Result<Server, ServerError> {
-        let accept = |listener: Listener| Acceptor::try_from(listener).map_err(ServerError::System);
+        let accept = |listener: Listener| Acceptor::over(listener).map_err(ServerError::System);
         let listeners = listeners.into_iter().map(Into::into);
         Server::new(listeners.map(accept).collect::<Result<_, _>>()?, config)
     }
@@ -241,9 +241,7 @@ impl Server {
 fn start_room_writer(hub: &Arc<Hub>) -> io::Result<JoinHandle<()>> {
     let hub = Arc::clone(hub);
     thread::Builder::new().name("room-writer".to_owned()).stack_size(STACK_SIZE).spawn(move || {
-        if let Some(room) = &hub.room {
-            room.write_what_waits();
-        }
+        hub.room.iter().for_each(Room::write_what_waits);
     })
 }
 

@@ -64,15 +64,20 @@ impl Acceptor {
             Address::Tcp { host, port } => {
                 let sockets = ports::listen(host, *port, wildcard);
                 let sockets = sockets.map_err(|(at, error)| BindError { at, ..fail(error) })?;
-                sockets.into_iter().map(|socket| Acceptor::new(None, socket.into())).collect()
+                sockets.into_iter().map(|socket| Acceptor::over(socket.into())).collect()
             }
             Address::Unix(path) => SocketFile::listen(path, unix_mode)
                 .and_then(|(file, socket)| Ok(vec![Acceptor::new(Some(file), socket.into())?])),
             Address::Abstract(name) => {
-                socket_file::listen_abstract(name).and_then(|socket| Ok(vec![Acceptor::new(None, socket.into())?]))
+                socket_file::listen_abstract(name).and_then(|socket| Ok(vec![Acceptor::over(socket.into())?]))
             }
         }
         .map_err(fail)
+    }
+
+    /// Accepts from a socket that listens already. A Unix socket's file is left to whoever has bound it.
+    pub(crate) fn over(listener: Listener) -> io::Result<Acceptor> {
+        Acceptor::new(None, listener)
     }
 
     fn new(file: Option<SocketFile>, listener: Listener) -> io::Result<Acceptor> {
@@ -150,15 +155,6 @@ impl Acceptor {
                 Ok((Stream::Unix(stream), peer))
             }
         }
-    }
-}
-
-/// Accepts from a socket that listens already. A Unix socket's file is left to whoever has bound it.
-impl TryFrom<Listener> for Acceptor {
-    type Error = io::Error;
-
-    fn try_from(listener: Listener) -> io::Result<Acceptor> {
-        Acceptor::new(None, listener)
     }
 }
 

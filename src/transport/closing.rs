@@ -22,10 +22,9 @@ pub(crate) fn read_until_closed(stream: &Stream, patience: Duration) {
         }
         os::poll(&mut [Wait::readable(stream.as_fd())], Some(left));
         match os::receive_now(stream.as_fd(), &mut scratch) {
-            Ok(0) => return,
-            Ok(_) => {}
+            Ok(1..) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => return,
+            _ => return,
         }
     }
 }
