@@ -34,6 +34,8 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         speaker.refuse(Refusal::NotJoined);
         return Ok(());
     }
+    let is_check = matches!(command, Command::Ping | Command::Stats | Command::Auth(_) | Command::Quit);
+    speaker.checks += u64::from(is_check);
     match command {
         Command::Msg(text) => msg(speaker, text),
         Command::Iam(name) => match protocol::check_name(name) {
@@ -41,17 +43,11 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
             Err(refusal) => speaker.refuse(refusal),
         },
         Command::Who => return speaker.list(|people| people.names()),
-        Command::Ping => {
-            speaker.checks += 1;
-            speaker.reply(Event::Other("pong"));
-        }
+        Command::Ping => speaker.reply(Event::Other("pong")),
         Command::Stats => return stats(speaker),
         Command::Help => speaker.reply(Event::Other(&speaker.hub.help)),
         Command::Auth(token) => return auth(speaker, token, line),
-        Command::Quit => {
-            speaker.checks += 1;
-            return Err(EndReason::Quit);
-        }
+        Command::Quit => return Err(EndReason::Quit),
         Command::Unknown(_) => custom(speaker, line),
         _ if speaker.hub.room.is_some() => return in_room(speaker, command),
         Command::WhoServes(_) => custom(speaker, line),
