@@ -97,6 +97,44 @@ fn the_python_example_asks_and_answers() {
     asker.wait().gives(0, "1\n\n9\n");
 }
 
+/// The server disconnects it again and again, since it says nothing.
+#[test]
+fn the_python_example_resumes_or_says_that_it_cannot() {
+    if !exists("python3") {
+        return;
+    }
+    let server = ServerProgram::start(&["--mode", "room", "--history", "2000", "--idle-timeout", "0.5"]);
+    let directory = TempDir::new();
+    let path = directory.file("squares.py", program("python", &server));
+    // No notice is said until it listens.
+    let mut ada = Peer::named(server.address(), "at a.1");
+    let listening = Program::spawn(Command::new("python3").args([&*path, "listen"]));
+    wait_for("the first line", || {
+        assert_eq!(ada.ask("msg:first"), "at a.1: first");
+        !listening.stdout().is_empty()
+    });
+    wait_for("a lost connection", || ada.stat("clients") == 1);
+    assert_eq!(ada.ask("msg:away"), "at a.1: away");
+    wait_for("the line that was missed", || {
+        ada.ping();
+        listening.stdout().ends_with("at a.1: away\n")
+    });
+    let heard = listening.stdout();
+    assert_eq!(heard.matches("away").count(), 1, "{heard}");
+    assert_eq!(listening.stderr(), "");
+    wait_for("the loss to be noticed", || {
+        if ada.stat("clients") == 1 {
+            ada.send(format!("msg:{0}\nmsg:{0}\nmsg:{0}\n", "x".repeat(999)));
+            (0..3).for_each(|_| assert!(ada.line().unwrap().ends_with('x')));
+        }
+        listening.stderr().contains("lines may have been missed\n")
+    });
+    wait_for("a line after that", || {
+        assert_eq!(ada.ask("msg:back"), "at a.1: back");
+        listening.stdout().contains("at a.1: back\n")
+    });
+}
+
 /// Runs a block of shell beside a client that answers one question.
 #[track_caller]
 fn run_beside_answerer(shell: &str, mark: &str) -> Outcome {
