@@ -8,7 +8,7 @@ use crate::common::*;
 const RECIPES: [(&str, &[&str]); 5] = [
     ("README.md", &["demo", "listen", "send", "follow", "serve", "ask"]),
     (SCRIPTS, &["direct", "each", "wait", "late", "race", "resume", "workers", "many", "everybody"]),
-    ("src/guide/operating.md", &["start", "reload"]),
+    ("src/guide/operating.md", &["start", "reload", "metrics"]),
     ("src/guide/performance.md", &["bench-echo", "bench-room"]),
     ("src/guide/machines.md", &["engine"]),
 ];

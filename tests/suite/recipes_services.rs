@@ -35,11 +35,34 @@ fn from_systemd() {
 
     // The unit itself, with the program where it is now.
     let unit = unit.replace("ExecStart=", &format!("ExecStart={}/", programs().display()));
-    fs::write(kitchen.directory.join("date.service"), unit).unwrap();
-    match kitchen.command("systemd-analyze").args(["verify", "--man=no", "./date.service"]).output() {
+    verify(&kitchen, &[("date.service", unit)]);
+}
+
+#[test]
+fn counters_for_prometheus() {
+    let kitchen = Kitchen::new();
+    assert_eq!(kitchen.run(&recipe("metrics")).code, Some(0));
+    let metrics = kitchen.read("kitchen.prom");
+    let names: Vec<&str> = metrics.lines().map(|line| line.split('{').next().unwrap()).collect();
+    assert_eq!((names[0], names[5]), ("localsocket_uptime", "localsocket_lines_in"), "{metrics}");
+    assert!(metrics.contains("\nlocalsocket_clients{room=\"kitchen\"} 1\n"), "{metrics}");
+
+    // The units, with a program that is there.
+    let unit = |mark: &str| block("src/guide/operating.md", mark).replace("/usr/local/bin/localsocket-metrics", CLIENT);
+    verify(&kitchen, &[("metrics.service", unit("ini service")), ("metrics.timer", unit("ini timer"))]);
+}
+
+/// Expects systemd to find nothing wrong with these units.
+#[track_caller]
+fn verify(kitchen: &Kitchen, units: &[(&str, String)]) {
+    for (name, unit) in units {
+        fs::write(kitchen.directory.join(name), unit).unwrap();
+    }
+    let files = units.iter().map(|(name, _)| format!("./{name}"));
+    match kitchen.command("systemd-analyze").args(["verify", "--man=no"]).args(files).output() {
         Ok(verified) => {
             let found = String::from_utf8_lossy(&verified.stderr).into_owned();
-            assert!(!found.contains("date.service"), "{found}");
+            assert!(!units.iter().any(|(name, _)| found.contains(name)), "{found}");
         }
         Err(_) => eprintln!("SKIPPED: there is no systemd-analyze"),
     }
