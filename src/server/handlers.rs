@@ -34,8 +34,7 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         speaker.refuse(Refusal::NotJoined);
         return Ok(());
     }
-    let is_check = matches!(command, Command::Ping | Command::Stats | Command::Auth(_) | Command::Quit);
-    speaker.checks += u64::from(is_check);
+    speaker.checks += u64::from(matches!(command, Command::Ping | Command::Quit));
     match command {
         Command::Msg(text) => msg(speaker, text),
         Command::Iam(name) => match protocol::check_name(name) {
@@ -159,7 +158,10 @@ fn stats(speaker: &mut Speaker<'_>) -> Outcome {
 fn auth(speaker: &mut Speaker<'_>, token: &str, line: &str) -> Outcome {
     match speaker.hub.is_token(token) {
         None => custom(speaker, line),
-        Some(true) => return speaker.authenticate(),
+        Some(true) => {
+            speaker.checks += 1;
+            return speaker.authenticate();
+        }
         Some(false) => return Err(EndReason::WrongToken),
     }
     Ok(())

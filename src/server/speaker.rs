@@ -31,7 +31,7 @@ pub(super) struct Speaker<'h> {
     pub(super) started: Instant,
     /// Everything that was received.
     pub(super) heard: Traffic,
-    /// How many of the lines were what a health check or a monitoring agent sends: `ping`, `stats`, `auth` or `quit`.
+    /// How many of the lines were what a health check sends: `ping`, `quit` or the right token.
     pub(super) checks: u64,
     /// The part of it that is in the server's counters already.
     counted: Traffic,

@@ -121,16 +121,16 @@ fn the_token_is_never_logged() {
     for line in ["AUTH:s3cret", "auth :s3cret", "s3cret", "auth:s3cret guess"] {
         mistyped.ask(line);
     }
-    let mut agent = server.connect();
-    for line in ["auth:s3cret", "stats"] {
-        agent.ask(line);
+    let mut check = server.connect();
+    for line in ["auth:s3cret", "ping"] {
+        check.ask(line);
     }
-    agent.send("quit\n");
-    agent.expect_end();
+    check.send("quit\n");
+    check.expect_end();
     let log = server.stop().stderr;
     assert!(log.contains("hello") && log.contains("wrong token"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
-    assert!(log.contains(" DEBUG] client 3 (no name, "), "what a monitoring agent does is not worth a line: {log}");
+    assert!(log.contains(" DEBUG] client 3 (no name, "), "what a health check does is not worth a line: {log}");
 }
 
 #[test]

@@ -195,7 +195,9 @@ fn the_property_list_of_launchd_starts_a_room() {
     let server = ServerProgram::from_command(Command::new("sh").args(["-c", &command]).env("HOME", &home.0));
     server.connect().ping();
     assert_eq!(server.address().to_string(), format!("unix:{}/Library/Caches/localsocket.sock", home.0.display()));
-    assert!(fs::read_to_string(home.join("Library/Logs/localsocket.log")).unwrap().contains("room mode"));
+    // A thread of its own writes the log.
+    let log = home.join("Library/Logs/localsocket.log");
+    wait_for("the start in the log", || fs::read_to_string(&log).unwrap().contains("room mode"));
 }
 
 fn make(directory: &TempDir, target: &str) -> Option<Output> {

@@ -21,10 +21,10 @@ fn quit_and_a_closed_connection_are_told_apart() {
         drop(silent);
         assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines (1 byte)"));
 
-        // What probes, health checks and monitoring agents do is not worth a line: to come and go without a byte, or with
-        // nothing but `ping`, `stats` and `quit`, also by a reset.
+        // What probes and health checks do is not worth a line: to come and go without a byte, or with nothing but `ping`
+        // and `quit`, also by a reset.
         drop(Peer::connect(address));
-        for lines in ["ping\n", "\nping\nquit\n", "stats\n"] {
+        for lines in ["ping\n", "\nping\nquit\n"] {
             let mut peer = Peer::connect(address);
             peer.send(lines);
             // What is unread when it closes makes that a reset.
@@ -32,8 +32,8 @@ fn quit_and_a_closed_connection_are_told_apart() {
         }
         let mut peer = Peer::connect(address);
         peer.send("ping\nwho\nquit\n");
-        server.program.logged("client 8 (");
-        for probe in 4..8 {
+        server.program.logged("client 7 (");
+        for probe in 4..7 {
             let log = server.program.stderr();
             assert!(!log.contains(&format!("client {probe} (")), "{log}");
         }
