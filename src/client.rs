@@ -136,7 +136,7 @@ impl Client {
         Sender { wire: Arc::clone(&self.feed.desk.wire) }
     }
 
-    /// Sends one line, given without its line end: a text, or a [`Command`]. Waits while the server takes no more and,
+    /// Sends one line, given without its line end: a text, or a [`Command`](crate::protocol::Command). Waits while the server takes no more and,
     /// with `reconnect`, until there is a connection again. What comes meanwhile is kept.
     ///
     /// ```no_run

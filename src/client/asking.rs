@@ -14,7 +14,7 @@ use crate::protocol::Event;
 impl Client {
     /// Puts a question to the client of that name in the room, and waits for the answer. The lines of a longer
     /// answer have an LF in between. Other lines that come meanwhile can be received afterwards; a client that only
-    /// asks is best [`deaf`](ClientOptions::deaf).
+    /// asks is best [`deaf`](super::options::ClientOptions::deaf).
     ///
     /// ```
     /// # use std::{thread, time::Duration};
