@@ -168,9 +168,4 @@ impl Member {
         }
         is_open
     }
-
-    /// Whether a question has not ended.
-    pub(super) fn awaits(&self, id: &str, number: u64) -> bool {
-        lock(&self.open).numbers.get(id) == Some(&number)
-    }
 }

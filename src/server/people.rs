@@ -109,9 +109,12 @@ impl People {
         names
     }
 
-    /// Notes that a question is put to a client.
+    /// Notes that a question is put to a client, if anybody serves a name.
     pub(super) fn note_asked(&self, who: Who) {
         let mut table = lock(&self.0);
+        if table.served.is_empty() {
+            return;
+        }
         table.asked += 1;
         let now = table.asked;
         if let Some(person) = table.people.get_mut(&who) {

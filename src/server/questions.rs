@@ -77,6 +77,18 @@ impl Table {
         }
     }
 
+    fn obstacle(&self, debtor: Who, key: Key, label: &str) -> Option<Obstacle> {
+        let debts = self.debts.get(&debtor)?;
+        let chosen = debts.open.get(label);
+        let is_own = chosen.is_some_and(|(other, _)| *other == key);
+        let is_owed = !debts.withdrawn.is_empty() && debts.withdrawn.contains_key(&self.hasher.hash_one(label));
+        match () {
+            () if is_owed || chosen.is_some() && !is_own => Some(Obstacle::SameLabel),
+            () if debts.count() - usize::from(is_own) >= OWED_ANSWERS_MAX => Some(Obstacle::TooMany),
+            () => None,
+        }
+    }
+
     /// Removes an open question. Returns the client that was asked, the label and the state.
     fn remove(&mut self, key: Key) -> Option<(Who, Arc<str>, State)> {
         let (debtor, label) = self.open.remove(&key)?;
@@ -103,30 +115,22 @@ impl Questions {
 
     /// Why a question cannot be put to a client.
     pub(super) fn obstacle(&self, debtor: Who, key: Key, label: &str) -> Option<Obstacle> {
-        let table = lock(&self.0);
-        let debts = table.debts.get(&debtor)?;
-        let chosen = debts.open.get(label);
-        let is_own = chosen.is_some_and(|(other, _)| *other == key);
-        let is_owed = !debts.withdrawn.is_empty() && debts.withdrawn.contains_key(&table.hasher.hash_one(label));
-        match () {
-            () if is_owed || chosen.is_some() && !is_own => Some(Obstacle::SameLabel),
-            () if debts.count() - usize::from(is_own) >= OWED_ANSWERS_MAX => Some(Obstacle::TooMany),
-            () => None,
-        }
+        lock(&self.0).obstacle(debtor, key, label)
     }
 
     /// Notes that a question is put to a client, or will be. Nothing changes if there is an obstacle.
-    pub(super) fn ask(&self, debtor: Who, key: Key, label: &str, state: State) {
-        if self.obstacle(debtor, key, label).is_some() {
-            return;
-        }
+    pub(super) fn ask(&self, debtor: Who, key: Key, label: &str, state: State) -> Result<(), Obstacle> {
         let mut table = lock(&self.0);
+        if let Some(obstacle) = table.obstacle(debtor, key, label) {
+            return Err(obstacle);
+        }
         if table.owed < FOREIGN_MAX || debtor.is_here() || key.asker.is_here() {
             let label: Arc<str> = Arc::from(label);
             let before = table.debts.entry(debtor).or_default().open.insert(Arc::clone(&label), (key, state));
             table.owed += usize::from(before.is_none());
             table.open.insert(key, (debtor, label));
         }
+        Ok(())
     }
 
     /// Whether a client has this question and is to answer it.
@@ -209,7 +213,7 @@ mod tests {
     fn a_label_fits_one_question_at_a_time_until_its_answer_comes() {
         let questions = Questions::default();
         let (ada, bob) = (key(1, 1), who(2));
-        questions.ask(bob, ada, "7 ada", State::Asked);
+        let _ = questions.ask(bob, ada, "7 ada", State::Asked);
         assert_eq!((questions.find(bob, "7 ada"), questions.find(who(3), "7 ada")), (Some(ada), None));
         assert_eq!((questions.obstacle(bob, ada, "7 ada"), questions.is_open(bob, ada)), (None, true));
         for withdrawn in [false, true] {
@@ -220,7 +224,7 @@ mod tests {
             // The next client of that name.
             let other = key(9, 1);
             assert_eq!(questions.obstacle(bob, other, "7 ada"), Some(Obstacle::SameLabel));
-            questions.ask(bob, other, "7 ada", State::Asked);
+            let _ = questions.ask(bob, other, "7 ada", State::Asked);
             assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (Some(ada), 1));
             assert_eq!(questions.obstacle(bob, other, "8 ada"), None);
             questions.end(bob, other, "7 ada");
@@ -234,12 +238,12 @@ mod tests {
     fn one_that_is_only_chosen_can_not_be_answered_and_is_not_owed_when_its_asker_leaves() {
         let questions = Questions::default();
         let (ada, bob) = (key(1, 1), who(2));
-        questions.ask(bob, ada, "7 ada", State::Chosen);
+        let _ = questions.ask(bob, ada, "7 ada", State::Chosen);
         assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (None, 1));
         assert_eq!(questions.obstacle(bob, key(9, 1), "7 ada"), Some(Obstacle::SameLabel));
-        questions.ask(bob, ada, "7 ada", State::Asked);
+        let _ = questions.ask(bob, ada, "7 ada", State::Asked);
         assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (Some(ada), 1));
-        questions.ask(bob, key(1, 2), "8 ada", State::Chosen);
+        let _ = questions.ask(bob, key(1, 2), "8 ada", State::Chosen);
         questions.withdraw(ada);
         questions.withdraw(key(1, 2));
         assert_eq!(questions.owed(bob), 1);
@@ -250,9 +254,9 @@ mod tests {
         let questions = Questions::default();
         let bob = who(2);
         for number in [3, 1, 2] {
-            questions.ask(bob, key(1, number), &format!("q{} ada", 9 - number), State::Asked);
+            let _ = questions.ask(bob, key(1, number), &format!("q{} ada", 9 - number), State::Asked);
         }
-        questions.ask(who(3), key(2, 1), "1 bob", State::Asked);
+        let _ = questions.ask(who(3), key(2, 1), "1 bob", State::Asked);
         let owed: Vec<u64> = questions.owed_by(bob).into_keys().map(|key| key.number).collect();
         assert_eq!(owed, [1, 2, 3]);
         assert_eq!(questions.first_of(who(1)), Some((key(1, 1), bob, Arc::from("q8 ada"), State::Asked)));
@@ -266,7 +270,7 @@ mod tests {
         let questions = Questions::default();
         let most = OWED_ANSWERS_MAX as u64;
         for number in 0..most {
-            questions.ask(who(2), key(1, number), &format!("{number} ada"), State::Asked);
+            let _ = questions.ask(who(2), key(1, number), &format!("{number} ada"), State::Asked);
             questions.withdraw(key(1, number));
         }
         assert_eq!(questions.obstacle(who(2), key(1, most), "x ada"), Some(Obstacle::TooMany));
@@ -276,10 +280,10 @@ mod tests {
         let elsewhere = |client| Who { server: 7, client };
         for client in 0..FOREIGN_MAX as u64 + 10 {
             let foreign = Key { asker: elsewhere(client), number: 1 };
-            questions.ask(elsewhere(client), foreign, "1 eve", State::Asked);
+            let _ = questions.ask(elsewhere(client), foreign, "1 eve", State::Asked);
         }
         assert_eq!(lock(&questions.0).owed, FOREIGN_MAX);
-        questions.ask(who(2), Key { asker: elsewhere(1), number: 2 }, "2 eve", State::Asked);
+        let _ = questions.ask(who(2), Key { asker: elsewhere(1), number: 2 }, "2 eve", State::Asked);
         assert_eq!(lock(&questions.0).owed, FOREIGN_MAX + 1);
     }
 }

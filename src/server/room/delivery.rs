@@ -111,22 +111,21 @@ impl Delivery {
             }
             Kind::Own => self.give_checked(sender, lines, around)?,
             Kind::Hear | Kind::Deaf => {
-                around.check(sender, lines.len())?;
-                if let Some(member) = around.member(sender) {
-                    around.list.set_hears(&member, entry.kind == Kind::Hear);
+                let member = around.check(sender, lines.len())?;
+                if let Some(member) = &member {
+                    around.list.set_hears(member, entry.kind == Kind::Hear);
                 }
-                self.give(sender, lines, around);
+                self.give(member, lines);
             }
             Kind::Mark => self.give_checked(sender, &self.history.at(self.history.now()), around)?,
             Kind::Since => self.repeat(sender, head, around)?,
             Kind::Direct => match around.people.find(head).filter(|who| around.is_reachable(*who)) {
                 None => self.refuse(sender, Refusal::Nobody(head), around)?,
                 Some(receiver) => {
-                    around.check(receiver, lines.len())?;
-                    around.check(sender, lines.len())?;
-                    self.give(receiver, lines, around);
+                    let members = (around.check(receiver, lines.len())?, around.check(sender, lines.len())?);
+                    self.give(members.0, lines);
                     if receiver != sender {
-                        self.give(sender, lines, around);
+                        self.give(members.1, lines);
                     }
                 }
             },
@@ -150,10 +149,10 @@ impl Delivery {
     fn repeat(&mut self, who: Who, mark: &str, around: &Surroundings) -> Result<(), Full> {
         let Some(place) = self.history.find(mark) else { return self.refuse(who, Refusal::NotKept(mark), around) };
         // As much as fits into half of a backlog.
-        around.check(who, around.max_backlog)?;
+        let member = around.check(who, around.max_backlog)?;
         let mut repeated = self.history.at(place);
         self.history.write_since(place, &mut repeated);
-        self.give(who, &repeated, around);
+        self.give(member, &repeated);
         Ok(())
     }
 
@@ -171,18 +170,13 @@ impl Delivery {
             self.check_listeners(line.len(), around)?;
         }
         // A deaf client hears of its own name all the same.
-        let by_itself = around.member(who).is_some_and(|member| !announced || !member.hears());
-        if by_itself {
-            around.check(who, line.len())?;
-        }
+        let by_itself = around.check(who, line.len())?.filter(|member| !announced || !member.hears());
         let asked = before.map_or(0, |before| before.asked);
         around.people.set(who, Person { name: Arc::from(name), announced, asked });
         if announced {
             self.give_all(&line, 1, false, around);
         }
-        if by_itself {
-            self.give(who, &line, around);
-        }
+        self.give(by_itself, &line);
         Ok(())
     }
 
@@ -233,14 +227,14 @@ impl Delivery {
 
     /// Gives lines to one client, once it has room for them.
     fn give_checked(&mut self, who: Who, lines: &[u8], around: &Surroundings) -> Result<(), Full> {
-        around.check(who, lines.len())?;
-        self.give(who, lines, around);
+        let member = around.check(who, lines.len())?;
+        self.give(member, lines);
         Ok(())
     }
 
     /// Gives lines to one client, which has room for them.
-    fn give(&mut self, who: Who, lines: &[u8], around: &Surroundings) {
-        if let Some(member) = around.member(who) {
+    fn give(&mut self, member: Option<Arc<Member>>, lines: &[u8]) {
+        if let Some(member) = member {
             self.hold(&member, lines);
             self.held_bytes += lines.len();
         }

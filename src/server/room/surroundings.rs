@@ -47,11 +47,11 @@ impl Surroundings {
         waiting + length <= self.max_backlog || waiting <= self.max_backlog / 2
     }
 
-    /// `Err` if a client of this server has no room for this many bytes more.
-    pub(super) fn check(&self, who: Who, length: usize) -> Result<(), Full> {
+    /// A client that can be given this many bytes; `None` if nothing is to be given to it here. `Err` if it has no room.
+    pub(super) fn check(&self, who: Who, length: usize) -> Result<Option<Arc<Member>>, Full> {
         match self.member(who) {
             Some(member) if !self.has_room(&member, length) => Err(Full(vec![member])),
-            _ => Ok(()),
+            member => Ok(member),
         }
     }
 

@@ -70,7 +70,8 @@ impl Delivery {
         match choose(key, label, asked, around) {
             Err(refusal) => self.tell_end(key, label, &refusal, around),
             Ok(debtor) if around.is_joined() => {
-                around.questions.ask(debtor, key, label, State::Chosen);
+                // That nothing is in the way was seen on choosing.
+                let _ = around.questions.ask(debtor, key, label, State::Chosen);
                 around.people.note_asked(debtor);
                 let number = key.number;
                 let head = format_args!("{debtor} {number} {label}");
@@ -82,21 +83,20 @@ impl Delivery {
     }
 
     fn put(&mut self, debtor: Who, key: Key, label: &str, line: &[u8], around: &Surroundings) -> Result<(), Full> {
-        if debtor.is_here() {
-            if let Some(obstacle) = around.questions.obstacle(debtor, key, label) {
-                let refusal = refusal(obstacle, debtor, label, around);
-                if !around.is_joined() {
-                    return self.tell_end(key, label, &refusal, around);
-                }
-                let head = format_args!("{} {} {label}", key.asker, key.number);
-                self.decided.headed(Kind::NotAsked, debtor, head).extend_from_slice(&refusal);
-                return Ok(());
+        let member = around.check(debtor, line.len())?;
+        let asked = around.questions.ask(debtor, key, label, State::Asked);
+        if let (Err(obstacle), true) = (asked, debtor.is_here()) {
+            let refusal = refusal(obstacle, debtor, label, around);
+            if !around.is_joined() {
+                return self.tell_end(key, label, &refusal, around);
             }
-            self.give_checked(debtor, line, around)?;
-            around.counters.asked.add(1);
+            let head = format_args!("{} {} {label}", key.asker, key.number);
+            self.decided.headed(Kind::NotAsked, debtor, head).extend_from_slice(&refusal);
+            return Ok(());
         }
-        around.questions.ask(debtor, key, label, State::Asked);
+        around.counters.asked.add(u64::from(debtor.is_here()));
         around.people.note_asked(debtor);
+        self.give(member, line);
         Ok(())
     }
 
@@ -108,11 +108,8 @@ impl Delivery {
 
     /// Tells an asker the end of its question, unless it knows one.
     fn tell_end(&mut self, key: Key, label: &str, line: &[u8], around: &Surroundings) -> Result<(), Full> {
-        let id = id(label);
-        let Some(asker) = around.member(key.asker).filter(|asker| asker.awaits(id, key.number)) else { return Ok(()) };
-        around.check(key.asker, line.len())?;
-        asker.close_question(id, key.number);
-        self.give(key.asker, line, around);
+        let asker = around.check(key.asker, line.len())?;
+        self.give(asker.filter(|asker| asker.close_question(id(label), key.number)), line);
         Ok(())
     }
 
@@ -124,9 +121,9 @@ impl Delivery {
             let (id, asker) = label.split_once(' ').unwrap_or_default();
             let line = line_of(Event::Withdrawn { asker, id });
             if is_told && state == State::Asked && debtor != who {
-                around.check(debtor, line.len())?;
+                let member = around.check(debtor, line.len())?;
                 around.questions.withdraw(key);
-                self.give(debtor, &line, around);
+                self.give(member, &line);
             } else {
                 around.questions.withdraw(key);
             }
