@@ -5,6 +5,7 @@
 //! of the client that was asked can be sure of that, because the others may have joined later.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 
@@ -121,14 +122,26 @@ impl Questions {
     /// Notes that a question is put to a client, or will be. Nothing changes if there is an obstacle.
     pub(super) fn ask(&self, debtor: Who, key: Key, label: &str, state: State) -> Result<(), Obstacle> {
         let mut table = lock(&self.0);
-        if let Some(obstacle) = table.obstacle(debtor, key, label) {
-            return Err(obstacle);
+        let Table { debts, open, owed, hasher } = &mut *table;
+        if *owed >= FOREIGN_MAX && !debtor.is_here() && !key.asker.is_here() {
+            return Ok(());
         }
-        if table.owed < FOREIGN_MAX || debtor.is_here() || key.asker.is_here() {
-            let label: Arc<str> = Arc::from(label);
-            let before = table.debts.entry(debtor).or_default().open.insert(Arc::clone(&label), (key, state));
-            table.owed += usize::from(before.is_none());
-            table.open.insert(key, (debtor, label));
+        let debts = debts.entry(debtor).or_default();
+        let (count, label) = (debts.count(), Arc::<str>::from(label));
+        match debts.open.entry(Arc::clone(&label)) {
+            Entry::Occupied(mut chosen) if chosen.get().0 == key => chosen.get_mut().1 = state,
+            Entry::Occupied(_) => return Err(Obstacle::SameLabel),
+            Entry::Vacant(place) => {
+                if !debts.withdrawn.is_empty() && debts.withdrawn.contains_key(&hasher.hash_one(&*label)) {
+                    return Err(Obstacle::SameLabel);
+                }
+                if count >= OWED_ANSWERS_MAX {
+                    return Err(Obstacle::TooMany);
+                }
+                place.insert((key, state));
+                *owed += 1;
+                open.insert(key, (debtor, label));
+            }
         }
         Ok(())
     }

@@ -41,14 +41,17 @@ impl Delivery {
         let who = around.who(&mut words, sender.server)?;
         let number = words.next()?.parse().ok()?;
         let label = words.next()?;
-        let key = Key { asker: who, number };
+        let key = match number {
+            0 => around.questions.find(sender, label).unwrap_or(Key { asker: who, number }),
+            _ => Key { asker: who, number },
+        };
         Some(match entry.kind {
             // Whoever of the two has left meanwhile, the question has its end already.
             Kind::Put if around.people.get(who).is_none() || around.people.get(sender).is_none() => Ok(()),
             Kind::Put => self.put(who, Key { asker: sender, number }, label, line, around),
             Kind::NotAsked => self.end(sender, key, label, line, around),
             Kind::Answer if around.questions.is_open(sender, key) => self.end(sender, key, label, line, around),
-            Kind::Part if around.questions.is_open(sender, key) => self.give_checked(who, line, around),
+            Kind::Part if around.questions.is_open(sender, key) => self.give_checked(key.asker, line, around),
             _ => {
                 let (id, asker) = label.split_once(' ')?;
                 let refused = self.refuse(sender, Refusal::NoOpenQuestion { id, asker }, around);
