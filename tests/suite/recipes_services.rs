@@ -23,7 +23,7 @@ fn from_cron() {
 #[test]
 fn from_systemd() {
     let kitchen = Kitchen::new();
-    let unit = block(SCRIPTS, "ini");
+    let unit = block("README.md", "ini");
     // Otherwise systemd ends a command that is running, too.
     assert!(unit.contains("KillMode=mixed\n"), "{unit}");
     let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
