@@ -26,8 +26,8 @@
 //   worst_case       the most memory that clients can make it hold
 //   outbox           the bytes that wait to be written to one client
 //   member           one connected client, as the threads of the others see it
-//   client_list      who has a place
-//   people           who is called what and serves what, on all servers of a room
+//   client_list      which clients have a place
+//   people           which client has and serves which name, on all servers of a room
 //   questions        the answers that are owed, by debtor
 //   room             one order of lines for everybody, at the pace of the slowest healthy reader
 //   hub              what all sessions share

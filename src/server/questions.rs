@@ -104,19 +104,16 @@ impl Table {
 }
 
 impl Questions {
-    /// How many answers a client owes, those to withdrawn questions included.
-    pub(super) fn owed(&self, debtor: Who) -> usize {
-        lock(&self.0).debts.get(&debtor).map_or(0, Debts::count)
-    }
-
     /// The question with this label that a client owes an answer to, open or withdrawn.
     pub(super) fn find(&self, debtor: Who, label: &str) -> Option<Key> {
         lock(&self.0).find(debtor, label)
     }
 
-    /// Why a question cannot be put to a client.
-    pub(super) fn obstacle(&self, debtor: Who, key: Key, label: &str) -> Option<Obstacle> {
-        lock(&self.0).obstacle(debtor, key, label)
+    /// How many answers a client owes, those to withdrawn questions included, if a question can be put to it.
+    pub(super) fn owed(&self, debtor: Who, key: Key, label: &str) -> Result<usize, Obstacle> {
+        let table = lock(&self.0);
+        let owed = table.debts.get(&debtor).map_or(0, Debts::count);
+        table.obstacle(debtor, key, label).map_or(Ok(owed), Err)
     }
 
     /// Notes that a question is put to a client, or will be. Nothing changes if there is an obstacle.
@@ -218,6 +215,10 @@ mod tests {
         Who { server: super::super::member::HERE, client }
     }
 
+    fn owed(questions: &Questions, debtor: Who) -> usize {
+        lock(&questions.0).debts.get(&debtor).map_or(0, Debts::count)
+    }
+
     fn key(asker: u64, number: u64) -> Key {
         Key { asker: who(asker), number }
     }
@@ -228,7 +229,7 @@ mod tests {
         let (ada, bob) = (key(1, 1), who(2));
         let _ = questions.ask(bob, ada, "7 ada", State::Asked);
         assert_eq!((questions.find(bob, "7 ada"), questions.find(who(3), "7 ada")), (Some(ada), None));
-        assert_eq!((questions.obstacle(bob, ada, "7 ada"), questions.is_open(bob, ada)), (None, true));
+        assert_eq!((questions.owed(bob, ada, "7 ada").err(), questions.is_open(bob, ada)), (None, true));
         for withdrawn in [false, true] {
             if withdrawn {
                 questions.withdraw(ada);
@@ -236,15 +237,15 @@ mod tests {
             }
             // The next client of that name.
             let other = key(9, 1);
-            assert_eq!(questions.obstacle(bob, other, "7 ada"), Some(Obstacle::SameLabel));
+            assert_eq!(questions.owed(bob, other, "7 ada").err(), Some(Obstacle::SameLabel));
             let _ = questions.ask(bob, other, "7 ada", State::Asked);
-            assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (Some(ada), 1));
-            assert_eq!(questions.obstacle(bob, other, "8 ada"), None);
+            assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some(ada), 1));
+            assert_eq!(questions.owed(bob, other, "8 ada").err(), None);
             questions.end(bob, other, "7 ada");
-            assert_eq!(questions.owed(bob), 1);
+            assert_eq!(owed(&questions, bob), 1);
         }
         questions.end(bob, ada, "7 ada");
-        assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob), lock(&questions.0).owed), (None, 0, 0));
+        assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob), lock(&questions.0).owed), (None, 0, 0));
     }
 
     #[test]
@@ -252,14 +253,14 @@ mod tests {
         let questions = Questions::default();
         let (ada, bob) = (key(1, 1), who(2));
         let _ = questions.ask(bob, ada, "7 ada", State::Chosen);
-        assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (None, 1));
-        assert_eq!(questions.obstacle(bob, key(9, 1), "7 ada"), Some(Obstacle::SameLabel));
+        assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (None, 1));
+        assert_eq!(questions.owed(bob, key(9, 1), "7 ada").err(), Some(Obstacle::SameLabel));
         let _ = questions.ask(bob, ada, "7 ada", State::Asked);
-        assert_eq!((questions.find(bob, "7 ada"), questions.owed(bob)), (Some(ada), 1));
+        assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some(ada), 1));
         let _ = questions.ask(bob, key(1, 2), "8 ada", State::Chosen);
         questions.withdraw(ada);
         questions.withdraw(key(1, 2));
-        assert_eq!(questions.owed(bob), 1);
+        assert_eq!(owed(&questions, bob), 1);
     }
 
     #[test]
@@ -270,11 +271,11 @@ mod tests {
             let _ = questions.ask(bob, key(1, number), &format!("q{} ada", 9 - number), State::Asked);
         }
         let _ = questions.ask(who(3), key(2, 1), "1 bob", State::Asked);
-        let owed: Vec<u64> = questions.owed_by(bob).into_keys().map(|key| key.number).collect();
-        assert_eq!(owed, [1, 2, 3]);
+        let numbers: Vec<u64> = questions.owed_by(bob).into_keys().map(|key| key.number).collect();
+        assert_eq!(numbers, [1, 2, 3]);
         assert_eq!(questions.first_of(who(1)), Some((key(1, 1), bob, Arc::from("q8 ada"), State::Asked)));
         questions.forget(bob);
-        assert_eq!((questions.first_of(who(1)), questions.owed(bob), questions.owed(who(3))), (None, 0, 1));
+        assert_eq!((questions.first_of(who(1)), owed(&questions, bob), owed(&questions, who(3))), (None, 0, 1));
         assert_eq!(lock(&questions.0).owed, 1);
     }
 
@@ -286,9 +287,9 @@ mod tests {
             let _ = questions.ask(who(2), key(1, number), &format!("{number} ada"), State::Asked);
             questions.withdraw(key(1, number));
         }
-        assert_eq!(questions.obstacle(who(2), key(1, most), "x ada"), Some(Obstacle::TooMany));
+        assert_eq!(questions.owed(who(2), key(1, most), "x ada").err(), Some(Obstacle::TooMany));
         questions.end(who(2), key(1, 5), "5 ada");
-        assert_eq!(questions.obstacle(who(2), key(1, most), "x ada"), None);
+        assert_eq!(questions.owed(who(2), key(1, most), "x ada").err(), None);
 
         let elsewhere = |client| Who { server: 7, client };
         for client in 0..FOREIGN_MAX as u64 + 10 {

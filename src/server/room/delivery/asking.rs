@@ -145,14 +145,10 @@ impl Delivery {
 fn choose(key: Key, label: &str, served: &str, around: &Surroundings) -> Result<Who, Vec<u8>> {
     let (mut best, mut refused) = (None, None);
     for who in around.people.serving(served) {
-        match around.questions.obstacle(who, key, label) {
-            None => {
-                let owed = around.questions.owed(who);
-                if best.is_none_or(|(fewest, _)| owed < fewest) {
-                    best = Some((owed, who));
-                }
-            }
-            Some(obstacle) => refused = refused.or_else(|| Some(refusal(obstacle, who, label, around))),
+        match around.questions.owed(who, key, label) {
+            Ok(owed) if best.is_none_or(|(fewest, _)| owed < fewest) => best = Some((owed, who)),
+            Ok(_) => {}
+            Err(obstacle) => refused = refused.or_else(|| Some(refusal(obstacle, who, label, around))),
         }
     }
     let nobody = || refusal_line(Refusal::QuestionEnded { id: id(label), why: QuestionEnd::Nobody(served) });
