@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -45,17 +45,17 @@ pub(super) fn in_time<T: Send + 'static>(
     timeout: Duration,
     ask: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let asking = thread::Builder::new().name("in-time".to_owned()).spawn(move || {
-        let _ = sender.send(ask());
+    let place = Arc::new((Mutex::new(None), Condvar::new()));
+    let asking = Arc::clone(&place);
+    let thread = thread::Builder::new().name("in-time".to_owned()).spawn(move || {
+        let answer = ask();
+        *asking.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        asking.1.notify_one();
     });
-    asking.map_err(|error| io::Error::new(error.kind(), format!("cannot start a thread: {error}")))?;
-    receiver.recv_timeout(timeout).unwrap_or_else(|error| {
-        Err(match error {
-            RecvTimeoutError::Timeout => ErrorKind::TimedOut.into(),
-            RecvTimeoutError::Disconnected => io::Error::other("the thread has panicked"),
-        })
-    })
+    thread.map_err(|error| io::Error::new(error.kind(), format!("cannot start a thread: {error}")))?;
+    let answer = place.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = place.1.wait_timeout_while(answer, timeout, |answer| answer.is_none());
+    waited.unwrap_or_else(PoisonError::into_inner).0.take().unwrap_or_else(|| Err(ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]

@@ -5,14 +5,13 @@
 //! level, so that a client's thread touches little memory for its line. Lines are at level info unless `RUST_LOG` says
 //! otherwise.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-use std::{env, panic, process, thread};
+use std::{env, panic, thread};
 
 use env_logger::Logger;
 use localsocket::programs::cli::Patient;
@@ -24,8 +23,8 @@ const VARIABLE: &str = "RUST_LOG";
 const CAPACITY: usize = 256 * 1024;
 /// The longest line that is kept whole. Only `RUST_LOG=trace`, which logs what clients send, has longer ones.
 const LINE_MAX: usize = 4096;
-/// What is written at a time.
-const PIECE: usize = 16 * 1024;
+/// How many lines are written at a time.
+const PIECE: usize = 128;
 /// How long the writer waits before it tries again after an error, such as a full disk.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for what is left of the log, and how often it looks in a row if nothing is read
@@ -34,25 +33,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 100;
 const LOOK: Duration = Duration::from_millis(1);
 
-/// The running log. Clones are the same log.
-#[derive(Debug, Clone)]
+/// The running log.
 pub(crate) struct Log {
-    filter: Arc<Logger>,
-    queue: Sender<Line>,
-    state: Arc<State>,
+    filter: Logger,
+    queue: Mutex<Queue>,
+    /// Notified when there is something to write again.
+    filled: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Bytes that wait.
-    held: AtomicUsize,
+#[derive(Default)]
+struct Queue {
+    lines: VecDeque<Line>,
+    /// Bytes that wait, or are being written.
+    held: usize,
     /// Lines that were dropped since this was last logged.
-    dropped: AtomicUsize,
+    dropped: usize,
     /// The last write failed: nobody can say when the next one will not.
-    failing: AtomicBool,
+    failing: bool,
 }
 
-#[derive(Debug)]
 struct Line {
     level: Level,
     /// `None` for what is not a log line.
@@ -65,7 +64,7 @@ impl Log {
     ///
     /// # Errors
     /// The system has no more threads or descriptors.
-    pub(crate) fn start() -> io::Result<Log> {
+    pub(crate) fn start() -> io::Result<&'static Log> {
         // A descriptor of its own, so that the writer never holds the lock that std has for stderr.
         let stderr = Patient(File::from(io::stderr().as_fd().try_clone_to_owned()?));
         let said = env::var_os(VARIABLE).unwrap_or_default();
@@ -75,22 +74,19 @@ impl Log {
             said.split(',').map(str::trim).filter(|part| !part.is_empty()).partition(|part| is_valid(part));
         let filter = env_logger::Builder::new().filter_level(LevelFilter::Info).parse_filters(&valid.join(",")).build();
         log::set_max_level(filter.filter());
-        let (queue, lines) = mpsc::channel();
-        let log = Log { filter: Arc::new(filter), queue, state: Arc::default() };
-        let (state, form) =
-            (Arc::clone(&log.state), if programs::stderr_is_journal() { for_journal } else { for_people });
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || write(stderr, &lines, form, &state))?;
-        log::set_boxed_logger(Box::new(log.clone())).map_err(io::Error::other)?;
+        let log: &Log = Box::leak(Box::new(Log { filter, queue: Mutex::default(), filled: Condvar::new() }));
+        let form = if programs::stderr_is_journal() { for_journal } else { for_people };
+        thread::Builder::new().name("log-writer".to_owned()).spawn(move || log.write_to(stderr, form))?;
+        log::set_logger(log).map_err(io::Error::other)?;
         for mistake in mistakes {
             warn!("{VARIABLE}: '{}' is ignored: use LEVEL or localsocket=LEVEL", mistake.escape_debug());
         }
-        let log_of_panics = log.clone();
         panic::set_hook(Box::new(move |panic| {
             let thread = thread::current();
             let name = thread.name().unwrap_or("unnamed");
             error!("thread {name} {}", panic.to_string().replace('\n', " "));
             if name == "main" {
-                log_of_panics.flush(PATIENCE);
+                log.flush(PATIENCE);
             }
         }));
         Ok(log)
@@ -98,21 +94,17 @@ impl Log {
 
     /// Waits until everything is written, for `patience` at most, and only for as long as something is.
     pub(crate) fn flush(&self, patience: Duration) {
-        let State { held, failing, .. } = &*self.state;
         let end = Instant::now() + patience;
+        // Counted in looks: on a busy machine both threads run less often.
         let (mut before, mut looks) = (usize::MAX, 0);
-        while let held @ 1.. = held.load(Ordering::Relaxed)
-            && !failing.load(Ordering::Relaxed)
-            && Instant::now() < end
-        {
-            // Counted in looks: on a busy machine both threads run less often.
-            if looks % LOOKS == 0 {
-                if held >= before {
-                    return;
-                }
-                before = held;
+        while Instant::now() < end && looks < LOOKS {
+            let queue = self.queue();
+            if queue.held == 0 || queue.failing {
+                return;
             }
-            looks += 1;
+            looks = if queue.held < before { 0 } else { looks + 1 };
+            before = queue.held;
+            drop(queue);
             thread::sleep(LOOK);
         }
     }
@@ -122,10 +114,9 @@ impl Log {
         self.push(Line { level: Level::Error, time: None, text });
     }
 
-    /// Ends the process at once, except for what the log takes.
-    pub(crate) fn exit(&self, code: i32) -> ! {
-        self.flush(PATIENCE / 10);
-        process::exit(code);
+    /// It is held for moments only.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, mut line: Line) {
@@ -134,13 +125,44 @@ impl Log {
             line.text.truncate(end);
             line.text.push_str("... (cut)");
         }
-        let State { held, dropped, .. } = &*self.state;
-        if held.fetch_add(line.weight(), Ordering::Relaxed) + line.weight() > CAPACITY {
-            held.fetch_sub(line.weight(), Ordering::Relaxed);
-            dropped.fetch_add(1, Ordering::Relaxed);
-        } else {
-            // Without a writer nobody will ever read the log again.
-            let _ = self.queue.send(line);
+        let mut queue = self.queue();
+        if queue.held + line.weight() > CAPACITY {
+            queue.dropped += 1;
+            return;
+        }
+        queue.held += line.weight();
+        queue.lines.push_back(line);
+        if queue.lines.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Writes lines for as long as the program runs.
+    fn write_to(&self, mut target: impl Write, form: fn(&Line) -> String) {
+        loop {
+            let waited = self.filled.wait_while(self.queue(), |queue| queue.lines.is_empty());
+            let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
+            let count = queue.lines.len().min(PIECE);
+            let lines: Vec<Line> = queue.lines.drain(..count).collect();
+            drop(queue);
+            let piece: String = lines.iter().map(form).collect();
+            let mut rest = piece.as_bytes();
+            while !rest.is_empty() {
+                let written = target.write(rest).unwrap_or(0);
+                rest = &rest[written..];
+                self.queue().failing = written == 0;
+                if written == 0 {
+                    // Whatever it is may pass: a full disk, a file at its limit, a pipe whose reader is started again.
+                    thread::sleep(RETRY);
+                }
+            }
+            let mut queue = self.queue();
+            queue.held -= lines.iter().map(Line::weight).sum::<usize>();
+            let dropped = if queue.held <= CAPACITY / 2 { std::mem::take(&mut queue.dropped) } else { 0 };
+            drop(queue);
+            if dropped > 0 {
+                error!("dropped {} of the log, because stderr was not read", Counted(dropped, "line"));
+            }
         }
     }
 }
@@ -164,35 +186,6 @@ impl log::Log for Log {
     }
 
     fn flush(&self) {}
-}
-
-/// Writes lines for as long as the program runs.
-fn write(mut target: impl Write, lines: &Receiver<Line>, form: fn(&Line) -> String, state: &State) {
-    while let Ok(first) = lines.recv() {
-        let (mut piece, mut weight) = (form(&first), first.weight());
-        while piece.len() < PIECE
-            && let Ok(line) = lines.try_recv()
-        {
-            piece.push_str(&form(&line));
-            weight += line.weight();
-        }
-        let mut rest = piece.as_bytes();
-        while !rest.is_empty() {
-            let written = target.write(rest).unwrap_or(0);
-            rest = &rest[written..];
-            state.failing.store(written == 0, Ordering::Relaxed);
-            if written == 0 {
-                // Whatever it is may pass: a full disk, a file at its limit, a pipe whose reader is started again.
-                thread::sleep(RETRY);
-            }
-        }
-        let held = state.held.fetch_sub(weight, Ordering::Relaxed) - weight;
-        if held <= CAPACITY / 2
-            && let count @ 1.. = state.dropped.swap(0, Ordering::Relaxed)
-        {
-            error!("dropped {} of the log, because stderr was not read", Counted(count as u64, "line"));
-        }
-    }
 }
 
 /// Whether a part of `RUST_LOG` is `LEVEL` or `MODULE=LEVEL` with a module of ours.

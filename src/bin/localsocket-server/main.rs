@@ -54,7 +54,7 @@ fn main() -> ExitCode {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        let outcome = match serve(settings, signals, &log) {
+        let outcome = match serve(settings, signals, log) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error @ (ServerError::Bind(_) | ServerError::System(_))) => {
                 log.message(format!("{}: {error}", PROGRAM.name));
@@ -72,14 +72,14 @@ fn main() -> ExitCode {
 }
 
 /// Serves until a signal stops the server.
-fn serve(settings: Settings, signals: Signals, log: &Log) -> Result<(), ServerError> {
+fn serve(settings: Settings, signals: Signals, log: &'static Log) -> Result<(), ServerError> {
     let Settings { addresses, config, token_file, warnings } = settings;
     warnings.iter().for_each(|warning| warn!("{warning}"));
     make_room_for_clients(&config.limits);
     // So that a socket's file has its final permissions from the moment it is created. The program makes no other files.
     programs::permit_only(config.unix_mode);
     let server = bind(&addresses, config)?;
-    signals::handle(signals, server.handle(), token_file, log.clone())
+    signals::handle(signals, server.handle(), token_file, log)
         .map_err(|error| other(format!("cannot start a thread: {error}")))?;
     if let Err(error) = announce(server.addresses()) {
         warn!("cannot write the addresses to stdout: {error}");

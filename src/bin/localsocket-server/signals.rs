@@ -5,16 +5,16 @@
 //! The thread that waits for signals does nothing that can take long, so that the next signal is always heard.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
-use std::sync::mpsc::{self, SyncSender};
-use std::thread;
+use std::io::{self, IsTerminal, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use localsocket::programs::{Counted, Signal, Signals, cli};
 use localsocket::{ServerHandle, Token};
 use log::{error, info};
 
-use crate::logging::Log;
+use crate::logging::{Log, PATIENCE};
 use crate::notify;
 
 /// A signal that comes again within this time is the same request: `timeout` and `make` signal their child, and then the
@@ -25,16 +25,21 @@ const SAME_REQUEST: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// The system has no more threads.
-pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<String>, log: Log) -> io::Result<()> {
+pub(crate) fn handle(
+    signals: Signals,
+    server: ServerHandle,
+    token_file: Option<String>,
+    log: &'static Log,
+) -> io::Result<()> {
     // Asked now: a terminal that has hung up is not one any more.
     let at_terminal = is_at_terminal();
-    let reader = token_file.map(|path| start_token_reader(path, server.clone())).transpose()?;
+    let mut reader = token_file.map(|path| start_token_reader(path, server.clone())).transpose()?;
     let work = move || {
         let first = loop {
             match signals.wait() {
-                Signal::HangUp if !at_terminal => match &reader {
-                    // A request that waits already is enough.
-                    Some(reader) => drop(reader.try_send(())),
+                Signal::HangUp if !at_terminal => match &mut reader {
+                    // It fails only when enough requests wait already.
+                    Some(reader) => drop(reader.write(&[0])),
                     None => info!("SIGHUP: there is no --token-file to read again"),
                 },
                 signal => break signal,
@@ -49,7 +54,8 @@ pub(crate) fn handle(signals: Signals, server: ServerHandle, token_file: Option<
                 Signal::HangUp if !at_terminal => info!("SIGHUP is ignored: the server is stopping"),
                 second => {
                     error!("exiting at once on another signal, {second}");
-                    log.exit(1);
+                    log.flush(PATIENCE / 10);
+                    process::exit(1);
                 }
             }
         }
@@ -70,9 +76,15 @@ fn stop(signal: Signal, server: &ServerHandle) {
 
 /// Starts the thread that reads the token's file again on request: a file on a file system that does not answer can take
 /// for ever. If that fails, everything stays as it was.
-fn start_token_reader(path: String, server: ServerHandle) -> io::Result<SyncSender<()>> {
-    let (requests, waiting) = mpsc::sync_channel(1);
-    let work = move || waiting.iter().for_each(|()| reload(&path, &server));
+fn start_token_reader(path: String, server: ServerHandle) -> io::Result<UnixStream> {
+    let (requests, waiting) = UnixStream::pair()?;
+    requests.set_nonblocking(true)?;
+    let work = move || {
+        // All requests that have come meanwhile are one.
+        while (&waiting).read(&mut [0; 64]).is_ok_and(|count| count > 0) {
+            reload(&path, &server);
+        }
+    };
     thread::Builder::new().name("token-reader".to_owned()).spawn(work)?;
     Ok(requests)
 }
