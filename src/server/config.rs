@@ -86,8 +86,9 @@ impl Config {
     pub(super) fn check(&self, addresses: &[Address]) -> Result<(), ServerError> {
         self.limits.check().map_err(ServerError::Limit)?;
         let is_classic = self.dialect == Dialect::Classic;
-        let mut names: Vec<&str> = self.commands.iter().map(CustomCommand::name).collect();
-        names.sort_unstable();
+        let is_repeated = |(before, command): (usize, &CustomCommand)| {
+            self.commands[..before].iter().any(|other| other.name() == command.name())
+        };
         let contradictions = [
             (is_classic && self.mode == Mode::Room, "the classic dialect has no room mode"),
             (is_classic && self.token.is_some(), "clients of the classic dialect cannot send a token"),
@@ -95,7 +96,7 @@ impl Config {
                 self.join.is_some() && self.mode != Mode::Room,
                 "only a room can be shared with other servers: room mode is needed",
             ),
-            (names.windows(2).any(|pair| pair[0] == pair[1]), "two added commands have the same name"),
+            (self.commands.iter().enumerate().any(is_repeated), "two added commands have the same name"),
             (addresses.is_empty(), "there is no address to listen on"),
         ];
         if let Some((_, what)) = contradictions.into_iter().find(|(is_so, _)| *is_so) {

@@ -1,6 +1,5 @@
 //! Log lines that may be due often: written at most once a second, each with the number of times that it was due.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use log::warn;
@@ -10,15 +9,22 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     /// The lines that are due, and how often each was. Callers have only a few different ones.
-    due: BTreeMap<String, u64>,
+    due: Vec<(String, u64)>,
     written: Option<Instant>,
 }
 
 impl Throttle {
     /// Notes that a line is due. Returns whether it was written at once.
     pub(super) fn note(&mut self, text: String) -> bool {
-        *self.due.entry(text).or_default() += 1;
+        self.add(text);
         self.report().is_none()
+    }
+
+    fn add(&mut self, text: String) {
+        match self.due.iter_mut().find(|(line, _)| *line == text) {
+            Some((_, count)) => *count += 1,
+            None => self.due.push((text, 1)),
+        }
     }
 
     /// Writes what is due if the second is over. Returns when to call this again, `None` if nothing is due.
@@ -56,14 +62,14 @@ mod tests {
         let lines = |lines: &[&str]| Ok(lines.iter().map(|line| (*line).to_owned()).collect());
         assert_eq!(throttle.take_due(at(0)), lines(&[]));
         let mut note = |text: &str, time| {
-            *throttle.due.entry(text.to_owned()).or_default() += 1;
+            throttle.add(text.to_owned());
             throttle.take_due(time)
         };
         assert_eq!(note("full", at(0)), lines(&["full"]));
         for (text, time) in [("full", 400), ("closed", 500), ("full", 600)] {
             assert_eq!(note(text, at(time)), Err(Duration::from_millis(1000 - time)));
         }
-        assert_eq!(throttle.take_due(at(1000)), lines(&["closed", "full (2 times since the last such line)"]));
+        assert_eq!(throttle.take_due(at(1000)), lines(&["full (2 times since the last such line)", "closed"]));
         assert_eq!(throttle.take_due(at(9000)), lines(&[]));
     }
 }
