@@ -89,6 +89,8 @@ pub mod guide;
 struct Readme;
 
 // In layer order: each imports only what stands above it.
+mod seconds;
+
 pub mod protocol;
 
 pub mod limits;

@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::seconds::Seconds;
+
 /// How long the look-up of a host name may take when a server starts: as long as resolvers wait for one answer.
 pub(crate) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -243,16 +245,6 @@ fn within<T: PartialOrd + fmt::Display>(
         return Ok(());
     }
     Err(LimitError { name, allowed: format!("{} to {}", range.start(), range.end()) })
-}
-
-/// A time as people write it: in seconds, with as many decimals as it needs.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub(crate) struct Seconds(pub(crate) Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.as_secs_f64())
-    }
 }
 
 fn seconds(range: &RangeInclusive<Duration>) -> RangeInclusive<Seconds> {

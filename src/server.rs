@@ -86,7 +86,8 @@ pub use stats::Stats;
 use workers::Workers;
 
 use crate::counted::Counted;
-use crate::limits::{STACK_SIZE, STOP_PATIENCE, Seconds};
+use crate::limits::{STACK_SIZE, STOP_PATIENCE};
+use crate::seconds::Seconds;
 use crate::transport::{self, Acceptor, Address, Listener};
 
 /// A server that is bound and not yet running. Connections wait until it runs.
@@ -233,7 +234,7 @@ impl Server {
             room.close();
             let _ = writer.join();
         }
-        info!("stopped after {:.1} s; {}", hub.started.elapsed().as_secs_f64(), hub.stats());
+        info!("stopped after {:.1} s; {}", Seconds(hub.started.elapsed()), hub.stats());
         refused.map_or(Ok(()), |error| Err(io::Error::other(error)))
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::limits::Seconds;
+use crate::seconds::Seconds;
 use crate::token::read_first_line;
 
 /// A mistake on the command line; one line that says what is wrong and what is allowed.
@@ -93,11 +93,7 @@ impl Arguments {
     /// The value is none, or not in `allowed`.
     pub fn seconds(&self, long: &str, allowed: &RangeInclusive<Duration>) -> Result<Option<Duration>, UsageError> {
         let bounds = Seconds(*allowed.start())..=Seconds(*allowed.end());
-        let time = self.within(long, "a time in seconds", &bounds, |text| {
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-            text.parse().ok().filter(|_| digits).and_then(|time| Duration::try_from_secs_f64(time).ok()).map(Seconds)
-        })?;
-        Ok(time.map(|seconds| seconds.0))
+        Ok(self.within(long, "a time in seconds", &bounds, Seconds::parse)?.map(|seconds| seconds.0))
     }
 
     /// The first line of the file that an option names.

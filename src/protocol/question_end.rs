@@ -59,8 +59,8 @@ pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'
     text.strip_prefix(before)?.strip_suffix(after)
 }
 
-/// A number in plain digits, without a sign or an exponent.
+/// A number in plain digits, without a sign.
 pub(super) fn number<N: FromStr>(text: &str) -> Option<N> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     if plain { text.parse().ok() } else { None }
 }

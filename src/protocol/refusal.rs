@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::time::Duration;
 
 use super::question_end::{QuestionEnd, between, number};
 use super::{BUILT_IN, NAME_MAX, check_question_id};
+use crate::seconds::Seconds;
 
 /// Why the server does not do what a line asks for, or ends a connection.
 ///
@@ -58,12 +60,12 @@ pub enum Refusal<'a> {
     AuthenticateFirst,
     /// `auth:` with another token.
     WrongToken,
-    /// The token was not received within this many seconds.
-    AuthenticationTimeout(f64),
+    /// The token was not received within this time.
+    AuthenticationTimeout(Duration),
     /// The maximum number of clients is connected.
     ServerFull(usize),
-    /// Nothing was received for this many seconds.
-    Idle(f64),
+    /// Nothing was received for this long.
+    Idle(Duration),
     /// The first line is an HTTP request line.
     Http,
     /// The first bytes are a TLS handshake.
@@ -116,9 +118,9 @@ impl fmt::Display for Refusal<'_> {
             Refusal::QuestionEnded { id, why } => write!(f, "question {id}: {why}"),
             Refusal::TooManyServed(limit) => write!(f, "too many served names (limit {limit})"),
             Refusal::NotKept(mark) => write!(f, "lines since {mark} are not kept"),
-            Refusal::AuthenticationTimeout(seconds) => write!(f, "not authenticated within {seconds} seconds"),
+            Refusal::AuthenticationTimeout(time) => write!(f, "not authenticated within {} seconds", Seconds(time)),
             Refusal::ServerFull(clients) => write!(f, "server is full ({clients} clients)"),
-            Refusal::Idle(seconds) => write!(f, "idle for {seconds} seconds"),
+            Refusal::Idle(time) => write!(f, "idle for {} seconds", Seconds(time)),
             fixed => f.write_str(FIXED.iter().find(|(refusal, _)| *refusal == fixed).map_or("", |(_, text)| text)),
         }
     }
@@ -154,8 +156,8 @@ impl<'a> Refusal<'a> {
             "invalid" => rest.starts_with("name: ").then_some(Refusal::InvalidName),
             "line" => number(between(rest, "too long (limit ", " bytes)")?).map(Refusal::LineTooLong),
             "server" => number(between(rest, "is full (", " clients)")?).map(Refusal::ServerFull),
-            "idle" => number(between(rest, "for ", " seconds")?).map(Refusal::Idle),
-            "not" => number(between(rest, "authenticated within ", " seconds")?).map(Refusal::AuthenticationTimeout),
+            "idle" => time(between(rest, "for ", " seconds")?).map(Refusal::Idle),
+            "not" => time(between(rest, "authenticated within ", " seconds")?).map(Refusal::AuthenticationTimeout),
             command if rest == "is a room mode command" => BUILT_IN
                 .iter()
                 .any(|known| known.room_only && known.name == command)
@@ -183,6 +185,10 @@ impl<'a> Refusal<'a> {
         // Writing to a Vec cannot fail.
         let _ = write!(out, "error: {self}\r\n");
     }
+}
+
+fn time(text: &str) -> Option<Duration> {
+    Seconds::parse(text).map(|seconds| seconds.0)
 }
 
 fn parse_question(rest: &str) -> Option<Refusal<'_>> {
@@ -228,9 +234,9 @@ mod tests {
             (Refusal::TooManyServed(16), "too many served names (limit 16)"),
             (Refusal::NotKept("1f.7"), "lines since 1f.7 are not kept"),
             (Refusal::NotKept(""), "lines since  are not kept"),
-            (Refusal::AuthenticationTimeout(10.0), "not authenticated within 10 seconds"),
+            (Refusal::AuthenticationTimeout(Duration::from_secs(10)), "not authenticated within 10 seconds"),
             (Refusal::ServerFull(1), "server is full (1 clients)"),
-            (Refusal::Idle(1.5), "idle for 1.5 seconds"),
+            (Refusal::Idle(Duration::from_millis(1500)), "idle for 1.5 seconds"),
         ]
         .into_iter()
         .chain(FIXED)
@@ -286,7 +292,7 @@ mod tests {
                 8 => Refusal::ServerFull(number),
                 9 => Refusal::QuestionEnded { id, why: QuestionEnd::OwesTooMany { name, limit: number } },
                 10 => Refusal::NotKept(&any),
-                _ => Refusal::Idle(number as f64 / 8.0),
+                _ => Refusal::Idle(Duration::from_millis(125 * number as u64)),
             });
             // Whatever else comes, what was read is written as it came, but for numbers and the rule for names.
             if let Some(refusal) = Refusal::parse(&any) {

@@ -39,13 +39,11 @@ impl EndReason {
     pub(super) fn last_words(self, limits: &Limits) -> Option<Refusal<'static>> {
         match self {
             EndReason::Quit | EndReason::PeerClosed | EndReason::NetworkError => None,
-            EndReason::Idle => Some(Refusal::Idle(limits.idle_timeout.unwrap_or_default().as_secs_f64())),
+            EndReason::Idle => Some(Refusal::Idle(limits.idle_timeout.unwrap_or_default())),
             EndReason::TooSlow => Some(Refusal::TooSlow),
             EndReason::ServerFull => Some(Refusal::ServerFull(limits.max_clients)),
             EndReason::WrongToken => Some(Refusal::WrongToken),
-            EndReason::NotAuthenticated => {
-                Some(Refusal::AuthenticationTimeout(limits.authentication_timeout.as_secs_f64()))
-            }
+            EndReason::NotAuthenticated => Some(Refusal::AuthenticationTimeout(limits.authentication_timeout)),
             EndReason::LooksLikeHttp => Some(Refusal::Http),
             EndReason::LooksLikeTls => Some(Refusal::Tls),
             EndReason::FirstLineTooLong => Some(Refusal::LineTooLong(limits.max_line)),

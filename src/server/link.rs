@@ -132,7 +132,7 @@ impl Member {
             let away = *self.following.away.get_or_insert(self.saying.heard);
             engine = loop {
                 if away.elapsed() >= GIVE_UP {
-                    return Over::CutOff(format!("no engine for {} s", GIVE_UP.as_secs_f64()));
+                    return Over::CutOff(format!("no engine for {} s", GIVE_UP.as_secs()));
                 }
                 self.following.is_said |= log.note(format!("lost the engine: {why}; lines wait"));
                 if room.pause(self.following.retry.next()) {

@@ -22,6 +22,7 @@ use super::room::Room;
 use super::speaker::Speaker;
 use crate::counted::Counted;
 use crate::limits::LINGER;
+use crate::seconds::Seconds;
 use crate::transport;
 
 /// Serves one client until it ends.
@@ -89,7 +90,7 @@ fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
         member.id,
         speaker.name_for_log(),
         member.peer,
-        speaker.started.elapsed().as_secs_f64(),
+        Seconds(speaker.started.elapsed()),
         Counted(heard.lines, "line"),
         Counted(heard.bytes, "byte"),
         Counted(lines, "line"),

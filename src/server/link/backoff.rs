@@ -15,7 +15,7 @@ impl Backoff {
     pub(super) fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (2 * pause).clamp(*RETRY.start(), *RETRY.end());
-        pause / 2 + (pause / 2).mul_f64((random() % 1024) as f64 / 1024.0)
+        pause / 2 + pause / 2 * (random() % 1024) as u32 / 1024
     }
 }
 

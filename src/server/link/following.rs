@@ -6,6 +6,7 @@ use log::info;
 
 use super::backoff::Backoff;
 use super::over::{Over, cut_off, expired};
+use crate::seconds::Seconds;
 use crate::server::engine::{Engine, Entry, JoinError, PORTION};
 use crate::server::member::Who;
 use crate::server::room::{Arrival, Batch, Kind, Room};
@@ -89,7 +90,7 @@ impl Following {
             self.retry = Backoff::default();
             room.is_back();
             if std::mem::take(&mut self.is_said) {
-                info!("the engine is back after {:.1} s", since.elapsed().as_secs_f64());
+                info!("the engine is back after {:.1} s", Seconds(since.elapsed()));
             }
         }
     }
