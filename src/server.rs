@@ -210,19 +210,19 @@ impl Server {
         let workers = Workers::new(move |place| session::run(&sessions, &place));
         accept::run(&hub, &workers, &acceptors, &wake);
         drop(acceptors);
-        hub.list.close();
+        hub.around.list.close();
         drop(workers);
-        if !hub.list.wait_until_empty(hub.stop.deadline()) {
+        if !hub.around.list.wait_until_empty(hub.around.stop.deadline()) {
             let grace = Seconds(hub.config.limits.grace);
-            warn!("cutting off {}, not ended within {grace} s", Counted(hub.list.len(), "client"));
+            warn!("cutting off {}, not ended within {grace} s", Counted(hub.around.list.len(), "client"));
             hub.cut_all();
-            hub.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
+            hub.around.list.wait_until_empty(Instant::now() + *STOP_PATIENCE.start());
         }
         let mut refused = None;
         if let (Some(room), Some(link)) = (&hub.room, link) {
             room.end_link(Task::Leave);
             // Within the timeouts of its calls it ends by itself.
-            let until = hub.stop.deadline().max(Instant::now() + *STOP_PATIENCE.start());
+            let until = hub.around.stop.deadline().max(Instant::now() + *STOP_PATIENCE.start());
             while !link.is_finished() && Instant::now() < until {
                 thread::sleep(Duration::from_millis(2));
             }

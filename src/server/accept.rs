@@ -43,9 +43,9 @@ pub(super) fn run(hub: &Hub, workers: &Workers<Place>, acceptors: &[Acceptor], w
         if waits[0].is_ready() {
             let _ = os::receive_now(wake.as_fd(), &mut [0; 64]);
         }
-        let stopping = hub.stop.has_begun();
+        let stopping = hub.around.stop.has_begun();
         if stopping && !hub.sessions.wake_all() {
-            hub.list.stop_reading();
+            hub.around.list.stop_reading();
         }
         // When the server stops, a last round: the kernel has let these in already, and their lines may have arrived.
         // Their sessions see by themselves that it stops.
@@ -86,7 +86,7 @@ impl Door<'_> {
         if !os::has_address_space(HEADROOM) {
             return self.turn_away(&stream, "there is no memory for more threads");
         }
-        let place = match self.hub.list.admit(stream, peer, !self.hub.wants_token()) {
+        let place = match self.hub.around.list.admit(stream, peer, !self.hub.wants_token()) {
             Ok(place) => place,
             Err(stream) => {
                 return self
@@ -106,10 +106,10 @@ impl Door<'_> {
 
     /// Tells a client that it cannot come in, without waiting for anything.
     fn turn_away(&mut self, stream: &Stream, why: &str) {
-        self.hub.counters.refused.add(1);
+        self.hub.around.counters.refused.add(1);
         self.log.note(format!("refused a client: {why}"));
         let mut words = Vec::new();
-        Refusal::ServerFull(self.hub.list.len()).write_to(&mut words);
+        Refusal::ServerFull(self.hub.around.list.len()).write_to(&mut words);
         let _ = os::send_now(stream.as_fd(), &words);
         stream.shutdown(std::net::Shutdown::Write);
         let _ = os::receive_now(stream.as_fd(), &mut [0; 4096]);

@@ -6,16 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::client_list::ClientList;
 use super::config::{Config, Mode};
-use super::counters::Counters;
 use super::ending::EndReason;
 use super::lock;
-use super::people::People;
-use super::questions::Questions;
-use super::room::Room;
+use super::room::{Room, Surroundings};
 use super::stats::Stats;
-use super::stop::Stop;
 use super::waker::Waker;
 use super::yielder::Yielder;
 use crate::limits::ENTRY_MARGIN;
@@ -28,15 +23,11 @@ pub(super) struct Hub {
     pub(super) config: Config,
     /// The token that clients must send, if there is one; it can be replaced while the server runs.
     token: Option<Mutex<Token>>,
-    pub(super) list: Arc<ClientList>,
-    pub(super) people: Arc<People>,
+    pub(super) around: Arc<Surroundings>,
     /// Taken by the client that is told a list of more names than this server has places.
     pub(super) long_list: Mutex<()>,
-    pub(super) questions: Arc<Questions>,
     /// In room mode only.
     pub(super) room: Option<Room>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) stop: Arc<Stop>,
     /// The reply to `help`, without its line end.
     pub(super) help: String,
     /// Gathered lines are delivered when they pass this many bytes.
@@ -55,32 +46,16 @@ impl Hub {
         waker.set_nonblocking(true)?;
         let limits = &config.limits;
         let is_room = config.mode == Mode::Room;
-        let (counters, stop) = (Arc::<Counters>::default(), Arc::new(Stop::new(limits)));
-        let list = ClientList::new(limits.max_clients, limits.write_max(is_room), Arc::clone(&counters));
-        let (people, questions) = (Arc::<People>::default(), Arc::<Questions>::default());
-        let room = match config.mode {
-            Mode::Echo => None,
-            Mode::Room => Some(Room::new(
-                Arc::clone(&list),
-                Arc::clone(&people),
-                Arc::clone(&questions),
-                Arc::clone(&counters),
-                Arc::clone(&stop),
-                limits,
-                config.join.is_some(),
-            )?),
-        };
+        let around = Arc::new(Surroundings::new(limits, is_room));
+        let new_room = || Room::new(Arc::clone(&around), limits, config.join.is_some());
+        let room = is_room.then(new_room).transpose()?;
         let (help, batch) = (config.help(), limits.batch(is_room));
         let batch = if config.join.is_some() { batch.min(ENTRY_MARGIN / 2) } else { batch };
         Ok(Hub {
             token: config.token.take().map(Mutex::new),
-            list,
-            people,
+            around,
             long_list: Mutex::default(),
-            questions,
             room,
-            counters,
-            stop,
             help,
             batch,
             yielder: Yielder::new(),
@@ -112,14 +87,14 @@ impl Hub {
     /// Lets the accept loop end, and with it every session, once it has answered what has arrived. Returns at once,
     /// however many clients there are.
     pub(super) fn stop(&self) {
-        self.stop.begin();
+        self.around.stop.begin();
         self.room.iter().for_each(Room::wake);
         self.wake();
     }
 
     /// Ends every session at once.
     pub(super) fn cut_all(&self) {
-        self.list.cut_all(EndReason::ShuttingDown);
+        self.around.list.cut_all(EndReason::ShuttingDown);
         self.room.iter().for_each(Room::wake);
     }
 
@@ -143,11 +118,11 @@ impl Hub {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let counters = &self.counters;
+        let counters = &self.around.counters;
         Stats {
             mode: self.config.mode,
             uptime: self.started.elapsed(),
-            clients: self.list.len(),
+            clients: self.around.list.len(),
             accepted: counters.accepted.get(),
             refused: counters.refused.get(),
             evicted: counters.evicted.get(),

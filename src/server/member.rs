@@ -4,6 +4,7 @@
 //! down reading, which wakes the client's own thread: that reads what had arrived, and then finds the end of its input.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -147,16 +148,18 @@ impl Member {
     /// Begins a question. Returns its number.
     pub(super) fn open_question<'a>(&self, id: &'a str) -> Result<u64, Refusal<'a>> {
         let mut open = lock(&self.open);
-        if open.numbers.contains_key(id) {
-            return Err(Refusal::QuestionOpen(id));
+        let Open { last, numbers } = &mut *open;
+        let count = numbers.len();
+        match numbers.entry(Box::from(id)) {
+            Entry::Occupied(_) => Err(Refusal::QuestionOpen(id)),
+            Entry::Vacant(_) if count >= OPEN_QUESTIONS_MAX => {
+                Err(Refusal::QuestionEnded { id, why: QuestionEnd::TooMany(OPEN_QUESTIONS_MAX) })
+            }
+            Entry::Vacant(place) => {
+                *last += 1;
+                Ok(*place.insert(*last))
+            }
         }
-        if open.numbers.len() >= OPEN_QUESTIONS_MAX {
-            return Err(Refusal::QuestionEnded { id, why: QuestionEnd::TooMany(OPEN_QUESTIONS_MAX) });
-        }
-        open.last += 1;
-        let number = open.last;
-        open.numbers.insert(Box::from(id), number);
-        Ok(number)
     }
 
     /// Ends a question. False if it has ended already: every question has exactly one end.

@@ -5,9 +5,8 @@
 //! of the client that was asked can be sure of that, because the others may have joined later.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use super::lock;
 use super::member::Who;
@@ -23,6 +22,16 @@ pub(super) struct Key {
 
 /// How many questions are noted in which neither client is of this server. They only help to choose whom to ask.
 pub(super) const FOREIGN_MAX: usize = 65_536;
+
+/// A question that its asker has neither received the end of nor withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
+    /// The client that was asked.
+    pub(super) debtor: Who,
+    /// The id of the question, a space, and the asker's name when it asked.
+    pub(super) label: Box<str>,
+    pub(super) state: State,
+}
 
 /// How far a question has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,158 +55,108 @@ pub(super) struct Questions(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    debts: BTreeMap<Who, Debts>,
-    /// Where each open question is: the client that was asked, and the label.
-    open: BTreeMap<Key, (Who, Arc<str>)>,
+    /// What each client owes, by the hash of the label. What is not open any more is withdrawn.
+    debts: BTreeMap<Who, BTreeMap<u64, Key>>,
+    open: BTreeMap<Key, Question>,
     /// How many answers are owed.
     owed: usize,
-    /// For the labels of withdrawn questions, of which there can be many.
+    /// A label would take more memory than its hash, and there can be many that are withdrawn.
     hasher: RandomState,
 }
 
-/// What one client owes, by label: the id of the question, a space, and the asker's name when it asked.
-#[derive(Debug, Default)]
-struct Debts {
-    open: BTreeMap<Arc<str>, (Key, State)>,
-    withdrawn: BTreeMap<u64, Key>,
-}
-
-impl Debts {
-    fn count(&self) -> usize {
-        self.open.len() + self.withdrawn.len()
-    }
-}
-
 impl Table {
-    fn find(&self, debtor: Who, label: &str) -> Option<Key> {
-        let debts = self.debts.get(&debtor)?;
-        match debts.open.get(label) {
-            Some((key, State::Asked)) => Some(*key),
-            _ if debts.withdrawn.is_empty() => None,
-            _ => debts.withdrawn.get(&self.hasher.hash_one(label)).copied(),
+    /// How many answers a client owes; `Err` if a question cannot be put to it.
+    fn owed(&self, debtor: Who, key: Key, hash: u64) -> Result<usize, Obstacle> {
+        let Some(debts) = self.debts.get(&debtor) else { return Ok(0) };
+        match debts.get(&hash) {
+            Some(other) if *other != key => Err(Obstacle::SameLabel),
+            None if debts.len() >= OWED_ANSWERS_MAX => Err(Obstacle::TooMany),
+            _ => Ok(debts.len()),
         }
     }
 
-    fn obstacle(&self, debtor: Who, key: Key, label: &str) -> Option<Obstacle> {
-        let debts = self.debts.get(&debtor)?;
-        let chosen = debts.open.get(label);
-        let is_own = chosen.is_some_and(|(other, _)| *other == key);
-        let is_owed = !debts.withdrawn.is_empty() && debts.withdrawn.contains_key(&self.hasher.hash_one(label));
-        match () {
-            () if is_owed || chosen.is_some() && !is_own => Some(Obstacle::SameLabel),
-            () if debts.count() - usize::from(is_own) >= OWED_ANSWERS_MAX => Some(Obstacle::TooMany),
-            () => None,
+    fn pay(&mut self, debtor: Who, key: Key, label: &str) {
+        let hash = self.hasher.hash_one(label);
+        let Some(debts) = self.debts.get_mut(&debtor) else { return };
+        if debts.get(&hash) == Some(&key) {
+            debts.remove(&hash);
+            self.owed -= 1;
+            if debts.is_empty() {
+                self.debts.remove(&debtor);
+            }
         }
-    }
-
-    /// Removes an open question. Returns the client that was asked, the label and the state.
-    fn remove(&mut self, key: Key) -> Option<(Who, Arc<str>, State)> {
-        let (debtor, label) = self.open.remove(&key)?;
-        let debts = self.debts.get_mut(&debtor)?;
-        let (_, state) = debts.open.remove(&label)?;
-        self.owed -= 1;
-        if debts.count() == 0 {
-            self.debts.remove(&debtor);
-        }
-        Some((debtor, label, state))
     }
 }
 
 impl Questions {
-    /// The question with this label that a client owes an answer to, open or withdrawn.
-    pub(super) fn find(&self, debtor: Who, label: &str) -> Option<Key> {
-        lock(&self.0).find(debtor, label)
+    /// The question with this label that a client owes an answer to, and whether it is open; if not, it is withdrawn.
+    pub(super) fn find(&self, debtor: Who, label: &str) -> Option<(Key, bool)> {
+        let table = lock(&self.0);
+        let key = *table.debts.get(&debtor)?.get(&table.hasher.hash_one(label))?;
+        let question = table.open.get(&key);
+        let is_known = question.is_none_or(|question| question.state == State::Asked);
+        is_known.then_some((key, question.is_some()))
     }
 
     /// How many answers a client owes, those to withdrawn questions included, if a question can be put to it.
     pub(super) fn owed(&self, debtor: Who, key: Key, label: &str) -> Result<usize, Obstacle> {
         let table = lock(&self.0);
-        let owed = table.debts.get(&debtor).map_or(0, Debts::count);
-        table.obstacle(debtor, key, label).map_or(Ok(owed), Err)
+        table.owed(debtor, key, table.hasher.hash_one(label))
     }
 
     /// Notes that a question is put to a client, or will be. Nothing changes if there is an obstacle.
     pub(super) fn ask(&self, debtor: Who, key: Key, label: &str, state: State) -> Result<(), Obstacle> {
         let mut table = lock(&self.0);
-        let Table { debts, open, owed, hasher } = &mut *table;
-        if *owed >= FOREIGN_MAX && !debtor.is_here() && !key.asker.is_here() {
+        if table.owed >= FOREIGN_MAX && !debtor.is_here() && !key.asker.is_here() {
             return Ok(());
         }
-        let debts = debts.entry(debtor).or_default();
-        let (count, label) = (debts.count(), Arc::<str>::from(label));
-        match debts.open.entry(Arc::clone(&label)) {
-            Entry::Occupied(mut chosen) if chosen.get().0 == key => chosen.get_mut().1 = state,
-            Entry::Occupied(_) => return Err(Obstacle::SameLabel),
-            Entry::Vacant(place) => {
-                if !debts.withdrawn.is_empty() && debts.withdrawn.contains_key(&hasher.hash_one(&*label)) {
-                    return Err(Obstacle::SameLabel);
-                }
-                if count >= OWED_ANSWERS_MAX {
-                    return Err(Obstacle::TooMany);
-                }
-                place.insert((key, state));
-                *owed += 1;
-                open.insert(key, (debtor, label));
-            }
-        }
+        let hash = table.hasher.hash_one(label);
+        table.owed(debtor, key, hash)?;
+        let before = table.debts.entry(debtor).or_default().insert(hash, key);
+        table.owed += usize::from(before.is_none());
+        table.open.insert(key, Question { debtor, label: Box::from(label), state });
         Ok(())
     }
 
     /// Whether a client has this question and is to answer it.
     pub(super) fn is_open(&self, debtor: Who, key: Key) -> bool {
-        lock(&self.0).open.get(&key).is_some_and(|(asked, _)| *asked == debtor)
+        lock(&self.0).open.get(&key).is_some_and(|question| question.debtor == debtor)
     }
 
     /// Forgets a question with its answer, or because it was not put.
     pub(super) fn end(&self, debtor: Who, key: Key, label: &str) {
         let mut table = lock(&self.0);
-        if table.remove(key).is_some() {
-            return;
-        }
-        let hash = table.hasher.hash_one(label);
-        if let Some(debts) = table.debts.get_mut(&debtor)
-            && debts.withdrawn.get(&hash) == Some(&key)
-        {
-            debts.withdrawn.remove(&hash);
-            if debts.count() == 0 {
-                table.debts.remove(&debtor);
-            }
-            table.owed -= 1;
-        }
+        table.open.remove(&key);
+        table.pay(debtor, key, label);
     }
 
-    /// The first open question of an asker: its key, the client that was asked, the label and the state.
-    pub(super) fn first_of(&self, asker: Who) -> Option<(Key, Who, Arc<str>, State)> {
+    /// The first open question of an asker.
+    pub(super) fn first_of(&self, asker: Who) -> Option<(Key, Question)> {
         let table = lock(&self.0);
         let mut own = table.open.range(Key { asker, number: 0 }..=Key { asker, number: u64::MAX });
-        let (key, (debtor, label)) = own.next()?;
-        let (_, state) = table.debts.get(debtor)?.open.get(label)?;
-        Some((*key, *debtor, Arc::clone(label), *state))
+        own.next().map(|(key, question)| (*key, question.clone()))
     }
 
     /// Withdraws a question, because its asker has left. If it was put, its answer is owed all the same.
     pub(super) fn withdraw(&self, key: Key) {
         let mut table = lock(&self.0);
-        if let Some((debtor, label, State::Asked)) = table.remove(key) {
-            let hash = table.hasher.hash_one(&label);
-            let before = table.debts.entry(debtor).or_default().withdrawn.insert(hash, key);
-            table.owed += usize::from(before.is_none());
+        if let Some(Question { debtor, label, state: State::Chosen }) = table.open.remove(&key) {
+            table.pay(debtor, key, &label);
         }
     }
 
-    /// The open questions that a client owes an answer to, those of one asker in their order.
-    pub(super) fn owed_by(&self, debtor: Who) -> BTreeMap<Key, Arc<str>> {
+    /// The open questions that a client owes an answer to, with their labels, those of one asker in their order.
+    pub(super) fn owed_by(&self, debtor: Who) -> BTreeMap<Key, Box<str>> {
         let table = lock(&self.0);
-        let open = table.debts.get(&debtor).map(|debts| &debts.open);
-        open.into_iter().flatten().map(|(label, (key, _))| (*key, Arc::clone(label))).collect()
+        let debts = table.debts.get(&debtor).into_iter().flat_map(BTreeMap::values);
+        debts.filter_map(|key| Some((*key, table.open.get(key)?.label.clone()))).collect()
     }
 
     /// Forgets all that a client owes, which has left.
     pub(super) fn forget(&self, debtor: Who) {
         let mut table = lock(&self.0);
-        let debts = table.debts.remove(&debtor).unwrap_or_default();
-        table.owed -= debts.count();
-        for (key, _) in debts.open.into_values() {
+        for key in table.debts.remove(&debtor).unwrap_or_default().into_values() {
+            table.owed -= 1;
             table.open.remove(&key);
         }
     }
@@ -216,7 +175,7 @@ mod tests {
     }
 
     fn owed(questions: &Questions, debtor: Who) -> usize {
-        lock(&questions.0).debts.get(&debtor).map_or(0, Debts::count)
+        lock(&questions.0).debts.get(&debtor).map_or(0, BTreeMap::len)
     }
 
     fn key(asker: u64, number: u64) -> Key {
@@ -228,18 +187,18 @@ mod tests {
         let questions = Questions::default();
         let (ada, bob) = (key(1, 1), who(2));
         let _ = questions.ask(bob, ada, "7 ada", State::Asked);
-        assert_eq!((questions.find(bob, "7 ada"), questions.find(who(3), "7 ada")), (Some(ada), None));
+        assert_eq!((questions.find(bob, "7 ada"), questions.find(who(3), "7 ada")), (Some((ada, true)), None));
         assert_eq!((questions.owed(bob, ada, "7 ada").err(), questions.is_open(bob, ada)), (None, true));
         for withdrawn in [false, true] {
             if withdrawn {
                 questions.withdraw(ada);
-                assert_eq!((questions.find(bob, "7 ada"), questions.is_open(bob, ada)), (Some(ada), false));
+                assert_eq!((questions.find(bob, "7 ada"), questions.is_open(bob, ada)), (Some((ada, false)), false));
             }
             // The next client of that name.
             let other = key(9, 1);
             assert_eq!(questions.owed(bob, other, "7 ada").err(), Some(Obstacle::SameLabel));
             let _ = questions.ask(bob, other, "7 ada", State::Asked);
-            assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some(ada), 1));
+            assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some((ada, !withdrawn)), 1));
             assert_eq!(questions.owed(bob, other, "8 ada").err(), None);
             questions.end(bob, other, "7 ada");
             assert_eq!(owed(&questions, bob), 1);
@@ -256,7 +215,7 @@ mod tests {
         assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (None, 1));
         assert_eq!(questions.owed(bob, key(9, 1), "7 ada").err(), Some(Obstacle::SameLabel));
         let _ = questions.ask(bob, ada, "7 ada", State::Asked);
-        assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some(ada), 1));
+        assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some((ada, true)), 1));
         let _ = questions.ask(bob, key(1, 2), "8 ada", State::Chosen);
         questions.withdraw(ada);
         questions.withdraw(key(1, 2));
@@ -273,7 +232,10 @@ mod tests {
         let _ = questions.ask(who(3), key(2, 1), "1 bob", State::Asked);
         let numbers: Vec<u64> = questions.owed_by(bob).into_keys().map(|key| key.number).collect();
         assert_eq!(numbers, [1, 2, 3]);
-        assert_eq!(questions.first_of(who(1)), Some((key(1, 1), bob, Arc::from("q8 ada"), State::Asked)));
+        assert_eq!(
+            questions.first_of(who(1)),
+            Some((key(1, 1), Question { debtor: bob, label: Box::from("q8 ada"), state: State::Asked }))
+        );
         questions.forget(bob);
         assert_eq!((questions.first_of(who(1)), owed(&questions, bob), owed(&questions, who(3))), (None, 0, 1));
         assert_eq!(lock(&questions.0).owed, 1);

@@ -18,38 +18,34 @@ mod history; // the last lines for everyone, and marks
 mod log; // what the room knows of the log
 mod outgoing; // what this server has said and has not seen in the log yet
 pub(super) mod pause; // the rule for slow readers
-mod surroundings; // what delivery uses, and the rule for all that is given to anybody
+mod surroundings; // what sessions and the room share, and the rule for all that is given to anybody
 mod writer; // the thread that empties outboxes and ends pauses
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) use batch::{Batch, Kind};
 use delivery::Delivery;
 use log::Log;
 pub(super) use log::{Arrival, Phase, Task};
 use pause::Watch;
-use surroundings::{Full, Surroundings};
+use surroundings::Full;
+pub(super) use surroundings::Surroundings;
 
-use super::client_list::ClientList;
 use super::clock::Clock;
-use super::counters::Counters;
 use super::ending::EndReason;
 use super::lock;
-use super::member::{HERE, Member};
-use super::people::People;
-use super::questions::Questions;
-use super::stop::Stop;
+use super::member::Member;
 use super::yielder::Yielder;
 use crate::atomic::AtomicU64;
-use crate::limits::{Limits, SHARE, YEAR};
+use crate::limits::{Limits, SHARE};
 
 #[derive(Debug)]
 pub(super) struct Room {
-    around: Surroundings,
+    around: Arc<Surroundings>,
     /// How many bytes may wait in the queue, unless one batch alone is longer.
     limit: usize,
     queue: Mutex<Queue>,
@@ -114,28 +110,11 @@ struct Pause {
 }
 
 impl Room {
-    pub(super) fn new(
-        list: Arc<ClientList>,
-        people: Arc<People>,
-        questions: Arc<Questions>,
-        counters: Arc<Counters>,
-        stop: Arc<Stop>,
-        limits: &Limits,
-        is_joined: bool,
-    ) -> io::Result<Room> {
+    pub(super) fn new(around: Arc<Surroundings>, limits: &Limits, is_joined: bool) -> io::Result<Room> {
         let wake = UnixStream::pair()?;
         wake.0.set_nonblocking(true)?;
         let queue = Queue { log: is_joined.then(Log::default), ..Queue::default() };
         Ok(Room {
-            around: Surroundings {
-                list,
-                people,
-                questions,
-                counters,
-                stop,
-                max_backlog: limits.max_backlog,
-                own: AtomicU64::new(HERE),
-            },
             limit: limits.room_queue(),
             queue: Mutex::new(queue),
             changed: Condvar::new(),
@@ -143,7 +122,7 @@ impl Room {
             joining: AtomicBool::new(is_joined),
             delivered: AtomicU64::new(0),
             delivery: Mutex::new(Delivering {
-                delivery: Delivery::new(limits.room_history()),
+                delivery: Delivery::new(Arc::clone(&around), limits.room_history()),
                 last: 0,
                 pause: None,
                 handed_over: false,
@@ -151,6 +130,7 @@ impl Room {
             closed: AtomicBool::new(false),
             wake,
             yielder: Yielder::new(),
+            around,
         })
     }
 
@@ -164,8 +144,9 @@ impl Room {
                 // What a client was told to be lost must not be said in another membership.
                 Some(reason) if !last_words || reason == EndReason::CutOff => return Err(reason),
                 _ if last_words || queue.has_room(batch, self.limit) => break,
-                _ if self.around.stop.is_talk_over() => return Err(EndReason::ShuttingDown),
-                _ => queue = self.wait(queue),
+                _ if self.around.stop.time_to_talk().is_zero() => return Err(EndReason::ShuttingDown),
+                // A stop wakes all that wait.
+                _ => queue = self.wait(queue, self.around.stop.time_to_talk()),
             }
         }
         queue.submitted += 1;
@@ -213,12 +194,8 @@ impl Room {
         }
     }
 
-    fn wait<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
-        // A stop wakes all that wait.
-        let left = match self.around.stop.has_begun() {
-            true => self.around.stop.time_to_talk().saturating_duration_since(Instant::now()),
-            false => YEAR,
-        };
+    /// Waits for a change of the queue.
+    fn wait<'q>(&self, mut queue: MutexGuard<'q, Queue>, left: Duration) -> MutexGuard<'q, Queue> {
         queue.waiting += 1;
         queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         queue.waiting -= 1;
@@ -250,9 +227,7 @@ impl Room {
             if left.is_zero() {
                 break;
             }
-            queue.waiting += 1;
-            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-            queue.waiting -= 1;
+            queue = self.wait(queue, left);
         }
         Ok(())
     }
@@ -262,8 +237,9 @@ impl Room {
         if !self.around.has_room(member, lines.len()) {
             self.wait_until_half_empty(member)?;
         }
-        if member.outbox.push(lines, count) > 0 {
-            lock(&self.delivery).delivery.put_behind(member);
+        let waiting = member.outbox.push(lines, count);
+        if waiting > 0 {
+            lock(&self.delivery).delivery.note(member, waiting);
             self.wake_writer();
         }
         Ok(())
@@ -274,7 +250,7 @@ impl Room {
         delivering.delivery.work = 0;
         loop {
             let delivery = &mut delivering.delivery;
-            let proceeded = delivery.proceed(&self.around);
+            let proceeded = delivery.proceed();
             if !delivery.decided.is_empty() {
                 self.log_decided(&mut delivery.decided);
             }

@@ -34,13 +34,13 @@ impl ServerHandle {
 
     /// How many clients are connected.
     pub fn clients(&self) -> usize {
-        self.hub.list.len()
+        self.hub.around.list.len()
     }
 
     /// The names of all clients that have logged in, sorted. In echo mode, a name of several clients appears once for
     /// each.
     pub fn names(&self) -> Vec<String> {
-        self.hub.people.names().iter().map(|name| name.to_string()).collect()
+        self.hub.around.people.names().iter().map(|name| name.to_string()).collect()
     }
 
     /// The server's counters.
@@ -52,7 +52,7 @@ impl ServerHandle {
     /// are.
     pub fn wait_until_empty(&self, timeout: Duration) -> bool {
         let now = Instant::now();
-        self.hub.list.wait_until_empty(now.checked_add(timeout).unwrap_or(now + crate::limits::YEAR))
+        self.hub.around.list.wait_until_empty(now.checked_add(timeout).unwrap_or(now + crate::limits::YEAR))
     }
 
     /// Connects a client from within the process, without any address: this is how an embedding program speaks and

@@ -9,7 +9,7 @@ mod lines;
 
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{Level, debug, error, log};
 
@@ -31,7 +31,7 @@ pub(super) fn run(hub: &Hub, place: &Place) {
     debug!("client {} has connected from {}", place.member.id, place.member.peer);
     let refused = place.member.end_reason();
     // Counted before the first reply, so that a client that has read a reply finds itself counted.
-    if refused.is_none() { &hub.counters.accepted } else { &hub.counters.refused }.add(1);
+    if refused.is_none() { &hub.around.counters.accepted } else { &hub.around.counters.refused }.add(1);
     let reason = match refused {
         Some(reason) => reason,
         None => {
@@ -39,20 +39,20 @@ pub(super) fn run(hub: &Hub, place: &Place) {
             if reason == EndReason::ShuttingDown && hub.room.is_some() {
                 // The lines that other clients still have to say come before the last words.
                 speaker.finish();
-                hub.list.hush(&place.member);
-                hub.list.wait_for_silence(hub.stop.time_to_talk());
+                hub.around.list.hush(&place.member);
+                hub.around.list.wait_for_silence(Instant::now() + hub.around.stop.time_to_talk());
             }
             // A client with a broken or too slow connection does not wait for the others.
             let waits = !matches!(reason, EndReason::NetworkError | EndReason::TooSlow | EndReason::CutOff);
             speaker.leave(waits);
-            hub.list.hush(&place.member);
+            hub.around.list.hush(&place.member);
             log_end(&speaker, reason);
             reason
         }
     };
     if !say_last_words(&speaker, place, reason) {
         // A socket that is closed with bytes unread resets the connection, and the peer could lose the last words.
-        transport::read_until_closed(place.member.outbox.stream(), hub.stop.patience(LINGER));
+        transport::read_until_closed(place.member.outbox.stream(), hub.around.stop.patience(LINGER));
     }
 }
 
@@ -121,7 +121,7 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bo
     }
     let orderly = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
     let patience = if orderly { hub.config.limits.write_timeout } else { LINGER };
-    let drained = outbox.drain(|| hub.stop.patience(patience));
+    let drained = outbox.drain(|| hub.around.stop.patience(patience));
     if !drained {
         // No thread is to try any more.
         member.end(reason);
@@ -131,7 +131,7 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bo
     place.free();
     let mut taken = false;
     if matches!(reason, EndReason::TooSlow | EndReason::ShuttingDown | EndReason::CutOff) {
-        let patience = if drained { hub.stop.patience(LINGER) } else { Duration::ZERO };
+        let patience = if drained { hub.around.stop.patience(LINGER) } else { Duration::ZERO };
         taken = transport::wait_until_taken(outbox.stream(), patience);
     }
     outbox.stream().shutdown(Shutdown::Write);

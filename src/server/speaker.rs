@@ -130,7 +130,7 @@ impl<'h> Speaker<'h> {
         match self.time_to_authenticate() {
             Some(Duration::ZERO) => Duration::ZERO,
             _ if self.member.end_reason().is_some() => Duration::ZERO,
-            _ => self.hub.stop.patience(self.hub.config.limits.write_timeout),
+            _ => self.hub.around.stop.patience(self.hub.config.limits.write_timeout),
         }
     }
 
@@ -144,10 +144,10 @@ impl<'h> Speaker<'h> {
     fn too_slow(&self) -> EndReason {
         match self.member.end_reason() {
             Some(reason) => reason,
-            None if self.hub.stop.has_begun() => EndReason::ShuttingDown,
+            None if self.hub.around.stop.has_begun() => EndReason::ShuttingDown,
             None if self.time_to_authenticate() == Some(Duration::ZERO) => EndReason::NotAuthenticated,
             None => {
-                self.hub.counters.evicted.add(1);
+                self.hub.around.counters.evicted.add(1);
                 EndReason::TooSlow
             }
         }
@@ -187,12 +187,12 @@ impl<'h> Speaker<'h> {
     pub(super) fn list(&mut self, names: impl FnOnce(&People) -> Vec<Arc<str>>) -> Outcome {
         self.flush()?;
         let hub = self.hub;
-        let room = self.room().filter(|_| hub.people.len() > hub.config.limits.max_clients);
+        let room = self.room().filter(|_| hub.around.people.len() > hub.config.limits.max_clients);
         if room.is_some() {
             self.settle()?;
         }
         let _turn = room.map(|_| lock(&hub.long_list));
-        let names = names(&hub.people);
+        let names = names(&hub.around.people);
         let out = self.own_line();
         out.reserve_exact(names.iter().map(|name| name.len() + 2).sum::<usize>() + 7);
         out.extend_from_slice(b"who: ");
@@ -215,13 +215,14 @@ impl<'h> Speaker<'h> {
             return Ok(Some(Key { asker: self.member.who(), number: 0 }));
         }
         let (who, label) = (self.member.who(), format!("{id} {asker}"));
-        let found = self.hub.questions.find(who, &label);
-        if found.is_some() {
-            return Ok(found);
+        let find = || self.hub.around.questions.find(who, &label).map(|(key, _)| key);
+        let mut found = find();
+        if found.is_none() {
+            // It may be its own, and on the way.
+            self.settle()?;
+            found = find();
         }
-        // It may be its own, and on the way.
-        self.settle()?;
-        Ok(self.hub.questions.find(who, &label))
+        Ok(found)
     }
 
     /// Has the room's lines after a mark repeated, once this client has read most of what waits for it. Until then it
@@ -246,7 +247,7 @@ impl<'h> Speaker<'h> {
         self.enter(kind, format_args!("{name}"));
         // It must be known under which name the next lines are said.
         self.settle()?;
-        let called = self.hub.people.name_of(self.member.who());
+        let called = self.hub.around.people.name_of(self.member.who());
         if let Some(new) = called.as_deref().filter(|_| called != self.name) {
             self.log_name(new);
         }
@@ -257,15 +258,14 @@ impl<'h> Speaker<'h> {
     /// Before a stop: waits until what this client has said has been delivered.
     pub(super) fn finish(&mut self) {
         let Some(room) = self.room() else { return };
-        let until = self.hub.stop.time_to_talk();
-        let time_left = |_| until.saturating_duration_since(Instant::now());
+        let time_left = |_| self.hub.around.stop.time_to_talk();
         let _ = self.flush().and_then(|()| room.wait_until_delivered(self.submitted, &self.member, time_left));
     }
 
     /// Takes a name in echo mode, where several clients may have the same.
     pub(super) fn note_name(&mut self, name: &str) {
         let name = Arc::from(name);
-        self.hub.people.set(self.member.who(), Person { name: Arc::clone(&name), announced: false, asked: 0 });
+        self.hub.around.people.set(self.member.who(), Person { name: Arc::clone(&name), announced: false, asked: 0 });
         self.log_name(&name);
         self.name = Some(name);
     }
@@ -284,7 +284,7 @@ impl<'h> Speaker<'h> {
     /// Adds what has come since the last call to the server's counters. Returns how many lines that is.
     pub(super) fn count(&mut self) -> u64 {
         let new = self.heard.since(std::mem::replace(&mut self.counted, self.heard));
-        self.hub.counters.add_in(new);
+        self.hub.around.counters.add_in(new);
         new.lines
     }
 
@@ -293,7 +293,7 @@ impl<'h> Speaker<'h> {
     pub(super) fn leave(&mut self, wait: bool) {
         let (hub, who) = (self.hub, self.member.who());
         let Some(room) = &hub.room else {
-            hub.people.remove(who);
+            hub.around.people.remove(who);
             return;
         };
         self.enter(Kind::Leave, format_args!(""));
@@ -309,7 +309,7 @@ impl<'h> Speaker<'h> {
                     away = None;
                     (began, hub.config.limits.write_timeout)
                 };
-                hub.stop.patience(usually).saturating_sub(since.elapsed())
+                hub.around.stop.patience(usually).saturating_sub(since.elapsed())
             };
             let _ = room.wait_until_delivered(number, &self.member, time_left);
         }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::ending::EndReason;
-use crate::limits::{CUT_TIME, Limits, STOP_PATIENCE};
+use crate::limits::{CUT_TIME, Limits, STOP_PATIENCE, YEAR};
 
 #[derive(Debug)]
 pub(super) struct Stop {
@@ -46,15 +46,10 @@ impl Stop {
         }
     }
 
-    /// The end of the time in which the clients of a stopping room may say what had arrived from them: half of the
-    /// grace period, so that the other half is left for the last words.
-    pub(super) fn time_to_talk(&self) -> Instant {
-        self.since.get().copied().unwrap_or_else(Instant::now) + self.grace / 2
-    }
-
-    /// Whether that time is over.
-    pub(super) fn is_talk_over(&self) -> bool {
-        self.has_begun() && Instant::now() >= self.time_to_talk()
+    /// How long the clients of a stopping room may still say what had arrived from them: half of the grace period in all,
+    /// so that the other half is left for the last words.
+    pub(super) fn time_to_talk(&self) -> Duration {
+        self.since.get().map_or(YEAR, |since| (self.grace / 2).saturating_sub(since.elapsed()))
     }
 
     /// When all connections are cut: early enough for their sessions to end within the grace period.
@@ -71,7 +66,7 @@ mod tests {
     fn timeouts_shrink_once_the_stop_has_begun() {
         let stop = Stop::new(&Limits::default());
         let long = Duration::from_secs(30);
-        assert_eq!(stop.patience(long), long);
+        assert_eq!((stop.patience(long), stop.time_to_talk()), (long, YEAR));
         assert_eq!(stop.stall_timeout(), (Duration::from_secs(1), EndReason::TooSlow));
         stop.begin();
         assert_eq!(stop.patience(long), *STOP_PATIENCE.end());
@@ -79,6 +74,6 @@ mod tests {
         assert_eq!(stop.stall_timeout(), (*STOP_PATIENCE.end(), EndReason::ShuttingDown));
         let grace = Limits::default().grace;
         let left = stop.deadline() - stop.since.get().copied().unwrap();
-        assert!(stop.time_to_talk() < stop.deadline() && left < grace && left >= grace * 7 / 8, "{left:?}");
+        assert!(stop.time_to_talk() <= grace / 2 && left < grace && left >= grace * 7 / 8, "{left:?}");
     }
 }

@@ -67,11 +67,6 @@ impl Kind {
     fn is_shared(self) -> bool {
         Kind::SHARED.contains(&self)
     }
-
-    fn has_line(self) -> bool {
-        use Kind::{Gone, Leave, LogIn, LogInDeaf, Mark, Serve, Since};
-        !matches!(self, Mark | Since | Serve | LogIn | LogInDeaf | Leave | Gone)
-    }
 }
 
 /// One entry of a [`Batch`].
@@ -82,6 +77,7 @@ pub(in crate::server) struct Entry {
     /// Where it begins in the batch: first the head, then the lines.
     start: usize,
     head: usize,
+    /// How many lines it has, if it is of a kind that has any.
     pub(in crate::server) lines: u64,
 }
 
@@ -149,7 +145,7 @@ impl Batch {
         // Writing into a Vec cannot fail.
         let _ = self.bytes.write_fmt(head);
         let head = self.bytes.len() - start;
-        self.entries.push(Entry { kind, sender, start, head, lines: u64::from(kind.has_line()) });
+        self.entries.push(Entry { kind, sender, start, head, lines: 1 });
         &mut self.bytes
     }
 
@@ -288,7 +284,7 @@ mod tests {
         batch.append(&mut other);
         assert!(other.is_empty() && batch.is_shared() && batch.only(Kind::Own).is_none());
         let shown: Vec<_> = (0..3).map(|index| (batch.entry(index).0.lines, batch.entry(index).2)).collect();
-        assert_eq!(shown, [(2, &b"ab"[..]), (2, b"cd"), (0, b"")]);
+        assert_eq!(shown, [(2, &b"ab"[..]), (2, b"cd"), (1, b"")]);
         batch.clear(0);
         assert_eq!(batch.len(), 0);
     }

@@ -28,6 +28,7 @@ const HELD_MAX: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Delivery {
+    around: Arc<Surroundings>,
     /// The entries that are being delivered, and how many of them have been.
     chunk: Batch,
     next: usize,
@@ -45,8 +46,9 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(history: usize) -> Delivery {
+    pub(super) fn new(around: Arc<Surroundings>, history: usize) -> Delivery {
         Delivery {
+            around,
             chunk: Batch::default(),
             next: 0,
             held: Vec::new(),
@@ -67,13 +69,13 @@ impl Delivery {
     }
 
     /// Delivers the chunk as far as its receivers have room.
-    pub(super) fn proceed(&mut self, around: &Surroundings) -> Result<(), Full> {
+    pub(super) fn proceed(&mut self) -> Result<(), Full> {
         let chunk = std::mem::take(&mut self.chunk);
         let mut result = Ok(());
         while self.next < chunk.entries() {
             let (entry, head, lines) = chunk.entry(self.next);
             let is_last = self.next + 1 == chunk.entries();
-            match self.deliver(entry, head, lines, is_last, around) {
+            match self.deliver(entry, head, lines, is_last) {
                 Ok(()) => {
                     self.next += 1;
                     if self.held_bytes >= HELD_MAX {
@@ -95,34 +97,27 @@ impl Delivery {
 
     /// Delivers one entry. In a joined room all servers decide alike, in the order of the log; each gives to its own
     /// clients only.
-    fn deliver(
-        &mut self,
-        entry: &Entry,
-        head: &str,
-        lines: &[u8],
-        is_last: bool,
-        around: &Surroundings,
-    ) -> Result<(), Full> {
+    fn deliver(&mut self, entry: &Entry, head: &str, lines: &[u8], is_last: bool) -> Result<(), Full> {
         let sender = entry.sender;
         match entry.kind {
             Kind::Everyone => {
-                self.check_listeners(lines.len(), around)?;
-                self.give_all(lines, entry.lines, is_last || lines.len() >= WRITE_COST, around);
+                self.check_listeners(lines.len())?;
+                self.give_all(lines, entry.lines, is_last || lines.len() >= WRITE_COST);
             }
-            Kind::Own => self.give_checked(sender, lines, around)?,
+            Kind::Own => self.give_checked(sender, lines)?,
             Kind::Hear | Kind::Deaf => {
-                let member = around.check(sender, lines.len())?;
+                let member = self.around.check(sender, lines.len())?;
                 if let Some(member) = &member {
-                    around.list.set_hears(member, entry.kind == Kind::Hear);
+                    self.around.list.set_hears(member, entry.kind == Kind::Hear);
                 }
                 self.give(member, lines);
             }
-            Kind::Mark => self.give_checked(sender, &self.history.at(self.history.now()), around)?,
-            Kind::Since => self.repeat(sender, head, around)?,
-            Kind::Direct => match around.people.find(head).filter(|who| around.is_reachable(*who)) {
-                None => self.refuse(sender, Refusal::Nobody(head), around)?,
+            Kind::Mark => self.give_checked(sender, &self.history.at(self.history.now()))?,
+            Kind::Since => self.repeat(sender, head)?,
+            Kind::Direct => match self.around.people.find(head).filter(|who| self.around.is_reachable(*who)) {
+                None => self.refuse(sender, Refusal::Nobody(head))?,
                 Some(receiver) => {
-                    let members = (around.check(receiver, lines.len())?, around.check(sender, lines.len())?);
+                    let members = (self.around.check(receiver, lines.len())?, self.around.check(sender, lines.len())?);
                     self.give(members.0, lines);
                     if receiver != sender {
                         self.give(members.1, lines);
@@ -130,82 +125,82 @@ impl Delivery {
                 }
             },
             Kind::Ask | Kind::Put | Kind::Part | Kind::Answer | Kind::NotAsked => {
-                return self.deliver_question(entry, head, lines, around);
+                return self.deliver_question(entry, head, lines);
             }
-            Kind::Serve => match around.people.serve(sender, head) {
-                Ok(()) => self.give_checked(sender, b"serving\r\n", around)?,
-                Err(refusal) => self.refuse(sender, refusal, around)?,
+            Kind::Serve => match self.around.people.serve(sender, head) {
+                Ok(()) => self.give_checked(sender, b"serving\r\n")?,
+                Err(refusal) => self.refuse(sender, refusal)?,
             },
-            Kind::LogIn => self.log_in(sender, head, false, around)?,
-            Kind::LogInDeaf => self.log_in(sender, head, true, around)?,
-            Kind::Leave => self.leave(sender, around)?,
-            Kind::Gone => self.leave_all(sender.server, around)?,
+            Kind::LogIn => self.log_in(sender, head, false)?,
+            Kind::LogInDeaf => self.log_in(sender, head, true)?,
+            Kind::Leave => self.leave(sender)?,
+            Kind::Gone => self.leave_all(sender.server)?,
         }
         Ok(())
     }
 
     /// Gives a client what was said after a mark.
     #[inline(never)] // see `deliver_question`
-    fn repeat(&mut self, who: Who, mark: &str, around: &Surroundings) -> Result<(), Full> {
-        let Some(place) = self.history.find(mark) else { return self.refuse(who, Refusal::NotKept(mark), around) };
+    fn repeat(&mut self, who: Who, mark: &str) -> Result<(), Full> {
+        let Some(place) = self.history.find(mark) else { return self.refuse(who, Refusal::NotKept(mark)) };
         // As much as fits into half of a backlog.
-        let member = around.check(who, around.max_backlog)?;
+        let member = self.around.check(who, self.around.max_backlog)?;
         let mut repeated = self.history.at(place);
         self.history.write_since(place, &mut repeated);
         self.give(member, &repeated);
         Ok(())
     }
 
-    fn log_in(&mut self, who: Who, name: &str, deaf: bool, around: &Surroundings) -> Result<(), Full> {
-        if around.people.is_taken(name, who) {
-            return self.refuse(who, Refusal::NameTaken(name), around);
+    fn log_in(&mut self, who: Who, name: &str, deaf: bool) -> Result<(), Full> {
+        if self.around.people.is_taken(name, who) {
+            return self.refuse(who, Refusal::NameTaken(name));
         }
-        let before = around.people.get(who);
+        let before = self.around.people.get(who);
         let announced = before.as_ref().map_or(!deaf, |before| before.announced);
         let line = line_of(match &before {
             None => Event::Joined(name),
             Some(before) => Event::Renamed { old: &before.name, new: name },
         });
         if announced {
-            self.check_listeners(line.len(), around)?;
+            self.check_listeners(line.len())?;
         }
         // A deaf client hears of its own name all the same.
-        let by_itself = around.check(who, line.len())?.filter(|member| !announced || !member.hears());
+        let by_itself = self.around.check(who, line.len())?.filter(|member| !announced || !member.hears());
         let asked = before.map_or(0, |before| before.asked);
-        around.people.set(who, Person { name: Arc::from(name), announced, asked });
+        self.around.people.set(who, Person { name: Arc::from(name), announced, asked });
         if announced {
-            self.give_all(&line, 1, false, around);
+            self.give_all(&line, 1, false);
         }
         self.give(by_itself, &line);
         Ok(())
     }
 
-    fn leave(&mut self, who: Who, around: &Surroundings) -> Result<(), Full> {
-        if let Some(member) = who.is_here().then(|| around.list.get(who.client)).flatten() {
+    fn leave(&mut self, who: Who) -> Result<(), Full> {
+        if let Some(member) = who.is_here().then(|| self.around.list.get(who.client)).flatten() {
             // It gets the lines that were said before its leave, and none of those after it.
-            around.list.set_hears(&member, false);
+            self.around.list.set_hears(&member, false);
         }
-        self.end_questions(who, around)?;
-        if let Some(person) = around.people.get(who).filter(|person| person.announced)
-            && !around.stop.has_begun()
+        self.end_questions(who)?;
+        if let Some(person) = self.around.people.get(who).filter(|person| person.announced)
+            && !self.around.stop.has_begun()
         {
             let line = line_of(Event::Left(&person.name));
-            self.check_listeners(line.len(), around)?;
-            self.give_all(&line, 1, false, around);
+            self.check_listeners(line.len())?;
+            self.give_all(&line, 1, false);
         }
-        around.people.remove(who);
+        self.around.people.remove(who);
         Ok(())
     }
 
     #[inline(never)] // see `deliver_question`
-    fn leave_all(&mut self, server: u64, around: &Surroundings) -> Result<(), Full> {
-        around.people.of_server(server).into_iter().try_for_each(|who| self.leave(who, around))
+    fn leave_all(&mut self, server: u64) -> Result<(), Full> {
+        self.around.people.of_server(server).into_iter().try_for_each(|who| self.leave(who))
     }
 
     /// Gives lines to all clients that hear the room.
-    fn give_all(&mut self, lines: &[u8], count: u64, at_once: bool, around: &Surroundings) {
+    fn give_all(&mut self, lines: &[u8], count: u64, at_once: bool) {
         self.history.add(lines, count);
-        let listeners = around.list.listeners();
+        let listeners = self.around.list.listeners();
         for member in listeners.iter().filter(|member| member.end_reason().is_none() && member.hears()) {
             if at_once {
                 self.work += lines.len() + WRITE_COST;
@@ -219,15 +214,13 @@ impl Delivery {
     }
 
     /// Tells a client that something was not done.
-    fn refuse(&mut self, who: Who, refusal: Refusal<'_>, around: &Surroundings) -> Result<(), Full> {
-        let mut line = Vec::new();
-        refusal.write_to(&mut line);
-        self.give_checked(who, &line, around)
+    fn refuse(&mut self, who: Who, refusal: Refusal<'_>) -> Result<(), Full> {
+        self.give_checked(who, &refusal_line(refusal))
     }
 
     /// Gives lines to one client, once it has room for them.
-    fn give_checked(&mut self, who: Who, lines: &[u8], around: &Surroundings) -> Result<(), Full> {
-        let member = around.check(who, lines.len())?;
+    fn give_checked(&mut self, who: Who, lines: &[u8]) -> Result<(), Full> {
+        let member = self.around.check(who, lines.len())?;
         self.give(member, lines);
         Ok(())
     }
@@ -249,9 +242,9 @@ impl Delivery {
 
     /// Whether all listeners have room for this many bytes; `Err` names those that do not.
     #[inline(never)] // see `deliver_question`
-    fn check_listeners(&self, length: usize, around: &Surroundings) -> Result<(), Full> {
+    fn check_listeners(&self, length: usize) -> Result<(), Full> {
         let hearing = self.behind.iter().filter(|member| member.hears() && member.end_reason().is_none());
-        let full: Vec<_> = hearing.filter(|member| !around.has_room(member, length)).map(Arc::clone).collect();
+        let full: Vec<_> = hearing.filter(|member| !self.around.has_room(member, length)).map(Arc::clone).collect();
         if full.is_empty() { Ok(()) } else { Err(Full(full)) }
     }
 
@@ -267,13 +260,8 @@ impl Delivery {
         }
     }
 
-    /// Lets the room's writer look after a client whose socket has not taken everything.
-    pub(super) fn put_behind(&mut self, member: &Arc<Member>) {
-        self.note(member, 1);
-    }
-
-    /// Notes how many bytes wait after a write.
-    fn note(&mut self, member: &Arc<Member>, waiting: usize) {
+    /// Notes how many bytes wait after a write. While any do, the room's writer looks after the client.
+    pub(super) fn note(&mut self, member: &Arc<Member>, waiting: usize) {
         if waiting > 0 && !member.behind.swap(true, Ordering::Relaxed) {
             self.behind.push(Arc::clone(member));
             self.behind_grew = true;
@@ -285,4 +273,8 @@ fn line_of(event: Event<'_>) -> Vec<u8> {
     let mut line = Vec::new();
     event.write_to(&mut line);
     line
+}
+
+fn refusal_line(refusal: Refusal<'_>) -> Vec<u8> {
+    line_of(Event::Error(&refusal.to_string()))
 }

@@ -156,9 +156,7 @@ impl Room {
             if left.is_zero() || patience.is_none() && queue.log.as_ref().is_some_and(|log| log.ending.is_some()) {
                 break;
             }
-            queue.waiting += 1;
-            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-            queue.waiting -= 1;
+            queue = self.wait(queue, left);
         }
         !queue.busy
     }

@@ -1,9 +1,10 @@
-//! The parts of the server that delivery uses, and the one rule for all that is given to anybody.
+//! What sessions and the room share, and the one rule for all that is given to anybody.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::atomic::AtomicU64;
+use crate::limits::Limits;
 use crate::server::client_list::ClientList;
 use crate::server::counters::Counters;
 use crate::server::member::{HERE, Member, Who};
@@ -11,20 +12,33 @@ use crate::server::people::People;
 use crate::server::questions::Questions;
 use crate::server::stop::Stop;
 
-/// The parts of the server that delivery uses.
+/// What sessions and the room share.
 #[derive(Debug)]
-pub(super) struct Surroundings {
-    pub(super) list: Arc<ClientList>,
-    pub(super) people: Arc<People>,
-    pub(super) questions: Arc<Questions>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) stop: Arc<Stop>,
+pub(in crate::server) struct Surroundings {
+    pub(in crate::server) list: Arc<ClientList>,
+    pub(in crate::server) people: People,
+    pub(in crate::server) questions: Questions,
+    pub(in crate::server) counters: Arc<Counters>,
+    pub(in crate::server) stop: Stop,
     pub(super) max_backlog: usize,
     /// This server as the others call it; [`HERE`] if the room is not joined.
     pub(super) own: AtomicU64,
 }
 
 impl Surroundings {
+    pub(in crate::server) fn new(limits: &Limits, is_room: bool) -> Surroundings {
+        let counters = Arc::<Counters>::default();
+        Surroundings {
+            list: ClientList::new(limits.max_clients, limits.write_max(is_room), Arc::clone(&counters)),
+            people: People::default(),
+            questions: Questions::default(),
+            counters,
+            stop: Stop::new(limits),
+            max_backlog: limits.max_backlog,
+            own: AtomicU64::new(HERE),
+        }
+    }
+
     /// A client of this server that has not ended; `None` for one of another server.
     pub(super) fn member(&self, who: Who) -> Option<Arc<Member>> {
         let member = if who.is_here() { self.list.get(who.client) } else { None };

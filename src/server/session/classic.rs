@@ -16,13 +16,13 @@ pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
     let mut input = Input::default();
     let mut is_first = true;
     loop {
-        let is_stopping = speaker.hub.stop.has_begun();
+        let is_stopping = speaker.hub.around.stop.has_begun();
         if is_stopping && os::unread(speaker.member.outbox.stream().as_fd()) == 0 {
             return Err(EndReason::ShuttingDown);
         }
         let count = input.read(speaker, |mut stream| stream.read(&mut buffer))?;
         if count == 0 {
-            return if speaker.hub.stop.has_begun() { Err(EndReason::ShuttingDown) } else { Ok(()) };
+            return if speaker.hub.around.stop.has_begun() { Err(EndReason::ShuttingDown) } else { Ok(()) };
         }
         if is_first && let Some(line) = first_line(&buffer[..count]) {
             is_first = false;

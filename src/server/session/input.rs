@@ -77,7 +77,7 @@ mod tests {
     fn reason_of_a_silent_client(config: Config) -> (EndReason, Duration) {
         let hub = Hub::new(config, UnixStream::pair().unwrap().0).unwrap();
         let (stream, _peer) = UnixStream::pair().unwrap();
-        let place = hub.list.admit(Stream::Unix(stream), "a test".to_owned(), !hub.wants_token()).unwrap();
+        let place = hub.around.list.admit(Stream::Unix(stream), "a test".to_owned(), !hub.wants_token()).unwrap();
         let began = Instant::now();
         let mut speaker = Speaker::new(&hub, Arc::clone(&place.member));
         let early = |_: &Stream| {

@@ -81,12 +81,12 @@ impl Lines<'_, '_> {
 
     /// Waits until more has arrived; false at the end of the input.
     fn wait_for_more(&mut self) -> Result<bool, EndReason> {
-        if self.speaker.hub.stop.has_begun() {
+        if self.speaker.hub.around.stop.has_begun() {
             return Err(self.answer_what_has_arrived());
         }
         let reader = &mut self.reader;
         let count = self.input.read(self.speaker, |mut stream| reader.fill(&mut stream))?;
-        if self.speaker.hub.stop.has_begun() {
+        if self.speaker.hub.around.stop.has_begun() {
             return Err(self.answer_what_has_arrived());
         }
         Ok(count > 0)
