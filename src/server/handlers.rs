@@ -8,7 +8,6 @@ use std::sync::Arc;
 use log::{Level, log_enabled, trace};
 
 use super::ending::EndReason;
-use super::questions::Key;
 use super::room::{Kind, Room};
 use super::speaker::{Outcome, Speaker};
 use crate::protocol::{self, Command, Event, QuestionEnd, Refusal};
@@ -76,7 +75,7 @@ fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
         (Command::To { .. } | Command::Ask { .. } | Command::Serve(_), None) => speaker.refuse(Refusal::NoName),
         (Command::To { name: receiver, text }, Some(sender)) => match protocol::check_name(receiver) {
             Ok(name) => {
-                let line = speaker.enter(Kind::Direct, format_args!("{name}"));
+                let line = speaker.enter(Kind::Direct, &[name]);
                 Event::Direct { sender, name, text }.write_to(line);
             }
             // Nobody can have such a name.
@@ -94,7 +93,7 @@ fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
         }
         (Command::Serve(served), _) => {
             match protocol::check_name(served) {
-                Ok(served) => drop(speaker.enter(Kind::Serve, format_args!("{served}"))),
+                Ok(served) => drop(speaker.enter(Kind::Serve, &[served])),
                 Err(refusal) => speaker.refuse(refusal),
             }
             // A `who` behind it tells of it.
@@ -105,7 +104,7 @@ fn in_room(speaker: &mut Speaker<'_>, command: Command<'_>) -> Outcome {
         (Command::Mark | Command::Since(_), _) if speaker.hub.config.limits.room_history() == 0 => {
             speaker.refuse(Refusal::NoHistory)
         }
-        (Command::Mark, _) => drop(speaker.enter(Kind::Mark, format_args!(""))),
+        (Command::Mark, _) => drop(speaker.enter(Kind::Mark, &[])),
         (Command::Since(_), _) if speaker.is_deaf => speaker.refuse(Refusal::DeafClient),
         (Command::Since(mark), _) => return speaker.repeat_since(mark),
         // Every other command is not of a room alone.
@@ -122,7 +121,7 @@ fn ask(speaker: &mut Speaker<'_>, asker: &str, name: &str, id: &str, text: &str)
     match (member.open_question(id), protocol::check_name(name)) {
         (Err(refusal), _) => speaker.refuse(refusal),
         (Ok(number), Ok(name)) => {
-            let line = speaker.enter(Kind::Ask, format_args!("{number} {id} {asker}:{name}"));
+            let line = speaker.enter(Kind::Ask, &[&number.to_string(), ":", id, " ", asker, ":", name]);
             Event::Question { asker, id, text }.write_to(line);
         }
         (Ok(number), Err(_)) => {
@@ -133,14 +132,10 @@ fn ask(speaker: &mut Speaker<'_>, asker: &str, name: &str, id: &str, text: &str)
 }
 
 fn answer(speaker: &mut Speaker<'_>, kind: Kind, asker: &str, id: &str, event: Event<'_>) -> Outcome {
-    // A client without a name was never asked anything, and no question has such a name or id.
-    let can_be_asked = speaker.name.is_some()
-        && protocol::check_question_id(id).is_ok()
-        && protocol::check_name(asker).is_ok_and(|name| name == asker);
-    match if can_be_asked { speaker.question(asker, id)? } else { None } {
-        Some(Key { asker: who, number }) => {
-            event.write_to(speaker.enter(kind, format_args!("{who} {number} {id} {asker}")));
-        }
+    // A client without a name was never asked anything, and no question has such an id.
+    let is_possible = speaker.name.is_some() && protocol::check_question_id(id).is_ok();
+    match if is_possible { speaker.question(asker, id)? } else { None } {
+        Some(key) => event.write_to(speaker.enter(kind, &[&key, ":", id, " ", asker])),
         None => speaker.refuse(Refusal::NoOpenQuestion { id, asker }),
     }
     Ok(())

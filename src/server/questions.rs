@@ -5,6 +5,7 @@
 //! of the client that was asked can be sure of that, because the others may have joined later.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
 
@@ -18,6 +19,12 @@ pub(super) struct Key {
     pub(super) asker: Who,
     /// The asker's number for it; see [`Member::open_question`](super::member::Member::open_question).
     pub(super) number: u64,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.asker, self.number)
+    }
 }
 
 /// How many questions are noted in which neither client is of this server. They only help to choose whom to ask.

@@ -4,7 +4,6 @@
 //! Replies bypass the queue while it holds nothing of the client's own. Takes no lock itself but the turn for
 //! a long list, and reads no input.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,6 @@ use super::hub::Hub;
 use super::lock;
 use super::member::Member;
 use super::people::{People, Person};
-use super::questions::Key;
 use super::room::{Batch, Kind, Phase, Room};
 use crate::limits::{AWAY_PATIENCE, NAME_LOG_MAX, YEAR};
 use crate::protocol::{Event, Refusal};
@@ -86,7 +84,7 @@ impl<'h> Speaker<'h> {
     }
 
     /// Begins an entry of a kind that has a head. Returns the buffer to write its line to, if it has one.
-    pub(super) fn enter(&mut self, kind: Kind, head: fmt::Arguments<'_>) -> &mut Vec<u8> {
+    pub(super) fn enter(&mut self, kind: Kind, head: &[&str]) -> &mut Vec<u8> {
         self.batch.headed(kind, self.member.who(), head)
     }
 
@@ -164,7 +162,7 @@ impl<'h> Speaker<'h> {
         self.member.authenticate();
         match self.room() {
             None => self.reply(Event::Other("authenticated")),
-            Some(_) => self.enter(Kind::Hear, format_args!("")).extend_from_slice(b"authenticated\r\n"),
+            Some(_) => self.enter(Kind::Hear, &[]).extend_from_slice(b"authenticated\r\n"),
         }
         Ok(())
     }
@@ -172,7 +170,7 @@ impl<'h> Speaker<'h> {
     /// From now on this client hears only lines for it alone.
     pub(super) fn become_deaf(&mut self) {
         self.is_deaf = true;
-        self.enter(Kind::Deaf, format_args!("")).extend_from_slice(b"deaf\r\n");
+        self.enter(Kind::Deaf, &[]).extend_from_slice(b"deaf\r\n");
     }
 
     /// Waits until everything that this client has said so far has been delivered.
@@ -208,14 +206,14 @@ impl<'h> Speaker<'h> {
         Ok(())
     }
 
-    /// The question that this client owes an answer to, with the name of its asker and its id. On one server it is found
-    /// on delivery, under the number 0; other servers have to be told which it is.
-    pub(super) fn question(&mut self, asker: &str, id: &str) -> Result<Option<Key>, EndReason> {
+    /// Which question an answer of this client is for, in the form that an entry has; `None` if it owes no such answer. On
+    /// one server it is found on delivery; other servers have to be told.
+    pub(super) fn question(&mut self, asker: &str, id: &str) -> Result<Option<String>, EndReason> {
         if self.hub.config.join.is_none() {
-            return Ok(Some(Key { asker: self.member.who(), number: 0 }));
+            return Ok(Some(String::new()));
         }
         let (who, label) = (self.member.who(), format!("{id} {asker}"));
-        let find = || self.hub.around.questions.find(who, &label).map(|(key, _)| key);
+        let find = || self.hub.around.questions.find(who, &label).map(|(key, _)| key.to_string());
         let mut found = find();
         if found.is_none() {
             // It may be its own, and on the way.
@@ -232,7 +230,7 @@ impl<'h> Speaker<'h> {
         if let Some(room) = self.room() {
             room.wait_until_half_empty(&self.member)?;
         }
-        self.enter(Kind::Since, format_args!("{mark}"));
+        self.enter(Kind::Since, &[mark]);
         Ok(())
     }
 
@@ -244,7 +242,7 @@ impl<'h> Speaker<'h> {
             return Ok(());
         }
         let kind = if self.is_deaf { Kind::LogInDeaf } else { Kind::LogIn };
-        self.enter(kind, format_args!("{name}"));
+        self.enter(kind, &[name]);
         // It must be known under which name the next lines are said.
         self.settle()?;
         let called = self.hub.around.people.name_of(self.member.who());
@@ -296,7 +294,7 @@ impl<'h> Speaker<'h> {
             hub.around.people.remove(who);
             return;
         };
-        self.enter(Kind::Leave, format_args!(""));
+        self.enter(Kind::Leave, &[]);
         if let Ok(number) = room.submit(&self.member, &mut self.batch, true)
             && wait
         {

@@ -57,7 +57,7 @@ impl Following {
                     }
                     Entry::Gone { server } => {
                         let mut batch = Batch::default();
-                        batch.headed(Kind::Gone, Who { server, client: 0 }, format_args!(""));
+                        batch.headed(Kind::Gone, Who { server, client: 0 }, &[]);
                         Arrival::Other(batch)
                     }
                 };

@@ -2,7 +2,6 @@
 //!
 //! In a joined room the same entries go through the log, in the form that [`Batch::write_to`] gives them.
 
-use std::fmt;
 use std::io::Write as _;
 
 use crate::server::member::Who;
@@ -25,12 +24,13 @@ pub(in crate::server) enum Kind {
     Since = b'r',
     /// The line is for the client whose name is the head, and for the sender.
     Direct = b't',
-    /// The line is a question. The head is its number, its id, the name that is asked, and the asker's own.
+    /// The line is a question. The head is its number, a colon, its label, a colon, and the name that is asked.
     Ask = b'q',
     /// The same, for one of the clients that serve the name: the server of the asker has chosen. The head is that client,
-    /// the number, the id and the asker's name.
+    /// the number, a colon and the label.
     Put = b'c',
-    /// The line is a part of an answer by the sender. The head is the asker, the number, the id and the asker's name.
+    /// The line is a part of an answer by the sender. The head is the asker, the number, a colon and the label; on one
+    /// server it is the colon and the label.
     Part = b'p',
     /// The line ends such a question: an answer or a refusal.
     Answer = b'a',
@@ -130,20 +130,19 @@ impl Batch {
     pub(in crate::server) fn line(&mut self, kind: Kind, sender: Who) -> &mut Vec<u8> {
         match self.entries.last_mut() {
             Some(last) if last.kind == kind && (kind == Kind::Everyone || last.sender == sender) => last.lines += 1,
-            _ => return self.headed(kind, sender, format_args!("")),
+            _ => return self.headed(kind, sender, &[]),
         }
         &mut self.bytes
     }
 
-    /// Begins an entry with a head, and returns the buffer to write its line to, if it has one.
-    pub(in crate::server) fn headed(&mut self, kind: Kind, sender: Who, head: fmt::Arguments<'_>) -> &mut Vec<u8> {
+    /// Begins an entry with a head, given in pieces, and returns the buffer to write its line to, if it has one.
+    pub(in crate::server) fn headed(&mut self, kind: Kind, sender: Who, head: &[&str]) -> &mut Vec<u8> {
         if self.entries.capacity() == 0 {
             // Most clients never have more than one, and keep its place while they are idle.
             self.entries.reserve_exact(1);
         }
         let start = self.bytes.len();
-        // Writing into a Vec cannot fail.
-        let _ = self.bytes.write_fmt(head);
+        head.iter().for_each(|piece| self.bytes.extend_from_slice(piece.as_bytes()));
         let head = self.bytes.len() - start;
         self.entries.push(Entry { kind, sender, start, head, lines: 1 });
         &mut self.bytes
@@ -214,7 +213,7 @@ impl Batch {
             let (text, rest) = rest.split_at_checked(text.parse().ok()?)?;
             let sender = Who { server, client: client.parse().ok()? };
             let head = str::from_utf8(head).ok()?;
-            batch.headed(kind, sender, format_args!("{head}")).extend_from_slice(text);
+            batch.headed(kind, sender, &[head]).extend_from_slice(text);
             batch.entries.last_mut()?.lines = lines.parse().ok()?;
             bytes = rest;
         }
@@ -243,7 +242,7 @@ mod tests {
                     let (who, mut batch) = (Who { server: 5, client }, Batch::default());
                     for index in 0..count {
                         let kind = Kind::SHARED[index % Kind::SHARED.len()];
-                        batch.headed(kind, who, format_args!("{head}")).extend_from_slice(text.as_bytes());
+                        batch.headed(kind, who, &[head]).extend_from_slice(text.as_bytes());
                         batch.line(Kind::Own, who).extend_from_slice(b"nobody else's business\r\n");
                     }
                     let bytes = written(&batch);
@@ -280,7 +279,7 @@ mod tests {
         batch.line(Kind::Everyone, who(1)).push(b'c');
         let mut other = Batch::default();
         other.line(Kind::Everyone, who(2)).push(b'd');
-        other.headed(Kind::Leave, who(2), format_args!(""));
+        other.headed(Kind::Leave, who(2), &[]);
         batch.append(&mut other);
         assert!(other.is_empty() && batch.is_shared() && batch.only(Kind::Own).is_none());
         let shown: Vec<_> = (0..3).map(|index| (batch.entry(index).0.lines, batch.entry(index).2)).collect();

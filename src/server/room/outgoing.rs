@@ -115,7 +115,7 @@ mod tests {
 
     fn batch(kind: Kind, length: usize) -> Batch {
         let mut batch = Batch::default();
-        batch.headed(kind, Who { server: 0, client: 1 }, format_args!("")).resize(length, b'x');
+        batch.headed(kind, Who { server: 0, client: 1 }, &[]).resize(length, b'x');
         batch
     }
 

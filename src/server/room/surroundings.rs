@@ -69,15 +69,16 @@ impl Surroundings {
         }
     }
 
-    /// The client that the first two words of a head name, as the server with the number `by` has written it.
-    pub(super) fn who(&self, words: &mut dyn Iterator<Item = &str>, by: u64) -> Option<Who> {
-        let (server, client) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    /// The client and the number of a question that a head names, as the server with the number `by` has written it.
+    pub(super) fn read(&self, words: &str, by: u64) -> Option<(Who, u64)> {
+        let mut numbers = words.split(' ').map_while(|word| word.parse().ok());
+        let (server, client, number) = (numbers.next()?, numbers.next()?, numbers.next()?);
         let server = match server {
             HERE => by,
             own if own == self.own.load(Ordering::Relaxed) => HERE,
             other => other,
         };
-        Some(Who { server, client })
+        Some((Who { server, client }, number))
     }
 }
 

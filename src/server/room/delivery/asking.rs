@@ -25,33 +25,32 @@ impl Delivery {
     /// `None` if the head cannot be read.
     fn decide(&mut self, entry: &Entry, head: &str, line: &[u8]) -> Option<Result<(), Full>> {
         let sender = entry.sender;
+        let (numbers, label) = head.split_once(':')?;
         if entry.kind == Kind::Ask {
-            let (number, rest) = head.split_once(' ')?;
-            let (label, asked) = rest.split_once(':')?;
-            let key = Key { asker: sender, number: number.parse().ok()? };
+            let (label, asked) = label.split_once(':')?;
+            let key = Key { asker: sender, number: numbers.parse().ok()? };
             return Some(self.ask(key, label, asked, line));
         }
-        let mut words = head.splitn(4, ' ');
-        let who = self.around.who(&mut words, sender.server)?;
-        let number = words.next()?.parse().ok()?;
-        let label = words.next()?;
-        let questions = &self.around.questions;
-        let named = Key { asker: who, number };
-        let (key, is_open) = match number {
-            0 => questions.find(sender, label).unwrap_or((named, false)),
-            _ => (named, questions.is_open(sender, named)),
+        let owed = if numbers.is_empty() {
+            self.around.questions.find(sender, label)
+        } else {
+            let (who, number) = self.around.read(numbers, sender.server)?;
+            if entry.kind == Kind::Put {
+                // Whoever of the two has left meanwhile, the question has its end already.
+                let are_here = [who, sender].iter().all(|who| self.around.people.get(*who).is_some());
+                let key = Key { asker: sender, number };
+                return Some(if are_here { self.put(who, key, label, line) } else { Ok(()) });
+            }
+            let key = Key { asker: who, number };
+            Some((key, self.around.questions.is_open(sender, key)))
         };
-        Some(match entry.kind {
-            // Whoever of the two has left meanwhile, the question has its end already.
-            Kind::Put if self.around.people.get(who).is_none() || self.around.people.get(sender).is_none() => Ok(()),
-            Kind::Put => self.put(who, Key { asker: sender, number }, label, line),
-            Kind::NotAsked => self.end(sender, key, label, line),
-            Kind::Answer if is_open => self.end(sender, key, label, line),
-            Kind::Part if is_open => self.give_checked(key.asker, line),
-            _ => {
+        Some(match (entry.kind, owed) {
+            (Kind::NotAsked, Some((key, _))) | (Kind::Answer, Some((key, true))) => self.end(sender, key, label, line),
+            (Kind::Part, Some((key, true))) => self.give_checked(key.asker, line),
+            (kind, owed) => {
                 let (id, asker) = label.split_once(' ')?;
                 let refused = self.refuse(sender, Refusal::NoOpenQuestion { id, asker });
-                if refused.is_ok() && entry.kind == Kind::Answer {
+                if let (Ok(()), Kind::Answer, Some((key, _))) = (&refused, kind, owed) {
                     self.around.questions.end(sender, key, label);
                 }
                 refused
@@ -72,9 +71,8 @@ impl Delivery {
                 // That nothing is in the way was seen on choosing.
                 let _ = self.around.questions.ask(debtor, key, label, State::Chosen);
                 self.around.people.note_asked(debtor);
-                let number = key.number;
-                let head = format_args!("{debtor} {number} {label}");
-                self.decided.headed(Kind::Put, key.asker, head).extend_from_slice(line);
+                let question = Key { asker: debtor, ..key }.to_string();
+                self.decided.headed(Kind::Put, key.asker, &[&question, ":", label]).extend_from_slice(line);
                 Ok(())
             }
             Ok(debtor) => self.put(debtor, key, label, line),
@@ -89,8 +87,8 @@ impl Delivery {
             if !self.around.is_joined() {
                 return self.tell_end(key, label, &refusal);
             }
-            let head = format_args!("{} {} {label}", key.asker, key.number);
-            self.decided.headed(Kind::NotAsked, debtor, head).extend_from_slice(&refusal);
+            let head = [&*key.to_string(), ":", label];
+            self.decided.headed(Kind::NotAsked, debtor, &head).extend_from_slice(&refusal);
             return Ok(());
         }
         self.around.counters.asked.add(u64::from(debtor.is_here()));
