@@ -34,8 +34,6 @@ pub(super) struct Connection {
     /// Since when the caller's lines can be sent.
     pub(super) open_since: Option<Instant>,
     heartbeat: Heartbeat,
-    /// When the heartbeat is to be looked at. It never becomes due earlier than it said.
-    next_beat: Option<Instant>,
     /// The last line, if it was the server's own reason to end the connection.
     pub(super) last_words: Option<String>,
 }
@@ -77,7 +75,6 @@ impl Connection {
             login_deadline: deadline,
             open_since: None,
             heartbeat: Heartbeat::new(heartbeat, now),
-            next_beat: heartbeat.and_then(|time| now.checked_add(time)),
             last_words: None,
         };
         if !has_login {
@@ -112,7 +109,7 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(ClientError::Lost(error)),
         }
-        self.beat(&desk.wire, now)?;
+        let next_beat = self.beat(&desk.wire, now)?;
         let login_deadline = self.login_deadline.filter(|_| self.login.is_some());
         if login_deadline.is_some_and(|deadline| deadline <= now) {
             return Err(silence("the server does not answer the login"));
@@ -123,7 +120,7 @@ impl Connection {
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(ClientError::TimedOut);
         }
-        let first = [deadline, login_deadline, self.next_beat].into_iter().flatten().min();
+        let first = [deadline, login_deadline, next_beat].into_iter().flatten().min();
         let mut waits = [Wait::readable(self.stream.as_fd()), Wait::writable(self.stream.as_fd())];
         os::poll(&mut waits[..1 + usize::from(or_write)], time_left(first));
         Ok(())
@@ -203,21 +200,17 @@ impl Connection {
         desk.inbox.push(Incoming::Connected);
     }
 
-    fn beat(&mut self, wire: &Wire, now: Instant) -> Result<(), ClientError> {
-        while self.next_beat.is_some_and(|next| next <= now) {
-            let state = wire.state();
-            let last_sent = (!state.finished).then_some(state.last_sent);
-            drop(state);
-            self.next_beat = self.heartbeat.due(last_sent);
-            if self.next_beat.is_some_and(|due| due <= now) {
-                if self.heartbeat.asked {
-                    return Err(silence("the server does not answer"));
-                }
-                self.heartbeat.pinged(now);
-                wire.beat()?;
-            }
+    /// Sends a ping if one is due. Returns when to look again.
+    fn beat(&mut self, wire: &Wire, now: Instant) -> Result<Option<Instant>, ClientError> {
+        let due = self.heartbeat.due(wire.last_sent());
+        if due.is_none_or(|due| due > now) {
+            return Ok(due);
         }
-        Ok(())
+        if self.heartbeat.asked.replace(now).is_some() {
+            return Err(silence("the server does not answer"));
+        }
+        wire.beat()?;
+        Ok(self.heartbeat.due(None))
     }
 
     /// At the end: gives out what a login has held that will not come again. Returns the piece after the last line end.

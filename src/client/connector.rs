@@ -94,11 +94,9 @@ impl Connector {
         let Some(address) = self.address.clone() else { return false };
         let (wire, timeout) = (Arc::clone(wire), self.options.connect_timeout);
         let dial = move || {
-            let begin = Instant::now() + pause;
-            while wire.is_waiting() && Instant::now() < begin {
-                wire.wait(Some(begin), |_| false);
-            }
-            if wire.is_waiting() {
+            let state = wire.wait(Instant::now().checked_add(pause), |state| !state.is_waiting());
+            if state.is_waiting() {
+                drop(state);
                 let deadline = Instant::now().checked_add(timeout);
                 let dialed = Stream::connect(&address, timeout);
                 wire.change(|state| state.dialed = Some((dialed, deadline)));

@@ -17,9 +17,12 @@ use super::options::{ClientOptions, Ending, Incoming};
 use super::outgoing::PING;
 use super::pauses::Pauses;
 use super::place::Place;
-use super::wire::{Need, TURN, Wire};
+use super::wire::{Need, Wire};
 use crate::protocol::Refusal;
 use crate::transport::{Address, Stream};
+
+/// After how long a client asks again whether another thread has stopped writing.
+const TURN: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -115,8 +118,7 @@ impl Feed {
         let wire = Arc::clone(&self.desk.wire);
         let connection = wire.connection(&mut |need| self.wait(&need, deadline))?;
         let fenced = [PING, lines, if lines.is_empty() { lines } else { PING }].concat();
-        wire.send(&fenced, Some(connection), &mut |need| self.wait(&need, deadline))?;
-        let last = wire.state().pings.own;
+        let last = wire.send(&fenced, Some(connection), &mut |need| self.wait(&need, deadline))?;
         *moment = Moment { connection, pongs: last - 1 };
         self.until(deadline, |feed| {
             if !feed.is_connected(connection) {
@@ -133,25 +135,21 @@ impl Feed {
 
     pub(super) fn send(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<(), ClientError> {
         let wire = Arc::clone(&self.desk.wire);
-        wire.send(lines, None, &mut |need| self.wait(&need, deadline))
+        wire.send(lines, None, &mut |need| self.wait(&need, deadline)).map(drop)
     }
 
     /// Waits for what a write needs.
     pub(super) fn wait(&mut self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
-        let or_write = match need {
-            Need::Connection => return self.step(deadline),
-            Need::Turn => {
-                return match self.step(deadline.into_iter().chain([Instant::now() + TURN]).min()) {
-                    Err(ClientError::TimedOut) if time_left(deadline) != Some(Duration::ZERO) => Ok(()),
-                    result => result,
-                };
-            }
-            Need::Space(_) => true,
-        };
-        self.desk.inbox.make_room();
-        match &mut self.connection {
-            Some(connection) => connection.read(&mut self.desk, deadline, or_write),
-            None => Err(ClientError::Closed),
+        if let Need::Space(_) = need {
+            self.desk.inbox.make_room();
+            let connection = self.connection.as_mut().ok_or(ClientError::Closed)?;
+            return connection.read(&mut self.desk, deadline, true);
+        }
+        // Nothing that comes in tells when another thread has stopped writing.
+        let turn = self.connection.as_ref().map(|_| Instant::now() + TURN);
+        match self.step(deadline.into_iter().chain(turn).min()) {
+            Err(ClientError::TimedOut) if time_left(deadline) != Some(Duration::ZERO) => Ok(()),
+            result => result,
         }
     }
 
@@ -256,14 +254,15 @@ impl Feed {
             self.is_dialing = self.connector.dial_apart(&self.desk.wire, pause);
             if !self.is_dialing {
                 // Without a thread, the next pause follows.
-                self.desk.wire.wait(deadline.into_iter().chain(Instant::now().checked_add(pause)).min(), |_| false);
+                let until = deadline.into_iter().chain(Instant::now().checked_add(pause)).min();
+                drop(self.desk.wire.wait(until, |state| !state.is_waiting()));
             }
             return Ok(());
         }
         if time_left(deadline) == Some(Duration::ZERO) {
             return Err(ClientError::TimedOut);
         }
-        self.desk.wire.wait(deadline, |state| state.dialed.is_some());
+        drop(self.desk.wire.wait(deadline, |state| state.dialed.is_some() || !state.is_waiting()));
         Ok(())
     }
 }

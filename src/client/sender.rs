@@ -3,13 +3,12 @@
 use std::fmt::Display;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection::time_left;
 use super::error::{AskError, ClientError};
 use super::outgoing::one_line;
-use super::wire::{Need, TURN, Waiting, Wire};
+use super::wire::{Need, State, Waiting, Wire};
 use crate::os::{self, Wait};
 
 /// Sends lines over the connection of a [`Client`](super::Client); see [`Client::sender`](super::Client::sender).
@@ -81,18 +80,14 @@ impl Sender {
     }
 
     pub(super) fn send_over(&self, lines: &[u8], over: Option<u64>) -> Result<(), ClientError> {
-        self.wire.send(lines, over, &mut |need| self.wait(&need, None))
+        self.wire.send(lines, over, &mut |need| self.wait(&need, None)).map(drop)
     }
 
     fn wait(&self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
         let left = time_left(deadline);
         match need {
             _ if left == Some(Duration::ZERO) => return Err(ClientError::TimedOut),
-            Need::Turn => match left {
-                None => self.wire.wait_for_turn(),
-                Some(left) => thread::sleep(left.min(TURN)),
-            },
-            Need::Connection => self.wire.wait(deadline, |_| false),
+            Need::Turn => drop(self.wire.wait(deadline, State::is_ready)),
             // The client breaks the stream if the server is gone.
             Need::Space(stream) => os::poll(&mut [Wait::writable(stream.as_fd())], left),
         }

@@ -1,14 +1,13 @@
 //! What a client and its senders share: the connection, if lines can be sent over it now, and what was sent.
 //!
 //! The client makes connections, opens them once the server has accepted the login, and notices their end; senders wait
-//! meanwhile. Lock order: `writing`, then `state`. `writing` is held while lines are written, so that they do not mix,
-//! however long that takes. So the client, which has to read on, never waits for it without limit; and
-//! no thread waits for the network while it holds `state` or `questions`.
+//! meanwhile. One thread at a time writes, so that lines do not mix, however long that takes. So the client, which has to
+//! read on, never waits for its turn without limit; and no thread waits for the network while it holds a lock.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::ClientError;
@@ -17,18 +16,14 @@ use super::questions::Questions;
 use crate::os;
 use crate::transport::{ConnectError, Stream};
 
-/// After how long a thread that cannot wait for its turn without limit asks for it again.
-pub(super) const TURN: Duration = Duration::from_millis(5);
-
 #[derive(Debug)]
 pub(super) struct Wire {
     /// Whether another connection follows one that ends.
     reconnect: bool,
     /// See [`ClientOptions::parts`](super::ClientOptions::parts).
     pub(super) gives_parts: bool,
-    writing: Mutex<()>,
     state: Mutex<State>,
-    /// Notified when the phase changes, and when nothing more is to be sent.
+    /// Notified when others can go on: the phase has changed, nobody is writing, nothing more is to be sent.
     changed: Condvar,
     questions: Mutex<Questions>,
 }
@@ -38,8 +33,12 @@ pub(super) struct State {
     phase: Phase,
     /// Counts the connections, so that what belongs to one is not sent over another.
     pub(super) connection: u64,
+    /// A thread is writing.
+    is_writing: bool,
+    /// How many threads wait for a change. Without any, a send costs no system call to wake them.
+    waiting: usize,
     pub(super) pings: Pings,
-    pub(super) last_sent: Instant,
+    last_sent: Instant,
     /// The sender wants no more: the end of its input, or `quit`.
     pub(super) finished: bool,
     /// The outcome of an attempt to connect that another thread has made, and until when the login may last.
@@ -59,27 +58,50 @@ enum Phase {
 /// What a write waits for.
 #[derive(Debug)]
 pub(super) enum Need<'a> {
-    /// Another thread is writing.
+    /// A connection over which no other thread is writing.
     Turn,
-    Connection,
     Space(&'a Stream),
 }
 
 /// Waits for it, or ends the attempt.
 pub(super) type Waiting<'a> = dyn FnMut(Need<'_>) -> Result<(), ClientError> + 'a;
 
+impl State {
+    /// The connection, if lines can be sent over it; `None` if it is worth waiting for one.
+    fn opened(&self) -> Result<Option<Arc<Stream>>, ClientError> {
+        match &self.phase {
+            _ if self.finished => Err(ClientError::Finished),
+            Phase::Open(stream) => Ok(Some(Arc::clone(stream))),
+            Phase::Waiting => Ok(None),
+            Phase::Over => Err(ClientError::Closed),
+        }
+    }
+
+    /// Whether it is worth waiting for a connection.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting) && !self.finished
+    }
+
+    /// Whether one who wants to write need not wait.
+    pub(super) fn is_ready(&self) -> bool {
+        !(self.is_waiting() || self.is_writing)
+    }
+}
+
 impl Wire {
     pub(super) fn new(reconnect: bool, gives_parts: bool) -> Wire {
-        let state = Mutex::new(State {
+        let state = State {
             phase: Phase::Waiting,
             connection: 0,
+            is_writing: false,
+            waiting: 0,
             pings: Pings::default(),
             last_sent: Instant::now(),
             finished: false,
             dialed: None,
-        });
-        let (writing, changed, questions) = (Mutex::default(), Condvar::new(), Mutex::default());
-        Wire { reconnect, gives_parts, writing, state, changed, questions }
+        };
+        let (changed, questions) = (Condvar::new(), Mutex::default());
+        Wire { reconnect, gives_parts, state: Mutex::new(state), changed, questions }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -92,8 +114,26 @@ impl Wire {
 
     /// Changes the state, and lets all who wait for a change look at it.
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
-        self.changed.notify_all();
+        let mut state = self.state();
+        change(&mut state);
+        self.tell(&state);
+    }
+
+    fn tell(&self, state: &State) {
+        if state.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until this holds, or until the deadline.
+    pub(super) fn wait(&self, deadline: Option<Instant>, holds: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let time = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut state = self.state();
+        state.waiting += 1;
+        let waited = self.changed.wait_timeout_while(state, time, |state| !holds(state));
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state
     }
 
     /// There is a new connection, over which nothing but its login was sent. Returns its number.
@@ -119,8 +159,9 @@ impl Wire {
     pub(super) fn lose(&self, stream: &Stream) {
         // Ends a write that waits, so that it is known what it could not send.
         stream.shutdown(Shutdown::Both);
-        let _turn = lock(&self.writing);
-        self.change(|state| state.phase = Phase::Waiting);
+        let mut state = self.wait(None, |state| !state.is_writing);
+        state.phase = Phase::Waiting;
+        self.tell(&state);
     }
 
     /// There will be no connection any more.
@@ -142,97 +183,70 @@ impl Wire {
         });
     }
 
-    /// Waits until no thread is writing.
-    pub(super) fn wait_for_turn(&self) {
-        drop(lock(&self.writing));
-    }
-
-    /// Waits until there is a connection, or no reason to wait for one any more, or what is asked for holds.
-    pub(super) fn wait(&self, deadline: Option<Instant>, holds: impl FnOnce(&State) -> bool) {
+    /// When something was sent last; `None` if nothing can be sent any more.
+    pub(super) fn last_sent(&self) -> Option<Instant> {
         let state = self.state();
-        if state.finished || !matches!(state.phase, Phase::Waiting) || holds(&state) {
-            return;
-        }
-        match deadline {
-            None => drop(self.changed.wait(state)),
-            Some(deadline) => {
-                drop(self.changed.wait_timeout(state, deadline.saturating_duration_since(Instant::now())))
-            }
-        }
-    }
-
-    /// The connection, if lines can be sent over it, and its number; `None` if it is worth waiting for one.
-    fn opened(&self) -> Result<Option<(Arc<Stream>, u64)>, ClientError> {
-        let state = self.state();
-        match &state.phase {
-            _ if state.finished => Err(ClientError::Finished),
-            Phase::Open(stream) => Ok(Some((Arc::clone(stream), state.connection))),
-            Phase::Waiting => Ok(None),
-            Phase::Over => Err(ClientError::Closed),
-        }
-    }
-
-    /// Whether it is worth waiting for a connection.
-    pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.opened(), Ok(None))
+        (!state.finished).then_some(state.last_sent)
     }
 
     /// The number of the connection over which lines can be sent. Waits until there is one.
     pub(super) fn connection(&self, wait: &mut Waiting<'_>) -> Result<u64, ClientError> {
         loop {
-            match self.opened()? {
-                Some((_, connection)) => return Ok(connection),
-                None => wait(Need::Connection)?,
+            let state = self.state();
+            if state.opened()?.is_some() {
+                return Ok(state.connection);
             }
+            drop(state);
+            wait(Need::Turn)?;
         }
     }
 
     /// Sends whole lines up to the first `quit`: the caller's over one connection after the other; the library's, which may
-    /// hold lines of the caller between two pings of its own, all over a certain one.
+    /// hold lines of the caller between two pings of its own, all over a certain one. Returns how many of the library's
+    /// pings were sent over that.
     ///
     /// # Errors
     /// Those of `wait`, if nothing was cut by it; [`ClientError::Closed`] if there will be no connection, or the one that
     /// was asked for has ended; [`ClientError::Finished`] if lines are left that are not to be sent.
-    pub(super) fn send(&self, mut rest: &[u8], over: Option<u64>, wait: &mut Waiting<'_>) -> Result<(), ClientError> {
+    pub(super) fn send(&self, mut rest: &[u8], over: Option<u64>, wait: &mut Waiting<'_>) -> Result<u64, ClientError> {
+        let mut pings = 0;
         while !rest.is_empty() {
-            let turn = match self.writing.try_lock() {
-                Ok(turn) => turn,
-                Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-                Err(TryLockError::WouldBlock) => {
+            let batch = Batch::of(rest);
+            let mut state = self.state();
+            let opened = state.opened()?;
+            if over.is_some_and(|over| opened.is_none() || over != state.connection) {
+                return Err(ClientError::Closed);
+            }
+            let stream = match opened {
+                Some(stream) if !state.is_writing => stream,
+                None if Batch::of(first_line(rest)).quits => {
+                    // There is no connection to end.
+                    state.finished = true;
+                    self.tell(&state);
+                    rest = &rest[batch.length..];
+                    continue;
+                }
+                _ => {
+                    drop(state);
                     wait(Need::Turn)?;
                     continue;
                 }
             };
-            let batch = Batch::of(rest);
-            let stream = match self.opened()? {
-                Some((stream, connection)) if over.is_none_or(|over| over == connection) => stream,
-                _ if over.is_some() => return Err(ClientError::Closed),
-                _ if Batch::of(first_line(rest)).quits => {
-                    // There is no connection to end.
-                    self.change(|state| state.finished = true);
-                    return if batch.length == rest.len() { Ok(()) } else { Err(ClientError::Finished) };
-                }
-                _ => {
-                    drop(turn);
-                    wait(Need::Connection)?;
-                    continue;
-                }
-            };
             // Before they are sent: the answers may be here as soon as they are.
-            self.state().pings.send(batch.pings, over.is_some());
+            state.pings.send(batch.pings, over.is_some());
+            (pings, state.is_writing) = (state.pings.own, true);
+            drop(state);
             let (written, result) = write(&stream, &rest[..batch.length], wait);
             let mut state = self.state();
-            state.last_sent = Instant::now();
+            (state.is_writing, state.last_sent) = (false, Instant::now());
             match result {
                 Ok(()) => {
                     state.finished |= batch.quits;
                     rest = &rest[batch.length..];
-                    if batch.quits && !rest.is_empty() {
-                        return Err(ClientError::Finished);
-                    }
                 }
                 Err(Some(error)) if written == 0 => {
                     state.pings.unsend(batch.pings);
+                    self.tell(&state);
                     return Err(error);
                 }
                 Err(_) => {
@@ -246,18 +260,20 @@ impl Wire {
                     // The client sees the end of it.
                     stream.shutdown(Shutdown::Both);
                     state.phase = if self.reconnect { Phase::Waiting } else { Phase::Over };
-                    self.changed.notify_all();
                 }
             }
+            self.tell(&state);
         }
-        Ok(())
+        Ok(pings)
     }
 
     /// Sends a heartbeat, unless lines are on their way, or nothing can be sent any more.
     pub(super) fn beat(&self) -> Result<(), ClientError> {
-        let Ok(_turn) = self.writing.try_lock() else { return Ok(()) };
-        let Ok(Some((stream, _))) = self.opened() else { return Ok(()) };
         let mut state = self.state();
+        let Ok(Some(stream)) = state.opened() else { return Ok(()) };
+        if state.is_writing {
+            return Ok(());
+        }
         match send_few(&stream, PING) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(()),
             result => result.map_err(ClientError::Lost)?,
