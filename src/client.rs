@@ -18,18 +18,16 @@
 //   inbox       what has come and was not given out yet
 //   wire        what a client and its senders share
 //   connection  one connection as it is read
-//   connector   how connections are made
-//   feed        the one stream of what comes in, over one connection after the other
+//   connecting  how connections are made
+//   receiving   the one stream of what comes in, over one connection after the other
 //   sender      sending from other threads
 //   question    a question of another client
-//   reply       commands that wait for their reply, and which line it is
-//   asking      what a client does with questions, its own and those of others
+//   exchanges   commands that wait for their reply, and which line it is; questions that wait for their answer
 
-mod asking;
+mod connecting;
 mod connection;
-mod connector;
 mod error;
-mod feed;
+mod exchanges;
 mod heartbeat;
 mod inbox;
 mod login;
@@ -39,7 +37,7 @@ mod pauses;
 mod place;
 mod question;
 mod questions;
-mod reply;
+mod receiving;
 mod sender;
 mod wire;
 
@@ -47,15 +45,16 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use connection::{Connection, Desk};
 pub use error::{AskError, ClientError};
-use feed::Feed;
-use inbox::Entry;
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
+use pauses::Pauses;
 pub use question::Question;
 pub use sender::Sender;
 
 use crate::protocol::Event;
+use crate::token::Token;
 use crate::transport::{Address, Stream};
 
 /// A connection to a server.
@@ -79,9 +78,28 @@ use crate::transport::{Address, Stream};
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    feed: Feed,
-    /// The connection over which came what was given out last.
-    given: u64,
+    /// `None` for a connection within the process, which cannot be made again.
+    address: Option<Address>,
+    options: ClientOptions,
+    /// The token of the last login.
+    token: Option<Token>,
+    pauses: Pauses,
+    desk: Desk,
+    connection: Option<Connection>,
+    /// Another thread connects.
+    is_dialing: bool,
+    /// How many lines of the room had been heard when the last connection ended.
+    heard: Option<u64>,
+    /// Why the last connection ended, in the server's own words if there were any.
+    loss: Option<ClientError>,
+    /// There is no connection and there will be none.
+    ended: Option<ClientError>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.desk.wire.end();
+    }
 }
 
 impl Client {
@@ -106,12 +124,17 @@ impl Client {
         address: impl TryInto<Address, Error: Into<ClientError>>,
         options: ClientOptions,
     ) -> Result<Client, ClientError> {
-        Ok(Client { feed: Feed::connect(address.try_into().map_err(Into::into)?, options)?, given: 0 })
+        let address = address.try_into().map_err(Into::into)?;
+        let mut client = Client::new(Some(address.clone()), options)?;
+        client.connect_first(&address)?;
+        Ok(client)
     }
 
     /// A client over a connection within the process. It cannot connect again.
     pub(crate) fn over(stream: Stream, options: ClientOptions) -> Result<Client, ClientError> {
-        Ok(Client { feed: Feed::over(stream, options)?, given: 0 })
+        let mut client = Client::new(None, ClientOptions { reconnect: false, ..options })?;
+        client.log_in_to_the_end(stream, deadline(Some(client.options.connect_timeout)))?;
+        Ok(client)
     }
 
     /// A handle by which other threads send over this client's connection, as long as the client is there.
@@ -133,7 +156,7 @@ impl Client {
     /// # Ok::<(), localsocket::ClientError>(())
     /// ```
     pub fn sender(&self) -> Sender {
-        Sender { wire: Arc::clone(&self.feed.desk.wire) }
+        Sender { wire: Arc::clone(&self.desk.wire) }
     }
 
     /// Sends one line, given without its line end: a text, or a [`Command`](crate::protocol::Command). Waits while the server takes no more and,
@@ -151,7 +174,7 @@ impl Client {
     /// # Errors
     /// Those of [`Sender::send`].
     pub fn send(&mut self, line: impl Display) -> Result<(), ClientError> {
-        self.feed.send(&one_line(line)?, None)
+        self.send_over(&one_line(line)?, None, None).map(drop)
     }
 
     /// What comes in next: a line, the end of a question, or what has happened to the connection. `None` as timeout
@@ -163,15 +186,13 @@ impl Client {
     /// [`ClientError::Lost`] when it broke, [`ClientError::Refused`] when the server refuses the login for good. With
     /// `reconnect`, the first two come only after [`Sender::finish`] or `quit`.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Incoming, ClientError> {
-        let entry = self.feed.next(deadline(timeout))?;
-        Ok(self.give(entry))
+        self.next_until(deadline(timeout))
     }
 
     /// The same if it has been read from the connection already; `None` if [`Client::next`] would have to look for it,
     /// and perhaps to wait.
     pub fn try_next(&mut self) -> Option<Incoming> {
-        let entry = self.feed.desk.inbox.pop()?;
-        Some(self.give(entry))
+        self.desk.inbox.pop()
     }
 
     /// Receives one line, without its line end. Bytes that are not UTF-8, which the hub never sends, become replacement
@@ -182,9 +203,8 @@ impl Client {
     pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
         let deadline = deadline(timeout);
         loop {
-            let entry = self.feed.next(deadline)?;
-            if let Incoming::Line { text, .. } = self.give(entry) {
-                return Ok(text);
+            if let Some(line) = self.next_until(deadline)?.into_line() {
+                return Ok(line);
             }
         }
     }
@@ -207,11 +227,7 @@ impl Client {
         mut fits: impl FnMut(Event<'_>) -> bool,
     ) -> Result<String, ClientError> {
         let is_line = |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if fits(Event::parse(text)));
-        let found = self.feed.find(deadline(timeout), is_line)?;
-        match self.give(found) {
-            Incoming::Line { text, .. } => Ok(text),
-            _ => Err(ClientError::Closed),
-        }
+        self.find(deadline(timeout), is_line)?.into_line().ok_or(ClientError::Closed)
     }
 
     /// The lines that come, one after another. Ends when the server has ended the connection cleanly; a connection
@@ -241,22 +257,16 @@ impl Client {
     /// # Errors
     /// Those of [`Client::send`] and [`Client::next`], but [`ClientError::Closed`].
     pub fn quit(mut self, timeout: Duration) -> Result<(), ClientError> {
-        let deadline = Instant::now().checked_add(timeout);
-        match self.feed.send(b"quit\r\n", deadline) {
+        let deadline = deadline(Some(timeout));
+        match self.send_over(b"quit\r\n", None, deadline) {
             // It was sent before.
-            Ok(()) | Err(ClientError::Finished) => {}
+            Ok(_) | Err(ClientError::Finished) => {}
             Err(error) => return Err(error),
         }
-        match self.feed.find(deadline, |_| false) {
+        match self.find(deadline, |_| false) {
             Err(ClientError::Closed) => Ok(()),
             result => result.map(drop),
         }
-    }
-
-    /// Notes what is given out.
-    fn give(&mut self, entry: Entry) -> Incoming {
-        self.given = entry.moment.connection;
-        entry.incoming
     }
 }
 

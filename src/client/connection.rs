@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use super::error::ClientError;
 use super::heartbeat::Heartbeat;
 use super::inbox::{Inbox, Moment};
-use super::login::{Login, Verdict};
+use super::login::Login;
 use super::options::Incoming;
 use super::outgoing::{PING, one_line, send_few};
-use super::place::{Place, Refused, is_of_the_room};
+use super::place::{Place, Progress};
 use super::questions::Taken;
 use super::wire::Wire;
 use crate::line::{Line, LineReader};
 use crate::os::{self, Wait};
-use crate::protocol::{Command, Mark, Refusal};
+use crate::protocol::{Command, Refusal};
 use crate::transport::Stream;
 
 /// The longest line that is accepted from a server, in bytes. The longest ones are `who` of large servers.
@@ -138,42 +138,20 @@ impl Connection {
                     self.open(desk);
                 }
             }
-            Taken::No => match &mut self.login {
-                Some(login) => {
-                    let verdict = login.judge(&line);
-                    return self.take_during_login(verdict, line, desk);
+            Taken::No => {
+                let Some(login) = &mut self.login else {
+                    desk.show(line);
+                    return Ok(());
+                };
+                match login.take(line, &mut desk.place) {
+                    Progress::Pending => {}
+                    Progress::Done => self.open(desk),
+                    Progress::AskAgain => self.ask_again(desk)?,
+                    Progress::Refused(why) => return Err(ClientError::Refused(why)),
                 }
-                None => desk.show(line),
-            },
+            }
             Taken::Yes => {}
             Taken::Give(incoming) => desk.inbox.push(incoming),
-        }
-        Ok(())
-    }
-
-    fn take_during_login(&mut self, verdict: Verdict, line: String, desk: &mut Desk) -> Result<(), ClientError> {
-        let Some(login) = &mut self.login else { return Ok(()) };
-        let text = line.strip_prefix("error: ").unwrap_or(&line);
-        match verdict {
-            Verdict::Show => login.held.push(line),
-            Verdict::Swallow => {}
-            Verdict::Place(mark) => {
-                let mut before = 0;
-                if desk.place.repeats() {
-                    login.held.retain(|line| !is_of_the_room(line));
-                } else {
-                    before = login.held.iter().filter(|line| is_of_the_room(line)).count() as u64;
-                }
-                // They are counted when they are shown.
-                desk.place.found(Mark { number: mark.number.saturating_sub(before), ..mark });
-                self.open(desk);
-            }
-            Verdict::NoPlace => match desk.place.refuse(text) {
-                Refused::Login => return Err(ClientError::Refused(text.to_owned())),
-                Refused::Place => self.open(desk),
-                Refused::AskAgain => self.ask_again(desk)?,
-            },
-            Verdict::Refused => return Err(ClientError::Refused(text.to_owned())),
         }
         Ok(())
     }
@@ -193,9 +171,8 @@ impl Connection {
         if let Some(why) = desk.place.take_missed() {
             desk.inbox.push(Incoming::Missed(why));
         }
-        for line in self.login.take().into_iter().flat_map(|login| login.held) {
-            desk.show(line);
-        }
+        let held = self.login.take().map(|login| login.held);
+        held.into_iter().flatten().for_each(|line| desk.show(line));
         desk.wire.open(&self.stream);
         desk.inbox.push(Incoming::Connected);
     }
@@ -215,10 +192,9 @@ impl Connection {
 
     /// At the end: gives out what a login has held that will not come again. Returns the piece after the last line end.
     pub(super) fn end(&mut self, error: &ClientError, desk: &mut Desk) -> Option<String> {
-        for line in self.login.take().into_iter().flat_map(|login| login.held) {
-            if !(desk.place.repeats() && is_of_the_room(&line)) {
-                desk.show(line);
-            }
+        if let Some(mut login) = self.login.take() {
+            login.drop_repeated(&desk.place);
+            login.held.into_iter().for_each(|line| desk.show(line));
         }
         if matches!(error, ClientError::Refused(_)) { None } else { self.reader.last_line().map(text) }
     }

@@ -22,9 +22,9 @@ pub(super) struct Moment {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) incoming: Incoming,
-    pub(super) moment: Moment,
+struct Entry {
+    incoming: Incoming,
+    moment: Moment,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +36,8 @@ pub(super) struct Inbox {
     passed: usize,
     /// That of what comes next.
     pub(super) now: Moment,
+    /// The connection over which came what was taken last.
+    pub(super) given: u64,
 }
 
 impl Inbox {
@@ -45,10 +47,8 @@ impl Inbox {
     }
 
     /// Takes the oldest.
-    pub(super) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.entries.pop_front()?;
-        self.bytes -= cost(&entry.incoming);
-        Some(entry)
+    pub(super) fn pop(&mut self) -> Option<Incoming> {
+        self.take(0)
     }
 
     /// Begins a search with the oldest.
@@ -57,10 +57,10 @@ impl Inbox {
     }
 
     /// Goes on with the search. Takes what fits.
-    pub(super) fn find(&mut self, mut fits: impl FnMut(&Entry) -> bool) -> Option<Entry> {
+    pub(super) fn find(&mut self, mut fits: impl FnMut(&Incoming) -> bool) -> Option<Incoming> {
         while let Some(entry) = self.entries.get(self.passed) {
-            if fits(entry) {
-                return self.remove(self.passed);
+            if fits(&entry.incoming) {
+                return self.take(self.passed);
             }
             self.passed += 1;
         }
@@ -74,10 +74,7 @@ impl Inbox {
             _ => None,
         };
         let (_, index) = self.entries.iter().enumerate().filter_map(fit).max()?;
-        match self.remove(index)?.incoming {
-            Incoming::Line { text, .. } => Some(text),
-            _ => None,
-        }
+        self.take(index)?.into_line()
     }
 
     /// Whether a line is here.
@@ -95,22 +92,23 @@ impl Inbox {
     pub(super) fn make_room(&mut self) {
         while self.bytes > LINES_MAX {
             let Some(oldest) = self.entries.iter().position(|entry| can_go(&entry.incoming)) else { return };
-            let before = oldest.checked_sub(1).map(|before| &self.entries[before].incoming);
-            if matches!(before, Some(Incoming::Missed(_))) {
-                self.remove(oldest);
+            self.bytes -= cost(&self.entries[oldest].incoming);
+            if oldest > 0 && matches!(self.entries[oldest - 1].incoming, Incoming::Missed(_)) {
+                self.entries.remove(oldest);
+                self.passed -= usize::from(oldest < self.passed);
             } else {
-                self.bytes -= cost(&self.entries[oldest].incoming);
                 let why = format!("more than {LINES_MAX} bytes waited to be received");
                 self.entries[oldest].incoming = Incoming::Missed(why);
             }
         }
     }
 
-    fn remove(&mut self, index: usize) -> Option<Entry> {
+    fn take(&mut self, index: usize) -> Option<Incoming> {
         let entry = self.entries.remove(index)?;
         self.bytes -= cost(&entry.incoming);
         self.passed -= usize::from(index < self.passed);
-        Some(entry)
+        self.given = entry.moment.connection;
+        Some(entry.incoming)
     }
 }
 
@@ -141,7 +139,7 @@ mod tests {
             Incoming::Missed(_) => "missed".to_owned(),
             _ => "event".to_owned(),
         };
-        std::iter::from_fn(|| inbox.pop()).map(|entry| short(entry.incoming)).collect()
+        std::iter::from_fn(|| inbox.pop()).map(short).collect()
     }
 
     #[test]
@@ -164,7 +162,7 @@ mod tests {
     fn a_search_takes_what_fits_and_keeps_the_rest() {
         let mut inbox = Inbox::default();
         ["a", "b", "a"].iter().for_each(|text| inbox.push(line(text)));
-        let is = |wanted: &'static str| move |entry: &Entry| matches!(&entry.incoming, Incoming::Line { text, .. } if text == wanted);
+        let is = |wanted: &'static str| move |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if text == wanted);
         inbox.search();
         assert!(inbox.find(is("b")).is_some() && inbox.find(is("b")).is_none());
         inbox.push(line("b"));

@@ -8,23 +8,9 @@
 use super::error::ClientError;
 use super::options::ClientOptions;
 use super::outgoing::one_line;
+use super::place::{Place, Progress, is_of_the_room, named};
 use crate::protocol::{Command, Mark, Refusal};
 use crate::token::Token;
-
-/// What a line means that comes before the login is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is for the caller.
-    Show,
-    /// It answers what only the library has sent.
-    Swallow,
-    /// The login has failed.
-    Refused,
-    /// It names the place in the room.
-    Place(Mark),
-    /// It does not name it, and says why.
-    NoPlace,
-}
 
 /// The answers that are still to come, and what has come meanwhile.
 #[derive(Debug)]
@@ -35,58 +21,67 @@ pub(super) struct Login {
     place: bool,
     /// After how many answers to pings it is done in any case.
     pub(super) pongs: u64,
-    /// It is known later whether this will come again.
+    /// What is for the caller, once it is known whether it will come again.
     pub(super) held: Vec<String>,
 }
 
 impl Login {
-    /// The lines of the login without its ping, and what to expect. `place` is the line that asks for the place in the room.
+    /// The lines of the login without its ping, and what to expect.
     ///
     /// # Errors
     /// [`ClientError::NotOneLine`].
     pub(super) fn new(
         options: &ClientOptions,
         token: Option<&Token>,
-        place: Option<String>,
+        place: &Place,
     ) -> Result<(Vec<u8>, Login), ClientError> {
-        let answers = [token.map(|_| "authenticated"), options.deaf.then_some("deaf")].into_iter().flatten();
-        let login = Login {
-            expected: answers.chain(options.serve.iter().map(|_| "serving")).collect(),
-            name: options.name.is_some(),
-            place: place.is_some(),
-            pongs: 1,
-            held: Vec::new(),
-        };
-        let lines = [token.map(Token::auth_line), options.deaf.then(|| Command::Deaf.to_string())]
-            .into_iter()
-            .chain([options.name.as_deref().map(|name| Command::Iam(name).to_string())])
-            .chain(options.serve.iter().map(|name| Some(Command::Serve(name).to_string())))
-            .chain([place])
-            .flatten()
-            .map(one_line)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok((lines.concat(), login))
+        let question = place.question();
+        let (name, place) = (options.name.as_deref(), question.is_some());
+        let mut login = Login { expected: Vec::new(), name: name.is_some(), place, pongs: 1, held: Vec::new() };
+        let token = token.map(|token| (token.auth_line(), Some("authenticated")));
+        let deaf = options.deaf.then(|| (Command::Deaf.to_string(), Some("deaf")));
+        let name = name.map(|name| (Command::Iam(name).to_string(), None));
+        let serve = options.serve.iter().map(|name| (Command::Serve(name).to_string(), Some("serving")));
+        let question = question.map(|question| (question, None));
+        let mut lines = Vec::new();
+        for (line, answer) in token.into_iter().chain(deaf).chain(name).chain(serve).chain(question) {
+            lines.extend(one_line(line)?);
+            login.expected.extend(answer);
+        }
+        Ok((lines, login))
     }
 
-    /// Judges the next line.
-    pub(super) fn judge(&mut self, line: &str) -> Verdict {
-        if self.expects(line) {
-            return Verdict::Swallow;
+    /// Takes the next line.
+    pub(super) fn take(&mut self, line: String, place: &mut Place) -> Progress {
+        if self.expects(&line) {
+            return Progress::Pending;
         }
-        let Some(text) = line.strip_prefix("error: ") else {
-            return match line.strip_prefix("at ").and_then(Mark::parse) {
-                Some(mark) if std::mem::take(&mut self.place) => Verdict::Place(mark),
-                _ => Verdict::Show,
-            };
-        };
-        match Refusal::parse(text) {
-            // The server requires no token. That is for the caller to know, and no harm to the rest.
-            Some(Refusal::UnknownCommand) if self.expects("authenticated") => Verdict::Show,
-            Some(refusal) if self.is_about_the_place(&refusal) => {
-                self.place = false;
-                Verdict::NoPlace
+        if let Some(text) = line.strip_prefix("error: ") {
+            match Refusal::parse(text) {
+                // The server requires no token. That is for the caller to know, and no harm to the rest.
+                Some(Refusal::UnknownCommand) if self.expects("authenticated") => {}
+                Some(refusal) if self.is_about_the_place(&refusal) => {
+                    self.place = false;
+                    return place.refuse(refusal);
+                }
+                _ => return Progress::Refused(text.to_owned()),
             }
-            _ => Verdict::Refused,
+        } else if let Some(mark) = named(&line).filter(|_| self.place) {
+            self.place = false;
+            self.drop_repeated(place);
+            // They are counted when they are shown.
+            let before = self.held.iter().filter(|line| is_of_the_room(line)).count() as u64;
+            place.found(Mark { number: mark.number.saturating_sub(before), ..mark });
+            return Progress::Done;
+        }
+        self.held.push(line);
+        Progress::Pending
+    }
+
+    /// Drops of what was held what will come again.
+    pub(super) fn drop_repeated(&mut self, place: &Place) {
+        if place.repeats() {
+            self.held.retain(|line| !is_of_the_room(line));
         }
     }
 
@@ -130,24 +125,50 @@ mod tests {
 
     const OLD: &str = "error: unknown command; send help for the list";
 
-    fn login(token: Option<&str>, deaf: bool, serve: &[&str], place: &str) -> (Vec<u8>, Login) {
-        let serve = serve.iter().map(|name| (*name).to_owned()).collect();
-        let options = ClientOptions { deaf, serve, ..ClientOptions::default() };
-        let place = Some(place.to_owned()).filter(|place| !place.is_empty());
-        Login::new(&options, token.map(Token::from).as_ref(), place).unwrap()
+    /// The lines of a login, and what a line means in it, in one word.
+    struct Try {
+        lines: Vec<u8>,
+        login: Login,
+        place: Place,
+    }
+
+    impl Try {
+        /// A login of a client that has heard the room up to `mark`.
+        fn new(token: Option<&str>, deaf: bool, serve: &[&str], mark: Option<&str>) -> Try {
+            let serve = serve.iter().map(|name| (*name).to_owned()).collect();
+            let options = ClientOptions { deaf, serve, ..ClientOptions::default() };
+            let mut place = Place::new(&options);
+            mark.into_iter().for_each(|mark| place.found(Mark::parse(mark).unwrap()));
+            let (lines, login) = Login::new(&options, token.map(Token::from).as_ref(), &place).unwrap();
+            Try { lines, login, place }
+        }
+
+        fn take(&mut self, line: &str) -> &'static str {
+            let held = self.login.held.len();
+            match self.login.take(line.to_owned(), &mut self.place) {
+                Progress::Pending if self.login.held.len() > held => "show",
+                Progress::Pending => "swallow",
+                Progress::Done if self.place.number().is_some() => "place",
+                Progress::Done => "no place",
+                Progress::AskAgain => "ask again",
+                Progress::Refused(text) if may_pass(&text) => "later",
+                Progress::Refused(_) => "never",
+            }
+        }
     }
 
     #[test]
     fn what_the_others_need_is_sent_first() {
         let new = |token: Option<&str>, name: Option<&str>, serve: &str| {
             let (name, serve) = (name.map(str::to_owned), vec![serve.to_owned()]);
-            let options = ClientOptions { name, deaf: true, serve, ..ClientOptions::default() };
+            let since = Some("all".to_owned());
+            let options = ClientOptions { name, deaf: true, serve, since, ..ClientOptions::default() };
             let token = token.map(Token::from);
-            Login::new(&options, token.as_ref(), Some("since:all".to_owned())).map(|(lines, _)| lines)
+            Login::new(&options, token.as_ref(), &Place::new(&options)).map(|(lines, _)| lines)
         };
         let lines = b"auth:a:b\r\ndeaf\r\niam:ada\r\nserve:work\r\nsince:all\r\n".to_vec();
         assert_eq!(new(Some("a:b"), Some("ada"), "work").unwrap(), lines);
-        assert_eq!(login(None, false, &[], "").0, b"");
+        assert_eq!(Try::new(None, false, &[], None).lines, b"");
         for (token, name, serve) in [("a\nb", "ada", "work"), ("a", "a\nb", "work"), ("a", "ada", "wo\nrk")] {
             assert!(matches!(new(Some(token), Some(name), serve), Err(ClientError::NotOneLine)));
         }
@@ -155,30 +176,26 @@ mod tests {
 
     #[test]
     fn every_line_before_the_pong_has_one_meaning() {
-        let (later, never) = ((Verdict::Refused, true), (Verdict::Refused, false));
-        let (show, swallow) = ((Verdict::Show, false), (Verdict::Swallow, false));
         for (line, with_token, without) in [
-            ("authenticated", &swallow, &show),
-            ("deaf", &swallow, &swallow),
-            ("serving", &swallow, &swallow),
-            ("ada has joined", &show, &show),
-            ("bob: error: name ada is taken", &show, &show),
-            ("bob: at 5f.7", &show, &show),
-            ("at 5f.7", &show, &show),
-            (OLD, &show, &never),
-            ("error: name ada is taken", &later, &later),
-            ("error: not joined yet", &later, &later),
-            ("error: server is full (1 clients)", &later, &later),
-            ("error: server is shutting down", &later, &later),
-            ("error: wrong token", &never, &never),
-            ("error: deaf is a room mode command", &never, &never),
-            ("error: this room keeps no history", &never, &never),
-            ("error: something else", &never, &never),
+            ("authenticated", "swallow", "show"),
+            ("deaf", "swallow", "swallow"),
+            ("serving", "swallow", "swallow"),
+            ("ada has joined", "show", "show"),
+            ("bob: error: name ada is taken", "show", "show"),
+            ("bob: at 5f.7", "show", "show"),
+            ("at 5f.7", "show", "show"),
+            (OLD, "show", "never"),
+            ("error: name ada is taken", "later", "later"),
+            ("error: not joined yet", "later", "later"),
+            ("error: server is full (1 clients)", "later", "later"),
+            ("error: server is shutting down", "later", "later"),
+            ("error: wrong token", "never", "never"),
+            ("error: deaf is a room mode command", "never", "never"),
+            ("error: this room keeps no history", "never", "never"),
+            ("error: something else", "never", "never"),
         ] {
             for (token, wanted) in [(Some("t"), with_token), (None, without)] {
-                let mut login = login(token, true, &["work"], "").1;
-                let passes = line.strip_prefix("error: ").is_some_and(may_pass) && wanted.0 == Verdict::Refused;
-                assert_eq!((login.judge(line), passes), *wanted, "{line}, {token:?}");
+                assert_eq!(Try::new(token, true, &["work"], None).take(line), wanted, "{line}, {token:?}");
             }
         }
     }
@@ -186,32 +203,47 @@ mod tests {
     #[test]
     fn each_answer_comes_once_and_the_second_is_for_the_caller() {
         for line in ["authenticated", "deaf", "serving"] {
-            let mut login = login(Some("t"), true, &["work"], "").1;
-            assert_eq!([login.judge(line), login.judge(line)], [Verdict::Swallow, Verdict::Show], "{line}");
+            let mut login = Try::new(Some("t"), true, &["work"], None);
+            assert_eq!([login.take(line), login.take(line)], ["swallow", "show"], "{line}");
         }
     }
 
     #[test]
     fn the_answer_to_the_question_for_the_place_comes_last() {
-        let at = Mark::parse("5f.7").unwrap();
+        const NOT_KEPT: &str = "error: lines since 5f.7 are not kept";
         for (lines, wanted) in [
-            (&["bob: hi", "at 5f.7"][..], &[Verdict::Show, Verdict::Place(at.clone())][..]),
-            (&["at 5f.7", "at 5f.7"], &[Verdict::Place(at.clone()), Verdict::Show]),
-            (&["error: lines since 5f.7 are not kept"], &[Verdict::NoPlace]),
-            (&["error: this room keeps no history"], &[Verdict::NoPlace]),
-            (&["error: since is a room mode command"], &[Verdict::NoPlace]),
-            (&[OLD, OLD], &[Verdict::NoPlace, Verdict::Refused]),
-            (&["error: authenticate first: auth:<token>"], &[Verdict::NoPlace]),
-            (&["error: not joined yet"], &[Verdict::Refused]),
+            (&["bob > ada: hi", "at 5f.7"][..], &["show", "place"][..]),
+            (&["at 5f.7", "at 5f.7"], &["place", "show"]),
+            (&[NOT_KEPT, "at 60.7"], &["ask again", "show"]),
+            (&["error: this room keeps no history"], &["no place"]),
+            (&["error: since is a room mode command"], &["no place"]),
+            (&[OLD, OLD], &["no place", "never"]),
+            (&["error: authenticate first: auth:<token>"], &["no place"]),
+            (&["error: not joined yet"], &["later"]),
         ] {
-            let mut login = login(None, false, &[], "since:5f.7").1;
-            assert_eq!(lines.iter().map(|line| login.judge(line)).collect::<Vec<_>>(), wanted, "{lines:?}");
+            let mut login = Try::new(None, false, &[], Some("5f.7"));
+            assert_eq!(lines.iter().map(|line| login.take(line)).collect::<Vec<_>>(), wanted, "{lines:?}");
         }
         // An old server knows nothing of served names either.
-        assert_eq!(login(None, false, &["work"], "mark").1.judge(OLD), Verdict::Refused);
-        let mut again = login(None, false, &[], "since:5f.7").1;
-        again.judge("error: lines since 5f.7 are not kept");
-        again.ask_again();
-        assert_eq!(again.judge("at 5f.7"), Verdict::Place(at));
+        assert_eq!(Try::new(None, false, &["work"], Some("5f.7")).take(OLD), "never");
+        let mut again = Try::new(None, false, &[], Some("5f.7"));
+        assert_eq!(again.take(NOT_KEPT), "ask again");
+        again.login.ask_again();
+        assert_eq!(again.take("at 60.7"), "place");
+    }
+
+    #[test]
+    fn what_was_held_of_the_room_comes_again_or_counts() {
+        for (mark, number, rest) in
+            [(Some("5f.7"), 9, vec!["bob > ada: hi"]), (None, 7, vec!["bob: hi", "bob > ada: hi", "ada has joined"])]
+        {
+            let mut place = Place::new(&ClientOptions { marks: true, ..ClientOptions::default() });
+            mark.into_iter().for_each(|mark| place.found(Mark::parse(mark).unwrap()));
+            let (_, mut login) = Login::new(&ClientOptions::default(), None, &place).unwrap();
+            for line in ["bob: hi", "bob > ada: hi", "ada has joined", "at 5f.9"] {
+                login.take(line.to_owned(), &mut place);
+            }
+            assert_eq!((login.held, place.number()), (rest.into_iter().map(str::to_owned).collect(), Some(number)));
+        }
     }
 }

@@ -30,15 +30,16 @@ enum Known {
     NotKept(String),
 }
 
-/// What the refusal of the question means.
+/// How far a login is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// The caller wants to begin with what it cannot have: the connection is of no use.
-    Login,
-    /// The place is not known.
-    Place,
-    /// The server can name the present place.
+pub(super) enum Progress {
+    /// More is to come.
+    Pending,
+    Done,
+    /// The lines since the place that was asked for are not kept, but the server can name the present place.
     AskAgain,
+    /// It has failed, for this reason.
+    Refused(String),
 }
 
 impl Place {
@@ -82,25 +83,25 @@ impl Place {
         }
     }
 
-    /// The server has refused the question, with this text.
-    pub(super) fn refuse(&mut self, text: &str) -> Refused {
+    /// The server has refused the question.
+    pub(super) fn refuse(&mut self, refusal: Refusal<'_>) -> Progress {
         if self.since.is_some() {
-            return Refused::Login;
+            // The caller wants to begin with what it cannot have: the connection is of no use.
+            return Progress::Refused(refusal.to_string());
         }
-        let refusal = Refusal::parse(text);
         let was = std::mem::replace(&mut self.known, Known::Nothing);
         // There is no room, or none for this client.
-        if matches!(refusal, Some(Refusal::RoomOnly(_) | Refusal::AuthenticateFirst)) {
-            return Refused::Place;
+        if matches!(refusal, Refusal::RoomOnly(_) | Refusal::AuthenticateFirst) {
+            return Progress::Done;
         }
         if !matches!(was, Known::Nothing) {
-            self.missed = Some(text.to_owned());
+            self.missed = Some(refusal.to_string());
         }
-        if matches!(refusal, Some(Refusal::NotKept(_))) {
-            return Refused::AskAgain;
+        if matches!(refusal, Refusal::NotKept(_)) {
+            return Progress::AskAgain;
         }
-        self.known = Known::NotKept(text.to_owned());
-        Refused::Place
+        self.known = Known::NotKept(refusal.to_string());
+        Progress::Done
     }
 
     /// Why lines may be missing at this point, told once.
@@ -116,13 +117,18 @@ impl Place {
             return self.marks.then(|| mark.clone());
         }
         // The caller has asked for itself.
-        if let Some(asked) = line.strip_prefix("at ").and_then(Mark::parse) {
+        if let Some(asked) = named(line) {
             *mark = asked;
         } else if line == "deaf" {
             self.known = Known::Nothing;
         }
         None
     }
+}
+
+/// The place that a line names.
+pub(super) fn named(line: &str) -> Option<Mark> {
+    line.strip_prefix("at ").and_then(Mark::parse)
 }
 
 /// Whether all clients of a room hear this line.
@@ -186,22 +192,24 @@ mod tests {
     fn what_is_missing_is_told_once_and_only_where_something_was_heard() {
         const NOT_KEPT: &str = "lines since r.7 are not kept";
         const NONE: &str = "this room keeps no history";
+        let refuse = |place: &mut Place, text| place.refuse(Refusal::parse(text).unwrap());
         for (known, text, wanted, missed) in [
-            (true, NOT_KEPT, Refused::AskAgain, true),
-            (true, NONE, Refused::Place, true),
-            (true, "since is a room mode command", Refused::Place, false),
-            (false, "mark is a room mode command", Refused::Place, false),
-            (false, NONE, Refused::Place, false),
+            (true, NOT_KEPT, Progress::AskAgain, true),
+            (true, NONE, Progress::Done, true),
+            (true, "since is a room mode command", Progress::Done, false),
+            (false, "mark is a room mode command", Progress::Done, false),
+            (false, NONE, Progress::Done, false),
         ] {
             let mut place = place(ClientOptions { reconnect: true, ..ClientOptions::default() });
             if known {
                 place.found(Mark::parse("r.7").unwrap());
             }
-            assert_eq!(place.refuse(text), wanted, "{text}");
+            assert_eq!(refuse(&mut place, text), wanted, "{text}");
             assert_eq!(place.take_missed().as_deref(), missed.then_some(text));
             assert_eq!((place.take_missed(), place.question().as_deref()), (None, Some("mark")));
         }
         let mut place = place(ClientOptions { since: Some("r.7".to_owned()), ..ClientOptions::default() });
-        assert_eq!((place.refuse(NOT_KEPT), place.take_missed()), (Refused::Login, None));
+        let refused = Progress::Refused(NOT_KEPT.to_owned());
+        assert_eq!((refuse(&mut place, NOT_KEPT), place.take_missed()), (refused, None));
     }
 }

@@ -1,0 +1,134 @@
+//! The one stream of what comes in, over one connection after the other: it is read, and the end of a connection noticed.
+//!
+//! Whatever a client waits for, it reads on meanwhile: a server that waits for its lines to be read does not read either.
+//! Every wait ends at the caller's deadline.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Client;
+use super::connection::time_left;
+use super::error::{AskError, ClientError};
+use super::options::{Ending, Incoming};
+use super::pauses::Pauses;
+use super::wire::Need;
+
+/// After how long a client asks again whether another thread has stopped writing.
+const TURN: Duration = Duration::from_millis(5);
+
+impl Client {
+    /// What comes next.
+    pub(super) fn next_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, ClientError> {
+        self.until(deadline, |client| client.desk.inbox.pop())
+    }
+
+    /// Takes what fits out of the inbox, which grows until it has come.
+    pub(super) fn find(
+        &mut self,
+        deadline: Option<Instant>,
+        mut fits: impl FnMut(&Incoming) -> bool,
+    ) -> Result<Incoming, ClientError> {
+        self.desk.inbox.search();
+        self.until(deadline, |client| client.desk.inbox.find(&mut fits))
+    }
+
+    /// Reads what has arrived, without waiting.
+    pub(super) fn look_ahead(&mut self) {
+        while self.desk.inbox.has_room() && self.step(Some(Instant::now())).is_ok() {}
+    }
+
+    /// Whether this connection is still there.
+    pub(super) fn is_connected(&self, connection: u64) -> bool {
+        self.desk.inbox.now.connection == connection && self.connection.is_some()
+    }
+
+    /// Sends lines over any connection or over a certain one. Returns how many of the library's pings were sent over that.
+    pub(super) fn send_over(
+        &mut self,
+        lines: &[u8],
+        over: Option<u64>,
+        deadline: Option<Instant>,
+    ) -> Result<u64, ClientError> {
+        let wire = Arc::clone(&self.desk.wire);
+        wire.send(lines, over, &mut |need| self.wait(&need, deadline))
+    }
+
+    /// Waits for what a write needs.
+    pub(super) fn wait(&mut self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
+        if let Need::Space(_) = need {
+            self.desk.inbox.make_room();
+            let connection = self.connection.as_mut().ok_or(ClientError::Closed)?;
+            return connection.read(&mut self.desk, deadline, true);
+        }
+        // Nothing that comes in tells when another thread has stopped writing.
+        let turn = self.connection.as_ref().map(|_| Instant::now() + TURN);
+        match self.step(deadline.into_iter().chain(turn).min()) {
+            Err(ClientError::TimedOut) if time_left(deadline) != Some(Duration::ZERO) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Goes on until there is what is looked for. What comes all the time must not make that last for ever.
+    pub(super) fn until<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        mut look: impl FnMut(&mut Client) -> Option<T>,
+    ) -> Result<T, ClientError> {
+        let mut is_over = false;
+        loop {
+            match look(self) {
+                Some(found) => return Ok(found),
+                None if is_over => return Err(ClientError::TimedOut),
+                None => is_over = time_left(deadline) == Some(Duration::ZERO),
+            }
+            self.step(deadline)?;
+        }
+    }
+
+    /// One step: reads, waits or connects, and adds what has come to the inbox.
+    fn step(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.again());
+        }
+        self.desk.inbox.make_room();
+        let Some(connection) = &mut self.connection else { return self.connect_again(deadline) };
+        match connection.read(&mut self.desk, deadline, false) {
+            Err(error) if !matches!(error, ClientError::TimedOut) => self.lose(error),
+            result => return result,
+        }
+        Ok(())
+    }
+
+    /// The connection has ended.
+    fn lose(&mut self, error: ClientError) {
+        let Some(mut connection) = self.connection.take() else { return };
+        if let Some(since) = connection.open_since {
+            self.pauses.connected_for(since.elapsed());
+        }
+        // A connection that has brought more of the room was of use, however short it was.
+        let heard = self.desk.place.number();
+        if self.heard.is_some() && heard > self.heard {
+            self.pauses = Pauses::new();
+        }
+        self.heard = heard;
+        let cut = connection.end(&error, &mut self.desk);
+        let last_words = connection.last_words;
+        self.desk.wire.lose(&connection.stream);
+        for number in self.desk.wire.questions().end_all() {
+            self.desk.inbox.push(Incoming::Answer(number, Err(AskError::Client(ClientError::Closed))));
+        }
+        self.loss = Some(last_words.clone().map_or(error.again(), ClientError::Refused));
+        let was_asked_for = matches!(error, ClientError::Closed) && self.desk.wire.state().finished && cut.is_none();
+        let told = (!was_asked_for).then(|| error.again());
+        self.desk.inbox.push(Incoming::Disconnected(Box::new(Ending { error: told, last_words, cut })));
+        if self.is_final(&error) || !self.goes_on() {
+            self.end(error);
+        }
+    }
+
+    /// There will be no connection any more.
+    pub(super) fn end(&mut self, error: ClientError) {
+        self.desk.wire.end();
+        self.ended = Some(error);
+    }
+}
