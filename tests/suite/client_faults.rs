@@ -61,8 +61,13 @@ fn a_command_is_asked_to_end_before_it_is_killed() {
 fn what_waits_for_an_answer_is_bounded() {
     let server = ServerProgram::start(ROOM);
     let address = server.address();
-    let mut stuck = client(address, &["-n", "stuck", "--answer", "sleep 60"]);
+    let directory = TempDir::new();
+    let started = directory.join("started");
+    let mut stuck = client(address, &["-n", "stuck", "--answer", &format!(": >{}; sleep 60", started.display())]);
     wait_for("the answerer", || Peer::connect(address).ask("who").contains("stuck"));
+    let mut first = Peer::named(address, "first");
+    first.send("ask:stuck:0:x\n");
+    wait_for("the command", || started.exists());
     let questions: String = (0..256).map(|id| format!("ask:stuck:{id}:x\n")).collect();
     let mut ask = |number: usize| {
         let mut asker = Peer::named(address, &format!("asker {number}"));
@@ -72,9 +77,10 @@ fn what_waits_for_an_answer_is_bounded() {
     };
     // One runs, and 1,024 wait.
     let _askers: Vec<Peer> = (0..4).map(&mut ask).collect();
-    let mut last = ask(4);
-    for id in 1..256 {
-        last.expect(&format!("stuck !> {id}: not answered: too many questions are waiting"));
+    // It goes on taking questions while it refuses others.
+    let refused: Vec<Peer> = (4..12).map(&mut ask).collect();
+    for mut asker in refused {
+        (0..256).for_each(|id| asker.expect(&format!("stuck !> {id}: not answered: too many questions are waiting")));
     }
     stuck.signal("KILL");
     stuck.wait();

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use localsocket::client::Question;
@@ -18,9 +18,6 @@ use crate::happening::{Happening, Happenings, start};
 /// How many questions may wait, and how many bytes they may have in all. Others are refused.
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// How many refusals may wait to be sent before no more questions are taken.
-const REFUSALS_MAX: usize = 256;
 
 /// Descriptors for one command, and for everything else.
 const DESCRIPTORS: (usize, usize) = (4, 24);
@@ -56,7 +53,9 @@ pub(crate) struct Answering {
     command: String,
     jobs: usize,
     happenings: Happenings,
-    refusals: SyncSender<Refused>,
+    /// The server bounds them: each is an answer that is owed until it is sent. A bound here could hold up the loop, for which
+    /// the thread that sends them waits.
+    refusals: Sender<Refused>,
     /// How many are not sent yet.
     refusing: usize,
     waiting: VecDeque<Arc<Job>>,
@@ -77,7 +76,7 @@ impl Answering {
         let (each, other) = DESCRIPTORS;
         let descriptors =
             raise_descriptor_limit((each * jobs + other) as u64).map_or(usize::MAX, |limit| limit as usize);
-        let (refusals, queue) = mpsc::sync_channel::<Refused>(REFUSALS_MAX);
+        let (refusals, queue) = mpsc::channel::<Refused>();
         let done = happenings.clone();
         start("refusals", move || {
             for (job, reason) in queue {
