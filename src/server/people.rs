@@ -93,18 +93,17 @@ impl People {
         Ok(())
     }
 
-    /// The clients that serve a name, the one that was not asked for longest first.
-    pub(super) fn serving(&self, name: &str) -> Vec<Who> {
+    /// The clients that serve a name, and when each was asked last.
+    pub(super) fn serving(&self, name: &str) -> Vec<(Who, u64)> {
         let table = lock(&self.0);
-        let mut clients = table.served.get(name).cloned().unwrap_or_default();
-        clients.sort_by_key(|who| table.people.get(who).map(|person| person.asked));
-        clients
+        let asked = |who: &Who| (*who, table.people.get(who).map_or(0, |person| person.asked));
+        table.served.get(name).into_iter().flatten().map(asked).collect()
     }
 
     /// The names of the clients that serve a name, sorted.
     pub(super) fn names_serving(&self, name: &str) -> Vec<Arc<str>> {
         let serving = self.serving(name);
-        let mut names: Vec<Arc<str>> = serving.into_iter().filter_map(|who| self.name_of(who)).collect();
+        let mut names: Vec<Arc<str>> = serving.into_iter().filter_map(|(who, _)| self.name_of(who)).collect();
         names.sort_unstable();
         names
     }
@@ -186,15 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn those_that_serve_come_in_the_order_in_which_they_were_asked() {
+    fn those_that_serve_are_known_with_the_time_when_they_were_asked() {
         let people = People::default();
         for (client, name) in [(1, "c"), (2, "b"), (3, "a")] {
             set(&people, client, name);
             people.serve(who(client), "jobs").unwrap();
         }
-        assert_eq!(people.serving("jobs"), [1, 2, 3].map(who));
+        assert_eq!(people.serving("jobs"), [1, 2, 3].map(|client| (who(client), 0)));
         [1, 3, 1].into_iter().for_each(|client| people.note_asked(who(client)));
-        assert_eq!(people.serving("jobs"), [2, 3, 1].map(who));
+        assert_eq!(people.serving("jobs"), [(1, 3), (2, 0), (3, 2)].map(|(client, asked)| (who(client), asked)));
         let names: Vec<String> = people.names_serving("jobs").iter().map(|name| name.to_string()).collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert!(people.serving("other").is_empty());

@@ -72,14 +72,15 @@ struct Table {
 }
 
 impl Table {
-    /// How many answers a client owes; `Err` if a question cannot be put to it.
-    fn owed(&self, debtor: Who, key: Key, hash: u64) -> Result<usize, Obstacle> {
-        let Some(debts) = self.debts.get(&debtor) else { return Ok(0) };
-        match debts.get(&hash) {
-            Some(other) if *other != key => Err(Obstacle::SameLabel),
-            None if debts.len() >= OWED_ANSWERS_MAX => Err(Obstacle::TooMany),
-            _ => Ok(debts.len()),
-        }
+    /// How many answers a client owes, and why a question cannot be put to it.
+    fn owed(&self, debtor: Who, key: Key, hash: u64) -> (usize, Option<Obstacle>) {
+        let Some(debts) = self.debts.get(&debtor) else { return (0, None) };
+        let obstacle = match debts.get(&hash) {
+            Some(other) if *other != key => Some(Obstacle::SameLabel),
+            None if debts.len() >= OWED_ANSWERS_MAX => Some(Obstacle::TooMany),
+            _ => None,
+        };
+        (debts.len(), obstacle)
     }
 
     fn pay(&mut self, debtor: Who, key: Key, label: &str) {
@@ -105,8 +106,8 @@ impl Questions {
         is_known.then_some((key, question.is_some()))
     }
 
-    /// How many answers a client owes, those to withdrawn questions included, if a question can be put to it.
-    pub(super) fn owed(&self, debtor: Who, key: Key, label: &str) -> Result<usize, Obstacle> {
+    /// How many answers a client owes, those to withdrawn questions included, and why this question cannot be put to it.
+    pub(super) fn owed(&self, debtor: Who, key: Key, label: &str) -> (usize, Option<Obstacle>) {
         let table = lock(&self.0);
         table.owed(debtor, key, table.hasher.hash_one(label))
     }
@@ -118,7 +119,9 @@ impl Questions {
             return Ok(());
         }
         let hash = table.hasher.hash_one(label);
-        table.owed(debtor, key, hash)?;
+        if let (_, Some(obstacle)) = table.owed(debtor, key, hash) {
+            return Err(obstacle);
+        }
         let before = table.debts.entry(debtor).or_default().insert(hash, key);
         table.owed += usize::from(before.is_none());
         table.open.insert(key, Question { debtor, label: Box::from(label), state });
@@ -152,11 +155,13 @@ impl Questions {
         }
     }
 
-    /// The open questions that a client owes an answer to, with their labels, those of one asker in their order.
-    pub(super) fn owed_by(&self, debtor: Who) -> BTreeMap<Key, Box<str>> {
+    /// The open questions that a client owes an answer to, those of one asker in their order.
+    pub(super) fn owed_by(&self, debtor: Who) -> BTreeMap<Key, Question> {
         let table = lock(&self.0);
         let debts = table.debts.get(&debtor).into_iter().flat_map(BTreeMap::values);
-        debts.filter_map(|key| Some((*key, table.open.get(key)?.label.clone()))).collect()
+        let mut owed = BTreeMap::new();
+        owed.extend(debts.filter_map(|key| table.open.get(key).map(|question| (*key, question.clone()))));
+        owed
     }
 
     /// Forgets all that a client owes, which has left.
@@ -195,7 +200,7 @@ mod tests {
         let (ada, bob) = (key(1, 1), who(2));
         let _ = questions.ask(bob, ada, "7 ada", State::Asked);
         assert_eq!((questions.find(bob, "7 ada"), questions.find(who(3), "7 ada")), (Some((ada, true)), None));
-        assert_eq!((questions.owed(bob, ada, "7 ada").err(), questions.is_open(bob, ada)), (None, true));
+        assert_eq!((questions.owed(bob, ada, "7 ada").1, questions.is_open(bob, ada)), (None, true));
         for withdrawn in [false, true] {
             if withdrawn {
                 questions.withdraw(ada);
@@ -203,10 +208,10 @@ mod tests {
             }
             // The next client of that name.
             let other = key(9, 1);
-            assert_eq!(questions.owed(bob, other, "7 ada").err(), Some(Obstacle::SameLabel));
+            assert_eq!(questions.owed(bob, other, "7 ada").1, Some(Obstacle::SameLabel));
             let _ = questions.ask(bob, other, "7 ada", State::Asked);
             assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some((ada, !withdrawn)), 1));
-            assert_eq!(questions.owed(bob, other, "8 ada").err(), None);
+            assert_eq!(questions.owed(bob, other, "8 ada").1, None);
             questions.end(bob, other, "7 ada");
             assert_eq!(owed(&questions, bob), 1);
         }
@@ -220,7 +225,7 @@ mod tests {
         let (ada, bob) = (key(1, 1), who(2));
         let _ = questions.ask(bob, ada, "7 ada", State::Chosen);
         assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (None, 1));
-        assert_eq!(questions.owed(bob, key(9, 1), "7 ada").err(), Some(Obstacle::SameLabel));
+        assert_eq!(questions.owed(bob, key(9, 1), "7 ada").1, Some(Obstacle::SameLabel));
         let _ = questions.ask(bob, ada, "7 ada", State::Asked);
         assert_eq!((questions.find(bob, "7 ada"), owed(&questions, bob)), (Some((ada, true)), 1));
         let _ = questions.ask(bob, key(1, 2), "8 ada", State::Chosen);
@@ -256,9 +261,9 @@ mod tests {
             let _ = questions.ask(who(2), key(1, number), &format!("{number} ada"), State::Asked);
             questions.withdraw(key(1, number));
         }
-        assert_eq!(questions.owed(who(2), key(1, most), "x ada").err(), Some(Obstacle::TooMany));
+        assert_eq!(questions.owed(who(2), key(1, most), "x ada").1, Some(Obstacle::TooMany));
         questions.end(who(2), key(1, 5), "5 ada");
-        assert_eq!(questions.owed(who(2), key(1, most), "x ada").err(), None);
+        assert_eq!(questions.owed(who(2), key(1, most), "x ada").1, None);
 
         let elsewhere = |client| Who { server: 7, client };
         for client in 0..FOREIGN_MAX as u64 + 10 {

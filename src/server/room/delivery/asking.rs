@@ -123,7 +123,7 @@ impl Delivery {
             self.give(member, &line);
         }
         let name = self.around.people.name_of(who).unwrap_or_default();
-        for (key, label) in self.around.questions.owed_by(who).into_iter().filter(|_| is_told) {
+        for (key, Question { label, .. }) in self.around.questions.owed_by(who).into_iter().filter(|_| is_told) {
             let line = refusal_line(Refusal::QuestionEnded { id: id(&label), why: QuestionEnd::Left(&name) });
             self.end(who, key, &label, &line)?;
         }
@@ -134,16 +134,15 @@ impl Delivery {
     /// Of the clients that serve a name, the one that owes the fewest answers, or else the one that was not asked for
     /// longest.
     fn choose(&self, key: Key, label: &str, served: &str) -> Result<Who, Vec<u8>> {
-        let (mut best, mut refused) = (None, None);
-        for who in self.around.people.serving(served) {
-            match self.around.questions.owed(who, key, label) {
-                Ok(owed) if best.is_none_or(|(fewest, _)| owed < fewest) => best = Some((owed, who)),
-                Ok(_) => {}
-                Err(obstacle) => refused = refused.or_else(|| Some(self.refusal(obstacle, who, label))),
-            }
+        let candidates = self.around.people.serving(served).into_iter().map(|(who, asked)| {
+            let (owed, obstacle) = self.around.questions.owed(who, key, label);
+            (who, obstacle, (obstacle.is_some(), owed, asked))
+        });
+        match candidates.min_by_key(|(.., order)| *order) {
+            Some((who, None, _)) => Ok(who),
+            Some((who, Some(obstacle), _)) => Err(self.refusal(obstacle, who, label)),
+            None => Err(refusal_line(Refusal::QuestionEnded { id: id(label), why: QuestionEnd::Nobody(served) })),
         }
-        let nobody = || refusal_line(Refusal::QuestionEnded { id: id(label), why: QuestionEnd::Nobody(served) });
-        best.map(|(_, who)| who).ok_or_else(|| refused.unwrap_or_else(nobody))
     }
 
     fn refusal(&self, obstacle: Obstacle, debtor: Who, label: &str) -> Vec<u8> {
