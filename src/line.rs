@@ -179,26 +179,8 @@ fn classify(line: &[u8], limit: usize) -> Line<'_> {
 mod tests {
     use super::*;
 
-    /// Gives its bytes at most `step` at a time.
-    struct Drip<'a> {
-        bytes: &'a [u8],
-        step: usize,
-    }
-
-    impl Read for Drip<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.step.min(self.bytes.len()).min(buffer.len());
-            let (now, later) = self.bytes.split_at(count);
-            buffer[..count].copy_from_slice(now);
-            self.bytes = later;
-            Ok(count)
-        }
-    }
-
-    const STEPS: [usize; 5] = [1, 2, 3, 7, usize::MAX];
-
+    /// The lines of an input, read in pieces of at most `step` bytes.
     fn lines(input: &[u8], limit: usize, step: usize) -> Vec<String> {
-        let mut source = Drip { bytes: input, step };
         let mut reader = LineReader::new(limit);
         let mut seen = Vec::new();
         let mut note = |line: Line<'_>| {
@@ -208,49 +190,40 @@ mod tests {
                 Line::TooLong(_) => "<too long>".to_owned(),
             });
         };
-        loop {
-            let count = reader.fill(&mut source).unwrap();
-            while let Some(line) = reader.next_line() {
-                note(line);
-            }
-            if count == 0 {
-                break;
+        for mut piece in input.chunks(step) {
+            while !piece.is_empty() {
+                reader.fill(&mut piece).unwrap();
+                while let Some(line) = reader.next_line() {
+                    note(line);
+                }
             }
         }
-        if let Some(line) = reader.last_line() {
-            note(line);
-        }
+        reader.last_line().map(note);
         seen
     }
 
     #[track_caller]
     fn check(input: &[u8], limit: usize, wanted: &[&str]) {
-        for step in STEPS {
+        for step in [1, 2, 3, 7, usize::MAX] {
             assert_eq!(lines(input, limit, step), wanted, "at {step} bytes a read");
         }
     }
 
     #[test]
-    fn a_line_ends_in_lf_or_crlf() {
-        check(b"one\ntwo\r\nthree\n", 100, &["one", "two", "three"]);
-    }
-
-    #[test]
-    fn inner_crs_tabs_nuls_and_spaces_belong_to_the_line() {
-        check(b" a\rb\t\0 \r\r\n", 100, &[" a\rb\t\0 \r"]);
-    }
-
-    #[test]
-    fn empty_lines_are_given_out() {
-        check(b"\n\r\n\na\n", 100, &["", "", "", "a"]);
-    }
-
-    #[test]
-    fn the_end_of_input_ends_the_last_line() {
-        check(b"a\nlast", 100, &["a", "last"]);
-        check(b"a\nlast\r", 100, &["a", "last"]);
-        check(b"\r", 100, &[""]);
-        check(b"", 100, &[]);
+    fn a_line_ends_in_lf_or_crlf_and_the_last_one_with_the_input() {
+        for (input, wanted) in [
+            (&b"one\ntwo\r\nthree\n"[..], &["one", "two", "three"][..]),
+            // Inner CRs, tabs, NULs and blanks belong to the line.
+            (b" a\rb\t\0 \r\r\n", &[" a\rb\t\0 \r"]),
+            (b"\n\r\n\na\n", &["", "", "", "a"]),
+            (b"a\nlast", &["a", "last"]),
+            (b"a\nlast\r", &["a", "last"]),
+            (b"\r", &[""]),
+            (b"", &[]),
+            (b"\xff\xfe\n\xc3\xa4\n", &["<not UTF-8>", "\u{e4}"]),
+        ] {
+            check(input, 100, wanted);
+        }
     }
 
     #[test]
@@ -270,7 +243,7 @@ mod tests {
     fn a_too_long_line_costs_one_error_and_no_memory() {
         let mut input = vec![b'x'; 5_000_000];
         input.extend_from_slice(b"\nnext\n");
-        let mut source = Drip { bytes: &input, step: usize::MAX };
+        let mut source = &input[..];
         let mut reader = LineReader::new(100);
         let mut seen = 0;
         while reader.fill(&mut source).unwrap() > 0 {
@@ -284,14 +257,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_utf8_is_told_and_the_next_is_fine() {
-        check(b"\xff\xfe\n\xc3\xa4\n", 100, &["<not UTF-8>", "\u{e4}"]);
-    }
-
-    #[test]
     fn the_buffer_grows_with_the_traffic_and_shrinks_after_it() {
         let burst = b"line\n".repeat(40_000);
-        let mut source = Drip { bytes: &burst, step: usize::MAX };
+        let mut source = &burst[..];
         let mut reader = LineReader::new(100);
         let mut most = 0;
         while reader.fill(&mut source).unwrap() > 0 {
@@ -327,7 +295,7 @@ mod tests {
     #[test]
     fn a_read_that_fills_the_buffer_is_told_from_one_that_does_not() {
         let mut reader = LineReader::new(100);
-        let mut source = Drip { bytes: &[b'\n'; READ_BUFFER_MIN + 1], step: usize::MAX };
+        let mut source = &[b'\n'; READ_BUFFER_MIN + 1][..];
         assert_eq!(reader.fill(&mut source).unwrap(), READ_BUFFER_MIN);
         assert!(reader.is_full());
         while reader.next_line().is_some() {}

@@ -43,19 +43,3 @@ pub const BUILT_IN: [BuiltIn; 18] = [
     BuiltIn::everywhere("auth", "auth:<token>"),
     BuiltIn::everywhere("quit", "quit"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::Command;
-
-    #[test]
-    fn every_command_of_the_table_is_parsed_and_written_back() {
-        for BuiltIn { name, usage, .. } in BUILT_IN {
-            let command = Command::parse(usage);
-            assert!(!matches!(command, Command::Unknown(_)), "{usage}");
-            assert_eq!(command.to_string(), usage);
-            assert_eq!(usage.split(':').next(), Some(name));
-        }
-    }
-}

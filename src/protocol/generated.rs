@@ -3,53 +3,15 @@
 use super::check_name;
 
 /// Pieces that names and texts are made of: what separates the parts of lines, and what looks like it.
-const PIECES: [&str; 38] = [
-    "a",
-    "Z",
-    "7",
-    " ",
-    "  ",
-    "x y",
-    "\u{e4}",
-    "\u{1f642}",
-    "\t",
-    "\u{a0}",
-    ".",
-    "_",
-    "-",
-    "?",
-    "=",
-    "+",
-    "!",
-    ":",
-    ",",
-    ">",
-    " > ",
-    " ?> ",
-    " => ",
-    ": ",
-    "error",
-    "error: ",
-    "who",
-    "is",
-    " is now ",
-    "is now",
-    " has left",
-    "has joined",
-    "question ",
-    " of ",
-    "nobody here is called ",
-    "name ",
-    " is taken",
-    "\u{200b}",
-];
+const PIECES: &str = "a|Z|7| |  |x y|\u{e4}|\u{1f642}|\t|\u{a0}|.|_|-|?|=|+|!|:|,|>| > | ?> | => |: |error|error: |who|is| is now |\
+    is now| has left|has joined|question | of |nobody here is called |name | is taken|\u{200b}";
 
 /// A small pseudo-random generator (xorshift64*).
-pub(super) struct Generator(u64);
+pub(super) struct Generator(u64, Vec<&'static str>);
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Generator {
-        Generator(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Generator(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, PIECES.split('|').collect())
     }
 
     pub(super) fn below(&mut self, bound: usize) -> usize {
@@ -61,7 +23,12 @@ impl Generator {
 
     /// Any text of one line.
     pub(super) fn text(&mut self) -> String {
-        (0..self.below(9)).map(|_| PIECES[self.below(PIECES.len())]).collect()
+        let count = self.below(9);
+        let piece = |_| {
+            let index = self.below(self.1.len());
+            self.1[index]
+        };
+        (0..count).map(piece).collect()
     }
 
     /// A valid name.

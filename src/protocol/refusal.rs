@@ -260,15 +260,14 @@ mod tests {
 
     #[test]
     fn a_client_tells_last_words_from_replies() {
-        let texts = "idle for 1.5 seconds|too slow|server is full (1024 clients)|not authenticated within 10 seconds|\
-             server is shutting down|cut off from the other servers";
-        for text in texts.split('|') {
-            assert!(Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words()), "{text}");
-        }
-        let texts = "wrong token|this is not an HTTP server|this is not a TLS server|internal error|\
-             nobody here is called too slow|question 7: too many open questions (limit 256)";
-        for text in texts.split('|') {
-            assert!(Refusal::parse(text).is_some_and(|refusal| !refusal.is_last_words()), "{text}");
+        let last_words = "idle for 1.5 seconds|too slow|server is full (1024 clients)|server is shutting down|\
+             not authenticated within 10 seconds|cut off from the other servers";
+        let replies = "wrong token|this is not an HTTP server|this is not a TLS server|internal error|\
+             line too long (limit 7 bytes)|nobody here is called too slow|question 7: too many open questions (limit 256)";
+        for (texts, wanted) in [(last_words, true), (replies, false)] {
+            for text in texts.split('|') {
+                assert_eq!(Refusal::parse(text).map(|refusal| refusal.is_last_words()), Some(wanted), "{text}");
+            }
         }
     }
 

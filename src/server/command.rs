@@ -118,16 +118,4 @@ mod tests {
             assert!(error.contains(why), "{usage:?}: {error}");
         }
     }
-
-    #[test]
-    fn a_line_calls_it_with_an_argument_or_without_as_the_usage_says() {
-        let reply = |request: &Request<'_>| format!("{:?} {}", request.name, request.argument);
-        let with = CustomCommand::new("count:<text>", reply).unwrap();
-        let without = CustomCommand::new("time", reply).unwrap();
-        assert_eq!(with.run("count:a:b", Some("ada")).as_deref(), Some("Some(\"ada\") a:b"));
-        assert_eq!(without.run("time", None).as_deref(), Some("None "));
-        for line in ["count", "counts:a", "time:", "time:a", "Time"] {
-            assert_eq!(with.run(line, None).or(without.run(line, None)), None, "{line}");
-        }
-    }
 }

@@ -74,29 +74,3 @@ impl fmt::Display for EndReason {
         })
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_knows_last_words_from_answers() {
-        let limits = Limits { idle_timeout: Some(std::time::Duration::from_millis(1500)), ..Limits::default() };
-        for (reason, own_accord) in [
-            (EndReason::Idle, true),
-            (EndReason::TooSlow, true),
-            (EndReason::ServerFull, true),
-            (EndReason::NotAuthenticated, true),
-            (EndReason::ShuttingDown, true),
-            (EndReason::CutOff, true),
-            // These answer a line.
-            (EndReason::WrongToken, false),
-            (EndReason::LooksLikeHttp, false),
-            (EndReason::FirstLineTooLong, false),
-            (EndReason::Panicked, false),
-        ] {
-            let words = reason.last_words(&limits).unwrap();
-            assert_eq!(words.is_last_words(), own_accord, "{words}");
-        }
-    }
-}

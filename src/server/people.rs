@@ -167,24 +167,6 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_that_of_one_client_or_served_and_free_again_when_they_leave() {
-        let people = People::default();
-        set(&people, 1, "ada");
-        assert!(people.is_taken("ada", who(2)) && !people.is_taken("ada", who(1)) && !people.is_taken("jobs", who(2)));
-        assert_eq!(people.serve(who(1), "ada"), Err(Refusal::NameTaken("ada")));
-        assert_eq!((people.serve(who(1), "jobs"), people.serve(who(1), "jobs")), (Ok(()), Ok(())));
-        assert!(people.is_taken("jobs", who(1)) && people.find("jobs").is_none());
-        set(&people, 1, "lovelace");
-        assert_eq!((people.find("ada"), people.find("lovelace")), (None, Some(who(1))));
-        for name in 2..=SERVED_NAMES_MAX {
-            assert_eq!(people.serve(who(1), &name.to_string()), Ok(()));
-        }
-        assert_eq!(people.serve(who(1), "17"), Err(Refusal::TooManyServed(SERVED_NAMES_MAX)));
-        people.remove(who(1));
-        assert!(!people.is_taken("jobs", who(2)) && !people.is_taken("lovelace", who(2)) && people.names().is_empty());
-    }
-
-    #[test]
     fn those_that_serve_are_known_with_the_time_when_they_were_asked() {
         let people = People::default();
         for (client, name) in [(1, "c"), (2, "b"), (3, "a")] {
@@ -200,12 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn in_echo_mode_several_clients_can_have_one_name() {
+    fn clients_of_a_server_are_found_by_it() {
         let people = People::default();
-        [(1, "ada"), (2, "ada"), (3, "Bob")].into_iter().for_each(|(client, name)| set(&people, client, name));
-        assert_eq!(people.names().join(" "), "Bob ada ada");
-        people.remove(who(1));
-        assert_eq!(people.find("ada"), Some(who(2)));
+        set(&people, 1, "ada");
         let elsewhere = Who { server: 7, client: 1 };
         people.set(elsewhere, Person { name: Arc::from("zoe"), announced: false, asked: 0 });
         assert_eq!(people.of_server(7), [elsewhere]);

@@ -75,13 +75,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_ends_are_removed_wherever_they_stand() {
-        for (bytes, wanted) in [("msg:a\r\n", "msg:a"), ("\r\nms\ng:\ra", "msg:a"), ("\n", ""), ("a", "a")] {
-            assert_eq!(without_line_ends(bytes.as_bytes()), wanted.as_bytes());
-        }
-    }
-
-    #[test]
     fn the_first_line_is_what_a_request_line_would_be() {
         assert_eq!(first_line(b"\r\nGET / HTTP/1.1\r\nHost: x"), Some(&b"GET / HTTP/1.1"[..]));
         assert_eq!(first_line(b"\n"), None);
