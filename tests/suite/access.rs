@@ -10,10 +10,6 @@ fn before_the_token_little_works_and_after_it_everything() {
         let mut peer = Peer::connect(address);
         for (line, reply) in [
             ("ping", "pong"),
-            (
-                "help",
-                "help: iam:<name>, msg:<text>, to:<name>:<text>, ask:<name>:<id>:<text>, answer:<asker>:<id>:<text>, part:<asker>:<id>:<text>, refuse:<asker>:<id>:<text>, serve:<name>, deaf, mark, since:<mark>, who, who:<name>, ping, stats, help, auth:<token>, quit",
-            ),
             ("iam:ada", FIRST),
             ("msg:x", FIRST),
             ("to:a:b", FIRST),
@@ -27,14 +23,10 @@ fn before_the_token_little_works_and_after_it_everything() {
         ] {
             assert_eq!(peer.ask(line), reply, "{line}");
         }
-        assert_eq!(peer.ask("auth:other"), "error: wrong token");
-        peer.expect_end();
-        let mut peer = Peer::connect(address);
-        peer.send("auth:s:e creT\nmsg:not run\n");
+        assert!(Peer::connect(address).ask("help").ends_with(", stats, help, auth:<token>, quit"));
+        peer.send("auth:other\n");
         peer.hears_last("error: wrong token");
-        let mut peer = Peer::connect(address);
-        peer.send("quit\n");
-        peer.expect_end();
+        Talk::new(address).play("bob> auth:s:e creT|msg:not run  bob< error: wrong token  bob is ended  eve quits");
     });
 }
 
@@ -42,16 +34,13 @@ fn before_the_token_little_works_and_after_it_everything() {
 fn a_token_that_is_replaced_counts_for_newcomers_only() {
     let config = Config { token: Some("old".to_owned().into()), ..Config::default() };
     on_each_transport(&config, |server, address| {
-        let mut inside = Peer::connect(address);
-        assert_eq!(inside.ask("auth:old"), "authenticated");
+        let mut talk = Talk::new(address);
+        talk.play("inside> auth:old  inside< authenticated");
         server.handle.set_token("new".to_owned().into());
-        assert_eq!(inside.ask("msg:x"), "x");
-        assert_eq!(inside.ask("auth:new"), "authenticated");
-        let mut late = Peer::connect(address);
-        assert_eq!(late.ask("auth:new"), "authenticated");
-        let mut wrong = Peer::connect(address);
-        assert_eq!(wrong.ask("auth:old"), "error: wrong token");
-        wrong.expect_end();
+        talk.play(
+            "inside> msg:x|auth:new  inside< x|authenticated  late> auth:new  late< authenticated
+             wrong> auth:old  wrong< error: wrong token  wrong is ended",
+        );
     });
     // A server without a token stays one.
     on_each_transport(&Config::default(), |server, address| {
@@ -112,21 +101,13 @@ fn the_room_is_heard_behind_the_answer_to_the_token() {
 fn the_token_is_never_logged() {
     let directory = TempDir::new();
     let token = &*directory.file("token", "s3cret\r\nsecond line\n");
-    let mut command = Command::new(SERVER);
-    command.args(["--listen", "127.0.0.1:0", "--token-file", token]).env("RUST_LOG", "trace");
-    let mut server = ServerProgram::from_command(&mut command);
-    let address = server.address().to_string();
-    run(CLIENT, &["--connect", &address, "--token-file", token, "hello"], b"").gives(0, "hello\n");
+    let mut server = ServerProgram::from_command(server(&["--token-file", token]).env("RUST_LOG", "trace"));
+    run_client(server.address(), &["--token-file", token, "hello"], "").gives(0, "hello\n");
     let mut mistyped = server.connect();
     for line in ["AUTH:s3cret", "auth :s3cret", "s3cret", "auth:s3cret guess"] {
         mistyped.ask(line);
     }
-    let mut check = server.connect();
-    for line in ["auth:s3cret", "ping"] {
-        check.ask(line);
-    }
-    check.send("quit\n");
-    check.expect_end();
+    Talk::new(server.address()).play("check> auth:s3cret|ping  check< authenticated|pong  check quits");
     let log = server.stop().stderr;
     assert!(log.contains("hello") && log.contains("wrong token"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
@@ -202,15 +183,14 @@ fn wrong_usage_is_one_clear_line_and_exit_code_2() {
 #[test]
 fn help_and_version_go_to_stdout() {
     for (program, name) in [(SERVER, "localsocket-server"), (CLIENT, "localsocket-client")] {
-        for flag in ["-h", "--help"] {
-            let outcome = run(program, &[flag], b"");
-            assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
-            assert!(outcome.stdout.starts_with(&format!("Usage: {name} [OPTIONS]")), "{outcome:?}");
-        }
-        for flag in ["-V", "--version"] {
-            let outcome = run(program, &[flag], b"");
-            let version = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
-            assert_eq!((outcome.code, outcome.stdout, &*outcome.stderr), (Some(0), version, ""));
+        let version = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+        for (flag, wanted) in [("-h", "Usage"), ("--help", "Usage"), ("-V", &version), ("--version", &version)] {
+            let outcome = run(program, &[flag], "").ends(0);
+            let is_right = match wanted {
+                "Usage" => outcome.stdout.starts_with(&format!("Usage: {name} [OPTIONS]")),
+                _ => outcome.stdout == wanted,
+            };
+            assert!(is_right && outcome.stderr.is_empty(), "{outcome:?}");
         }
     }
 }
@@ -228,7 +208,7 @@ fn a_service_manager_hands_over_sockets_and_hears_of_the_state() {
         assert_eq!(manager.state(), "READY=1");
         let mut peer = Peer::connect(&address);
         peer.ping();
-        Command::new("sh").args(["-c", &format!("kill -TERM {}", server.id())]).status().unwrap();
+        kill("TERM", server.id());
         assert_eq!(manager.state(), "STOPPING=1");
         peer.hears_last("error: server is shutting down");
         let output = server.wait_with_output().unwrap();
@@ -259,8 +239,7 @@ fn what_is_no_listening_stream_socket_is_not_taken_over() {
 #[test]
 fn systemd_socket_activate_works_too() {
     const LAUNCHER: &str = "systemd-socket-activate";
-    if Command::new(LAUNCHER).arg("--version").output().is_err() {
-        eprintln!("SKIPPED: {LAUNCHER} is not installed");
+    if !is_possible(&[LAUNCHER, "--version"], "sockets by systemd") {
         return;
     }
     let directory = TempDir::new();
@@ -286,22 +265,17 @@ fn nothing_behind_a_first_line_that_is_too_long_is_run() {
                 ("msg:", too_long),
                 ("\r\n\nmsg:", too_long),
             ] {
-                let mut peer = Peer::connect(address);
-                peer.send(format!("{start}{rest}\niam:intruder\nwho\n"));
-                peer.expect(wanted);
-                peer.expect_end();
                 // It is ended before the end of the line is there.
-                let mut peer = Peer::connect(address);
-                peer.send(format!("{start}{rest}"));
-                peer.expect(wanted);
-                peer.expect_end();
+                for more in ["\niam:intruder\nwho\n", ""] {
+                    let mut peer = Peer::connect(address);
+                    peer.send(format!("{start}{rest}{more}"));
+                    peer.hears_last(wanted);
+                }
             }
             // A later one costs one error.
             let mut peer = Peer::connect(address);
             peer.send(format!("ping\nmsg:{rest} c HTTP/1.1\nping\n"));
-            for line in ["pong", too_long, "pong"] {
-                peer.expect(line);
-            }
+            peer.hears(&["pong", too_long, "pong"].join("|"));
         }
         assert!(server.handle.names().is_empty());
     });

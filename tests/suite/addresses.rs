@@ -36,9 +36,8 @@ fn an_abstract_name_works_like_a_path_on_both_sides() {
     assert_eq!(server.addresses[0].to_string(), text);
     server.connect().ping();
     run(CLIENT, &["--connect", &text, "--ping"], b"").gives(0, "pong\n");
-    let second = run(SERVER, &["--listen", &text], b"");
     let wanted = format!("localsocket-server: cannot listen on {text}: in use: another program has this name\n");
-    assert_eq!((second.code, &*second.stdout, second.stderr), (Some(1), "", wanted));
+    run(SERVER, &["--listen", &text], "").says(1, "", wanted);
     server.stop();
     run(CLIENT, &["--connect", &text, "--ping"], b"").tells("nothing listens there");
 }
@@ -46,20 +45,19 @@ fn an_abstract_name_works_like_a_path_on_both_sides() {
 #[cfg(all(target_os = "linux", not(localsocket_portable)))] // only there are abstract names
 #[test]
 fn an_abstract_name_from_a_service_manager_is_announced_as_clients_take_it() {
-    use std::io::{BufRead, BufReader};
     use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixListener};
+    use std::os::unix::net::SocketAddr;
 
     let name = abstract_name("handed-over");
     let socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let mut server = hand_over(Some(socket.into()), "1").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ping = run(CLIENT, &["--ping", "--connect", &format!("unix:@{name}")], b"");
+    let ping = run(CLIENT, &["--ping", "--connect", &format!("unix:@{name}")], "");
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(line, format!("listening on unix:@{name}\n"));
-    assert_eq!(ping.code, Some(0), "{ping:?}");
+    ping.ends(0);
 }
 
 #[test]
@@ -83,9 +81,7 @@ fn odd_numbers_of_inherited_sockets_are_told() {
 
 #[test]
 fn sockets_that_are_for_another_process_are_told() {
-    let mut command = Command::new(SERVER);
-    command.args(["--listen", "127.0.0.1:0"]).env("LISTEN_PID", "1").env("LISTEN_FDS", "1");
-    let server = ServerProgram::from_command(&mut command);
+    let server = ServerProgram::from_command(server(&[]).env("LISTEN_PID", "1").env("LISTEN_FDS", "1"));
     let line = server.program.logged("LISTEN_PID says that they are for process 1");
     assert!(line.contains("WARN"), "{line}");
     server.connect().ping();

@@ -2,29 +2,22 @@
 
 use crate::common::*;
 
-/// Starts an answerer and waits until it is there.
-fn answerer(address: &Address, arguments: &[&str]) -> Program {
-    let name = arguments[arguments.iter().position(|argument| *argument == "-n").unwrap() + 1];
+/// Starts a client that answers under a name of its own (`-n`) or one that it serves, and waits until it is there.
+pub fn answerer(address: &Address, arguments: &[&str]) -> Program {
+    let option = arguments.iter().position(|argument| ["-n", "--serve"].contains(argument)).unwrap();
+    let (name, mut peer) = (arguments[option + 1], Peer::connect(address));
+    let served = format!("who:{name}");
+    let before = peer.ask(&served).len();
     let program = client(address, arguments);
-    let mut peer = Peer::connect(address);
-    wait_for("the answerer", || peer.ask("who").contains(name));
+    wait_for("the answerer", || match arguments[option] {
+        "-n" => peer.ask("who").contains(name),
+        _ => peer.ask(&served).len() > before,
+    });
     program
 }
 
 fn ask(address: &Address, arguments: &[&str], input: &[u8]) -> Outcome {
     run(CLIENT, &[&["-c", &address.to_string(), "--ask"], arguments].concat(), input)
-}
-
-/// The processes below one, by their names.
-fn children(program: &Program) -> Vec<String> {
-    let children = format!("/proc/{0}/task", program.id());
-    let mut names = Vec::new();
-    for task in fs::read_dir(children).into_iter().flatten().flatten() {
-        for child in fs::read_to_string(task.path().join("children")).unwrap_or_default().split_whitespace() {
-            names.push(fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default());
-        }
-    }
-    names
 }
 
 #[cfg_attr(not(target_os = "linux"), ignore = "needs /proc")]
@@ -37,7 +30,7 @@ fn a_question_gets_its_answer() {
         let input: String = (0..50).map(|n| format!("{n}\n")).chain(["\n".to_owned()]).collect();
         let wanted: String = (0..50).map(|n| format!("{}\n", n * n)).chain(["0\n".to_owned()]).collect();
         ask(address, &["squarer"], input.as_bytes()).says(0, &*wanted, "");
-        assert!(children(&squarer).is_empty(), "zombies: {:?}", children(&squarer));
+        assert_eq!(children(squarer.id()), [0; 0], "zombies");
         squarer.signal("TERM");
         squarer.wait().says(0, "", "");
     });
@@ -273,7 +266,7 @@ fn a_command_whose_asker_has_gone_runs_on_and_one_that_waits_is_not_started() {
     fs::write(&go, "").unwrap();
     { last }.wait().gives(0, "last\n");
     assert_eq!(fs::read_to_string(&ran).unwrap(), "runs\nend of runs\nlast\nend of last\n");
-    assert_eq!(children(&slow), [""; 0]);
+    assert_eq!(children(slow.id()), [0; 0]);
 }
 
 #[test]
@@ -347,7 +340,7 @@ fn the_end_of_the_server_ends_both_or_neither() {
 
 #[test]
 fn a_connection_that_is_lost_while_questions_are_open_is_exit_code_1() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         let mut peer = Peer::accept(&listener);
         peer.expect("deaf");
         assert!(peer.line().unwrap().starts_with("iam:asker-"));
@@ -357,7 +350,6 @@ fn a_connection_that_is_lost_while_questions_are_open_is_exit_code_1() {
         assert!(line.starts_with("ask:bob:") && line.ends_with(":a"), "{line}");
     });
     ask(&address, &["bob", "a", "b"], b"").gives(1, "");
-    playing.join().unwrap();
 }
 
 /// In a set of signals.

@@ -6,7 +6,7 @@ use crate::common::*;
 fn deserted() -> Client {
     let (address, playing) = scripted(|listener| drop(Peer::accept(&listener)));
     let mut client = reconnecting(&address);
-    playing.join().unwrap();
+    playing.join();
     // It sees the end, and waits before it tries for the first time.
     let received = client.receive(Some(Duration::from_millis(50)));
     assert!(matches!(received, Err(ClientError::TimedOut)), "{received:?}");
@@ -45,7 +45,7 @@ fn a_sender_is_told_when_nobody_connects_again_for_it() {
 
 #[test]
 fn who_is_told_that_there_is_a_connection_can_send_over_it() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         Peer::accept(&listener).let_in(&[], "");
         let mut peer = Peer::accept(&listener);
         peer.let_in(&[], "");
@@ -56,7 +56,6 @@ fn who_is_told_that_there_is_a_connection_can_send_over_it() {
         while !matches!(client.next(Some(DEADLINE)), Ok(Incoming::Connected)) {}
     }
     client.sender().send("msg:subscribe").unwrap();
-    playing.join().unwrap();
 }
 
 #[test]
@@ -86,7 +85,7 @@ fn a_client_that_is_not_split_connects_again_when_it_sends() {
 
 #[test]
 fn an_attempt_to_connect_outlasts_the_calls_that_wait_for_it() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         Peer::accept(&listener).let_in(&[], "");
         // Each step takes longer than the caller waits at a time.
         let mut peer = Peer::accept(&listener);
@@ -100,12 +99,11 @@ fn an_attempt_to_connect_outlasts_the_calls_that_wait_for_it() {
     while !matches!(client.receive(Some(Duration::from_millis(5))), Ok(line) if line == "hello") {
         assert!(began.elapsed() < DEADLINE);
     }
-    playing.join().unwrap();
 }
 
 #[test]
 fn a_server_that_accepts_and_drops_is_called_less_and_less_often() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         for _ in 0..5 {
             Peer::accept(&listener).let_in(&[], "");
         }
@@ -119,7 +117,6 @@ fn a_server_that_accepts_and_drops_is_called_less_and_less_often() {
     }
     // 0.1 s to 0.2 s, 0.2 s to 0.4 s and so on.
     assert!(pauses.is_sorted() && pauses[4] >= Duration::from_millis(1600), "{pauses:?}");
-    playing.join().unwrap();
 }
 
 #[test]
@@ -150,7 +147,7 @@ fn the_file_of_the_token_is_read_again_and_a_refusal_is_final_only_for_what_it_h
         }
     };
     assert!(matches!(&error, ClientError::Refused(text) if text == "wrong token"), "{error}");
-    playing.join().unwrap();
+    playing.join();
     fs::remove_file(&file).unwrap();
     let error = Client::connect_with(&address, options).unwrap_err();
     assert!(matches!(error, ClientError::TokenFile(_) | ClientError::Connect(_)), "{error}");

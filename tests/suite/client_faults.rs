@@ -1,37 +1,16 @@
 //! The client where things go wrong beside the connection: commands that do not end, readers that have stopped, signals,
 //! terminals, workers that die.
 
+use crate::ask_answer::answerer;
 use crate::common::*;
 use std::io::PipeReader;
 
-/// Starts a client that serves a name, and waits until it does.
-fn serve(address: &Address, name: &str, arguments: &[&str]) -> Program {
-    let mut peer = Peer::connect(address);
-    let before = peer.ask(&format!("who:{name}")).len();
-    let program = client(address, &[&["--serve", name, "--answer"], arguments].concat());
-    wait_for("the answerer", || peer.ask(&format!("who:{name}")).len() > before);
-    program
-}
-
 /// Starts a client whose stdout is a pipe that nobody reads from.
-fn unread(address: &Address, arguments: &[&str]) -> (Child, PipeReader) {
-    let (reader, writer) = std::io::pipe().unwrap();
+fn unread(address: &Address, arguments: &[&str]) -> (Program, PipeReader) {
+    let (reader, writer) = io::pipe().unwrap();
     let mut command = Command::new(CLIENT);
-    command.arg("-c").arg(address.to_string()).args(arguments).stdin(Stdio::null()).stdout(writer);
-    (command.stderr(Stdio::null()).spawn().unwrap(), reader)
-}
-
-fn ends(child: &mut Child) -> Option<i32> {
-    let until = Instant::now() + DEADLINE;
-    while Instant::now() < until {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code().or(status.signal().map(|signal| 128 + signal));
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    panic!("it does not end");
+    command.arg("-c").arg(address.to_string()).args(arguments);
+    (Program::with_streams(&mut command, writer, Stdio::null()), reader)
 }
 
 #[test]
@@ -43,12 +22,11 @@ fn a_command_is_asked_to_end_before_it_is_killed() {
     let command = format!("trap 'rm {0}; exit 1' TERM; : >{0}; sleep 30 & wait", lock.display());
     // Once by the second signal, and once by the end of the patience: two at the same time are one request.
     for second in ["sleep 0.1; kill -INT", "kill -TERM"] {
-        let mut slow = serve(address, "slow", &[&command]);
+        let mut slow = answerer(address, &["--serve", "slow", "--answer", &command]);
         let asking = client(address, &["--ask", "slow", "--timeout", "30", "x"]);
         wait_for("the command", || lock.exists());
         let began = Instant::now();
-        let both = format!("kill -TERM {0}; {second} {0}", slow.id());
-        assert!(Command::new("sh").args(["-c", &both]).status().unwrap().success());
+        run("sh", &["-c", &format!("kill -TERM {0}; {second} {0}", slow.id())], "").ends(0);
         assert_eq!(slow.wait().code, Some(0));
         assert!(!lock.exists(), "it was killed");
         assert!(second.ends_with("INT") || began.elapsed() >= Duration::from_secs(5), "{:?}", began.elapsed());
@@ -63,8 +41,7 @@ fn what_waits_for_an_answer_is_bounded() {
     let address = server.address();
     let directory = TempDir::new();
     let started = directory.join("started");
-    let mut stuck = client(address, &["-n", "stuck", "--answer", &format!(": >{}; sleep 60", started.display())]);
-    wait_for("the answerer", || Peer::connect(address).ask("who").contains("stuck"));
+    let mut stuck = answerer(address, &["-n", "stuck", "--answer", &format!(": >{}; sleep 60", started.display())]);
     let mut first = Peer::named(address, "first");
     first.send("ask:stuck:0:x\n");
     wait_for("the command", || started.exists());
@@ -82,8 +59,7 @@ fn what_waits_for_an_answer_is_bounded() {
     for mut asker in refused {
         (0..256).for_each(|id| asker.expect(&format!("stuck !> {id}: not answered: too many questions are waiting")));
     }
-    stuck.signal("KILL");
-    stuck.wait();
+    stuck.kill();
 }
 
 #[test]
@@ -97,21 +73,21 @@ fn a_question_is_put_again_when_a_worker_dies_or_is_still_to_come() {
     assert!(outcome.stderr.ends_with("no answer in time (nobody here is called squarer)\n"), "{outcome:?}");
     let mut asking = client(address, &[&ask[..], &["30", "12"]].concat());
     wait_for("the asker", || Peer::connect(address).ask("who").contains("asker-"));
-    let mut dies = serve(address, "squarer", &[&format!(": >{}; sleep 60", started.display())]);
+    let serve = |name, command: &str| answerer(address, &["--serve", name, "--answer", command]);
+    let mut dies = serve("squarer", &format!(": >{}; sleep 60", started.display()));
     wait_for("the command", || started.exists());
-    dies.signal("KILL");
-    dies.wait();
+    dies.kill();
     wait_for("it to be gone", || Peer::connect(address).ask("who:squarer") == "who: ");
-    let _lives = serve(address, "squarer", &["awk '{ print $1 * $1 }'"]);
+    let _lives = serve("squarer", "awk '{ print $1 * $1 }'");
     asking.wait().says(0, "144\n", "");
     // A refusal is an answer.
-    let _no = serve(address, "no", &["exit 7"]);
+    let _no = serve("no", "exit 7");
     client(address, &["--ask", "no", "--retry", "x"]).wait().ends(3);
 }
 
 #[test]
 fn a_question_has_one_deadline_however_little_the_server_takes() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         let mut peer = Peer::accept(&listener);
         peer.expect("deaf");
         peer.line();
@@ -120,8 +96,7 @@ fn a_question_has_one_deadline_however_little_the_server_takes() {
         peer
     });
     let question = ["x".repeat(16 << 20), "second".to_owned()].join("\n");
-    run(CLIENT, &["-c", &address.to_string(), "--ask", "bob", "--timeout", "0.3"], question.as_bytes()).ends(4);
-    drop(playing.join().unwrap());
+    run_client(&address, &["--ask", "bob", "--timeout", "0.3"], question.as_bytes()).ends(4);
 }
 
 #[test]
@@ -134,10 +109,9 @@ fn a_stdout_that_nobody_reads_holds_up_neither_timeout_nor_heartbeat() {
     let mut talker = Peer::named(address, "talker");
     // More than a pipe holds.
     talker.send(format!("deaf\n{}", format!("msg:{}\n", "x".repeat(1000)).repeat(300)));
-    assert_eq!(ends(&mut timed), Some(0));
+    timed.wait().ends(0);
     assert!(Peer::connect(address).ask("who").contains("eve"), "it was idle");
-    listening.kill().unwrap();
-    listening.wait().unwrap();
+    listening.kill();
 }
 
 #[test]
@@ -146,7 +120,7 @@ fn a_reader_that_has_gone_is_noticed_without_another_line() {
     let (mut listening, mut reader) = unread(server.address(), &["--recv-only", "--name", "eve"]);
     reader.read_exact(&mut [0; "eve has joined\n".len()]).unwrap();
     drop(reader);
-    assert_eq!(ends(&mut listening), Some(0));
+    listening.wait().ends(0);
 }
 
 #[test]
@@ -166,27 +140,15 @@ fn as_process_1_of_a_container_every_mode_ends_at_a_signal() {
         let mut command = Command::new(unshare[0]);
         command.args(&unshare[1..]).args([CLIENT, "-c", &address]).args(arguments);
         let mut program = Program::spawn(&mut command);
-        let children = format!("/proc/{0}/task/{0}/children", program.id());
-        let inner = || fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
         // Process 1 runs the program below it.
-        wait_for("the client", || {
-            fs::read_to_string(format!("/proc/{0}/task/{0}/children", inner())).is_ok_and(|below| !below.is_empty())
-        });
+        let inner = || children(program.id()).first().copied().unwrap_or_default();
+        wait_for("the client", || !children(inner()).is_empty());
         if code == 0 {
             wait_for("the answerer", || Peer::connect(server.address()).ask("who").contains('c'));
         }
-        Command::new("kill").arg(inner()).status().unwrap();
+        kill("TERM", inner());
         assert_eq!(program.wait().code, Some(code), "{arguments:?}");
     }
-}
-
-#[test]
-fn a_health_check_ends_in_its_time() {
-    let (address, playing) = scripted(|listener| Peer::accept(&listener));
-    let began = Instant::now();
-    run(CLIENT, &["-c", &address.to_string(), "--ping", "--timeout", "0.3"], b"").ends(4);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    drop(playing.join().unwrap());
 }
 
 #[test]

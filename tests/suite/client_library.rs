@@ -6,7 +6,7 @@ use localsocket::protocol::Event;
 #[test]
 fn receiving_with_a_timeout_never_loses_half_a_line() {
     let (go, gone) = std::sync::mpsc::channel();
-    let (address, playing) = scripted(move |listener| {
+    let (address, _playing) = scripted(move |listener| {
         let mut peer = Peer::accept(&listener);
         for piece in ["he", "ll", "o\r", "\nwor", "ld\r\n"] {
             peer.send(piece);
@@ -26,7 +26,6 @@ fn receiving_with_a_timeout_never_loses_half_a_line() {
     assert_eq!(received, ["hello", "world"]);
     let _ = go.send(());
     assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
-    playing.join().unwrap();
 }
 
 #[test]
@@ -41,11 +40,11 @@ fn a_flood_without_an_answer_does_not_hold_up_a_timeout() {
     let mut client = Client::connect(&address).unwrap();
     assert!(matches!(client.log_in("ada", Duration::from_millis(200)), Err(ClientError::TimedOut)));
     drop(client);
-    flooding.join().unwrap();
+    flooding.join();
 
     let (address, flooding) = flood();
-    run(CLIENT, &["-c", &address.to_string(), "--ping", "--connect-timeout", "0.2"], b"").gives(1, "");
-    flooding.join().unwrap();
+    run_client(&address, &["--ping", "--connect-timeout", "0.2"], "").gives(1, "");
+    flooding.join();
 }
 
 #[test]
@@ -80,14 +79,14 @@ fn a_piece_of_a_line_is_never_given_as_a_line() {
     }
     let ends = ["Some(\"error: server is shut\") None", "None Some(\"server is shutting down\")"];
     assert_eq!(came, ["whole", ends[0], "whole again", "error: server is shutting down", ends[1]]);
-    playing.join().unwrap();
+    playing.join();
     client.send("quit").unwrap();
     assert!(client.lines().next().is_none());
 }
 
 #[test]
 fn a_client_that_only_listens_pings_all_the_same() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         let peer = Peer::accept(&listener);
         let talking = Arc::new(AtomicBool::new(true));
         thread::scope(|scope| {
@@ -111,7 +110,6 @@ fn a_client_that_only_listens_pings_all_the_same() {
         assert_eq!(line.unwrap(), "eve: x");
     }
     assert!(began.elapsed() >= Duration::from_millis(400));
-    playing.join().unwrap();
 }
 
 #[test]
@@ -129,15 +127,14 @@ fn a_client_of_one_thread_reads_on_while_the_server_takes_nothing() {
     client.send("x".repeat(SIZE)).unwrap();
     assert_eq!(client.receive(Some(DEADLINE)).unwrap().len(), SIZE);
     assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "done");
-    playing.join().unwrap();
+    playing.join();
 
     // And a timeout holds.
-    let (address, playing) = scripted(|listener| Peer::accept(&listener));
+    let (address, _playing) = scripted(|listener| Peer::accept(&listener));
     let mut client = Client::connect(&address).unwrap();
     let line = "x".repeat(32 << 20);
     let outcome = client.request(&line, Duration::from_millis(200));
     assert!(matches!(outcome, Err(ClientError::Closed)), "{outcome:?}");
-    drop(playing.join().unwrap());
 }
 
 #[test]
@@ -230,7 +227,7 @@ fn a_reply_is_never_that_of_an_earlier_request_or_what_another_says() {
 #[test]
 fn a_client_reads_on_while_another_thread_writes() {
     const SIZE: usize = 8 << 20;
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         let mut peer = Peer::accept(&listener);
         // It reads only when all of this is taken.
         (&peer.stream).write_all(&[&[b'y'; SIZE][..], b"\r\n"].concat()).unwrap();
@@ -247,7 +244,6 @@ fn a_client_reads_on_while_another_thread_writes() {
     client.send("last").unwrap();
     client.receive_where(Some(DEADLINE), |event| event == Event::Other("done")).unwrap();
     sending.join().unwrap().unwrap();
-    playing.join().unwrap();
 }
 
 #[test]

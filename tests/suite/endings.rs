@@ -46,11 +46,11 @@ fn an_idle_client_is_closed_and_its_half_line_not_run() {
         let mut busy = Peer::connect(address);
         let mut idle = Peer::connect(address);
         idle.send("msg:half a line");
-        let reading = thread::spawn(move || {
-            idle.hears_last("error: idle for 1 seconds");
-        });
+        let reading = thread::spawn(move || idle.hears_last("error: idle for 1 seconds"));
         while !reading.is_finished() {
             busy.ping();
+            // The pace of one that is not idle, not a wait for something.
+            thread::sleep(Duration::from_millis(50));
         }
         reading.join().unwrap();
         assert!(server.program.logged("client 2 (").contains(": idle; 0 lines (15 bytes) in"));

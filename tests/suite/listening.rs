@@ -66,7 +66,7 @@ fn it_leaves_by_itself_after_so_many_lines() {
     let outcome = run(CLIENT, &[&arguments[..], &["hello"]].concat(), b"").gives(4, "bob has joined\nbob: hello\n");
     assert_eq!(outcome.stderr, "localsocket-client: only 0 of the 1 lines of --count came\n");
     // An error counts, and is one.
-    run(CLIENT, &["-c", &server.address().to_string(), "--count", "1", "hello"], b"").ends(3);
+    run_client(server.address(), &["--count", "1", "hello"], "").ends(3);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn notices_can_be_left_out_and_do_not_count() {
 #[test]
 fn each_line_can_be_printed_with_its_time() {
     let server = ServerProgram::start(&[]);
-    let outcome = run(CLIENT, &["-c", &server.address().to_string(), "--timestamps", "a b", "error"], b"").ends(0);
+    let outcome = run_client(server.address(), &["--timestamps", "a b", "error"], "").ends(0);
     let date = run("date", &["-u", "+%Y-%m-%dT%H"], b"").stdout;
     for (line, text) in outcome.stdout.lines().zip(["a b", "error"]) {
         let (time, rest) = line.split_once(' ').unwrap();
@@ -127,13 +127,12 @@ fn to_reaches_one_client_only() {
     let server = ServerProgram::start(ROOM);
     let (mut bob, mut eve) = (Peer::named(server.address(), "bob"), Peer::named(server.address(), "eve"));
     bob.expect("eve has joined");
-    let address = server.address().to_string();
-    let outcome = run(CLIENT, &["-c", &address, "-n", "ada", "--to", "bob", "--deaf"], b"quit\nwho\n");
+    let outcome = run_client(server.address(), &["-n", "ada", "--to", "bob", "--deaf"], "quit\nwho\n");
     assert_eq!(outcome.stdout, "ada has joined\nada > bob: quit\nada > bob: who\n", "{outcome:?}");
     assert_eq!(outcome.code, Some(0));
     bob.hears("ada > bob: quit|ada > bob: who");
     eve.ping();
-    run(CLIENT, &["-c", &address, "-n", "ada", "--to", "nobody", "x"], b"").ends(3);
+    run_client(server.address(), &["-n", "ada", "--to", "nobody", "x"], "").ends(3);
 }
 
 #[test]

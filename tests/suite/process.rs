@@ -8,25 +8,21 @@ fn either_of_the_signals_stops_it() {
         let mut server = ServerProgram::start(&[]);
         let mut peer = server.connect();
         peer.ping();
-        server.program.signal(signal);
+        server.program.ends_at(signal).tells(format!("stopping on SIG{signal}"));
         peer.hears_last("error: server is shutting down");
-        let outcome = server.program.wait().ends(0);
-        assert!(outcome.stderr.contains(&format!("stopping on SIG{signal}")), "{outcome:?}");
     }
 }
 
 #[test]
 fn a_signal_right_at_the_start_ends_it() {
-    for round in 0..60 {
-        let mut program = Command::new(SERVER);
-        program.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = program.spawn().unwrap();
+    for round in 0..40 {
+        let mut child = server(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Later and later, so that the signal meets every step of the start.
-        let until = Instant::now() + Duration::from_micros(50 * round);
+        let until = Instant::now() + Duration::from_micros(75 * round);
         while Instant::now() < until {
             std::hint::spin_loop();
         }
-        Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
+        kill("TERM", child.id());
         let status = child.wait().unwrap();
         // Before its first instruction, the system ends it.
         assert!(status.success() || status.signal() == Some(15), "round {round}: {status}");
@@ -36,29 +32,21 @@ fn a_signal_right_at_the_start_ends_it() {
 #[test]
 fn without_a_terminal_a_hangup_reads_the_token_again() {
     let directory = TempDir::new();
-    let file = directory.file("token", "\u{feff}old\n");
-    let arguments = ["--token-file", &*file];
-    let Some(mut server) = start_as_service(&arguments, &[]) else { return };
-    let mut inside = server.connect();
-    assert_eq!(inside.ask("auth:old"), "authenticated");
-
-    fs::write(&file, "new\r\nsecond line\n").unwrap();
+    let file = &*directory.file("token", "\u{feff}old\n");
+    let Some(mut server) = start_as_service(&["--token-file", file], &[]) else { return };
+    let mut talk = Talk::new(server.address());
+    talk.play("inside> auth:old  inside< authenticated");
+    directory.file("token", "new\r\nsecond line\n");
     server.program.signal("HUP");
     server.program.logged("the token was read again");
-    assert_eq!(server.connect().ask("auth:new"), "authenticated");
-    assert_eq!(server.connect().ask("auth:old"), "error: wrong token");
-
-    fs::write(&file, "\n").unwrap();
-    server.program.signal("HUP");
-    let line = server.program.logged("the first line is empty");
-    assert!(line.contains("ERROR") && line.ends_with("; the token stays as it was"), "{line}");
-    fs::remove_file(&file).unwrap();
-    server.program.signal("HUP");
-    let line = server.program.logged("No such file or directory");
-    assert!(line.contains("ERROR") && line.ends_with("; the token stays as it was"), "{line}");
-
-    assert_eq!(server.connect().ask("auth:new"), "authenticated");
-    inside.ping();
+    talk.play("ada> auth:new  ada< authenticated  eve> auth:old  eve< error: wrong token");
+    for (content, why) in [(Some("\n"), "the first line is empty"), (None, "No such file or directory")] {
+        content.map_or_else(|| fs::remove_file(file), |content| fs::write(file, content)).unwrap();
+        server.program.signal("HUP");
+        let line = server.program.logged(why);
+        assert!(line.contains("ERROR") && line.ends_with("; the token stays as it was"), "{line}");
+    }
+    talk.play("bob> auth:new  bob< authenticated  inside pings");
     let outcome = server.stop();
     assert!(!outcome.stderr.contains("new"), "{outcome:?}");
 }
@@ -66,35 +54,31 @@ fn without_a_terminal_a_hangup_reads_the_token_again() {
 #[test]
 fn a_token_file_that_does_not_answer_does_not_keep_signals_from_being_heard() {
     let directory = TempDir::new();
-    let file = directory.file("token", "secret");
-    let arguments = ["--token-file", &*file];
-    let Some(mut server) = start_as_service(&arguments, &[]) else { return };
-    fs::remove_file(&file).unwrap();
+    let file = &*directory.file("token", "secret");
+    let Some(mut server) = start_as_service(&["--token-file", file], &[]) else { return };
+    fs::remove_file(file).unwrap();
     // Opening a pipe that nobody writes to takes for ever.
-    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-    for _ in 0..2 {
-        server.program.signal("HUP");
-    }
+    assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+    (0..2).for_each(|_| server.program.signal("HUP"));
     server.stop();
 }
 
 #[test]
 fn a_service_manager_hears_of_each_state() {
     let directory = TempDir::new();
-    let file = directory.file("token", "secret");
+    let file = &*directory.file("token", "secret");
     let manager = Manager::new();
-    let arguments = ["--token-file", &*file];
     let environment = [("NOTIFY_SOCKET", &*manager.path)];
-    let Some(mut server) = start_as_service(&arguments, &environment) else { return };
+    let Some(mut server) = start_as_service(&["--token-file", file], &environment) else { return };
     assert_eq!(manager.state(), "READY=1");
     // A failed reload is over too, else the service manager waits for its end.
     for content in ["new", ""] {
-        fs::write(&file, content).unwrap();
+        fs::write(file, content).unwrap();
         server.program.signal("HUP");
     }
     server.program.signal("TERM");
     assert_eq!(manager.state(), "STOPPING=1");
-    assert_eq!(server.program.wait().code, Some(0));
+    server.program.wait().ends(0);
 }
 
 #[test]
@@ -103,9 +87,7 @@ fn a_service_manager_that_is_busy_hears_of_the_state_later() {
     let others = UnixDatagram::unbound().unwrap();
     others.set_nonblocking(true).unwrap();
     while others.send_to(b"WATCHDOG=1", &manager.path).is_ok() {}
-    let mut command = Command::new(SERVER);
-    command.args(["--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", &manager.path);
-    let server = ServerProgram::from_command(&mut command);
+    let server = ServerProgram::from_command(server(&[]).env("NOTIFY_SOCKET", &manager.path));
     // It does not wait for that.
     server.connect().ping();
     while manager.state() != "READY=1" {}
@@ -156,19 +138,9 @@ fn a_stdout_that_takes_nothing_does_not_hold_up_the_service() {
     let (_reader, mut full) = std::io::pipe().unwrap();
     // A pipe holds 64 KiB unless it was told otherwise.
     full.write_all(&[b'x'; 65536]).unwrap();
-    let mut command = Command::new(SERVER);
-    command.args(["--listen", path.to_str().unwrap()]).stdout(full).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
+    let _server = Program::with_streams(&mut server(&["--listen", path.to_str().unwrap()]), full, Stdio::null());
     wait_for("it to listen", || Stream::connect(&Address::Unix(path.clone()), DEADLINE).is_ok());
     Peer::connect(&Address::Unix(path)).ping();
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-/// The process that `unshare` has started.
-fn inner(program: &Program) -> u32 {
-    let children = format!("/proc/{0}/task/{0}/children", program.id());
-    fs::read_to_string(children).unwrap().trim().parse().unwrap()
 }
 
 const AS_PROCESS_1: [&str; 4] = ["unshare", "--fork", "--pid", "--kill-child"];
@@ -191,12 +163,11 @@ fn as_process_1_of_a_container_it_stops_in_order() {
     let Some(mut server) = start_as_process_1("exec \"$0\" --listen 127.0.0.1:0") else { return };
     let mut idle: Vec<Peer> = (0..200).map(|_| server.connect()).collect();
     idle.iter_mut().for_each(Peer::ping);
-    let inner = inner(&server.program);
-    Command::new("sh").args(["-c", &format!("kill -TERM {inner}")]).status().unwrap();
+    kill("TERM", children(server.program.id())[0]);
     for peer in &mut idle {
         peer.hears_last("error: server is shutting down");
     }
-    assert_eq!(server.program.wait().code, Some(0));
+    server.program.wait().ends(0);
 }
 
 #[test]
@@ -204,9 +175,8 @@ fn as_process_1_of_a_container_it_leaves_no_zombies() {
     // Orphans of all ages: some end before the server is there, others after.
     let script = "for time in 0 0 0.01 0.1 0.3; do (sleep $time &) done; exec \"$0\" --listen 127.0.0.1:0";
     let Some(server) = start_as_process_1(script) else { return };
-    let inner = inner(&server.program);
-    let children = format!("/proc/{inner}/task/{inner}/children");
-    wait_for("all children to be collected", || fs::read_to_string(&children).unwrap().is_empty());
+    let inner = children(server.program.id())[0];
+    wait_for("all children to be collected", || children(inner).is_empty());
     server.connect().ping();
 }
 

@@ -7,7 +7,7 @@ use crate::common::*;
 type Script = &'static [(&'static [&'static str], &'static str)];
 
 /// Plays one script for each connection, and ends each after its last piece.
-fn play(scripts: &'static [Script]) -> (Address, JoinHandle<()>) {
+fn play(scripts: &'static [Script]) -> (Address, Playing<()>) {
     scripted(move |listener| {
         for script in scripts {
             let mut peer = Peer::accept(&listener);
@@ -42,7 +42,7 @@ fn come(client: &mut Client, last: &str) -> Vec<String> {
 
 #[test]
 fn what_was_said_without_a_connection_comes_once_and_in_order() {
-    let (address, playing) = play(&[
+    let (address, _playing) = play(&[
         &[
             // Somebody talks before the place is named, and what only this client hears does not count.
             (&["iam:ada", "mark", "ping"], "bob: zero\r\nada has joined\r\nbob > ada: x\r\nat r.7\r\npong\r\n"),
@@ -64,12 +64,11 @@ fn what_was_said_without_a_connection_comes_once_and_in_order() {
                   who: ada, bob|disconnected|bob > ada: z|disconnected|connected|r.10 bob: two|r.11 eve: hi|\
                   r.12 ada has joined|r.13 eve is now bob|disconnected|disconnected|connected|r.14 ada has joined|end";
     assert_eq!(came.join("|"), wanted);
-    playing.join().unwrap();
 }
 
 #[test]
 fn lines_that_are_not_kept_are_told_once_and_counting_begins_anew() {
-    let (address, playing) = play(&[
+    let (address, _playing) = play(&[
         &[(&["iam:ada", "mark", "ping"], "ada has joined\r\nat r.7\r\npong\r\n")],
         // Another life of the room.
         &[
@@ -83,7 +82,6 @@ fn lines_that_are_not_kept_are_told_once_and_counting_begins_anew() {
     let wanted = "r.7 ada has joined|connected|disconnected|missed: lines since r.7 are not kept|s.1 ada has joined|\
                   s.2 bob: hi|connected|s.3 bob: hello|disconnected|connected|end";
     assert_eq!(came.join("|"), wanted);
-    playing.join().unwrap();
 }
 
 #[test]
@@ -116,13 +114,13 @@ fn a_server_that_keeps_nothing_is_no_error_and_an_echo_misses_nothing() {
         let told = missed.map(|why| format!("missed: {why}"));
         let wanted = ["ada has joined", "connected", "bob: hi", "disconnected"].map(str::to_owned);
         assert_eq!(came, told.into_iter().chain(wanted).collect::<Vec<_>>(), "{first} {second}");
-        playing.join().unwrap();
+        playing.join();
     }
 }
 
 #[test]
 fn a_client_begins_where_it_is_told_to_or_not_at_all() {
-    let (address, playing) = play(&[
+    let (address, _playing) = play(&[
         &[(&["since:all", "ping"], "bob: two\r\nat r.0\r\nbob: one\r\nbob: two\r\npong\r\n"), (&["quit"], "")],
         &[(&["since:r.5", "ping"], "bob: hi\r\nerror: lines since r.5 are not kept\r\npong\r\n")],
         &[(&["since:r.5", "ping"], "error: since is a room mode command\r\npong\r\n")],
@@ -135,12 +133,11 @@ fn a_client_begins_where_it_is_told_to_or_not_at_all() {
         let error = Client::connect_with(&address, options("r.5")).unwrap_err();
         assert!(matches!(&error, ClientError::Refused(text) if text == why), "{error}");
     }
-    playing.join().unwrap();
 }
 
 #[test]
 fn a_client_that_asks_for_its_place_itself_or_goes_deaf_is_not_misled() {
-    let (address, playing) = play(&[
+    let (address, _playing) = play(&[
         &[
             (&["iam:ada", "mark", "ping"], "ada has joined\r\nat r.7\r\npong\r\n"),
             (&["since:r.2"], "at r.2\r\nbob: three\r\nbob: four\r\n"),
@@ -161,12 +158,11 @@ fn a_client_that_asks_for_its_place_itself_or_goes_deaf_is_not_misled() {
     let came = come(&mut client, "end");
     let wanted = ["deaf", "ada is now eve", "disconnected", "r.9 ada has joined", "connected", "end"];
     assert_eq!(came, wanted);
-    playing.join().unwrap();
 }
 
 #[test]
 fn served_names_are_served_again_on_every_connection() {
-    let (address, playing) = play(&[
+    let (address, _playing) = play(&[
         &[(
             &["deaf", "iam:ada", "serve:work", "serve:more", "ping"],
             "deaf\r\nada has joined\r\nserving\r\nserving\r\npong\r\n",
@@ -180,7 +176,6 @@ fn served_names_are_served_again_on_every_connection() {
     let came = come(&mut client, "end");
     let wanted = ["ada has joined", "connected", "disconnected", "ada has joined", "disconnected", "connected", "end"];
     assert_eq!(came, wanted);
-    playing.join().unwrap();
 }
 
 /// Passes a connection on, and cuts it after this many bytes from the server.
@@ -260,5 +255,5 @@ fn a_listener_that_is_cut_again_and_again_hears_what_one_hears_that_is_not() {
     };
     assert_eq!((next.room, next.number), (last.room, last.number + 1));
     listener.quit(DEADLINE).unwrap();
-    passing.join().unwrap();
+    passing.join();
 }

@@ -45,8 +45,7 @@ impl Engine {
     }
 
     pub fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        kill(signal, self.child.id());
     }
 }
 

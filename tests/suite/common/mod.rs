@@ -25,7 +25,7 @@ pub use localsocket::{
     Mode, Server,
 };
 pub use peer::Peer;
-pub use program::{Outcome, Program, ServerProgram, client, on_each_program, run};
+pub use program::{Outcome, Program, ServerProgram, children, client, kill, on_each_program, run, run_client, server};
 pub use server::{TestServer, on_each_transport};
 pub use service::{HEEDS_HANGUP, Manager, hand_over, is_possible, start_as_service};
 pub use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -129,11 +129,33 @@ pub fn where_nobody_listens() -> Address {
     address
 }
 
-/// A server that plays a script, and gives what the script gives.
-pub fn scripted<T: Send + 'static>(script: impl FnOnce(TcpListener) -> T + Send + 'static) -> (Address, JoinHandle<T>) {
+/// A server that plays a script. A test that passes waits for its end.
+pub struct Playing<T>(Option<JoinHandle<T>>);
+
+impl<T> Playing<T> {
+    /// What the script gives.
+    pub fn join(mut self) -> T {
+        self.end().unwrap()
+    }
+
+    fn end(&mut self) -> Option<T> {
+        let running = self.0.take()?;
+        Some(running.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+}
+
+impl<T> Drop for Playing<T> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+pub fn scripted<T: Send + 'static>(script: impl FnOnce(TcpListener) -> T + Send + 'static) -> (Address, Playing<T>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().into();
-    (address, thread::spawn(move || script(listener)))
+    (address, Playing(Some(thread::spawn(move || script(listener)))))
 }
 
 /// A client of the library that connects again by itself.

@@ -52,16 +52,20 @@ impl Outcome {
 
 impl Program {
     pub fn spawn(command: &mut Command) -> Program {
+        Program::with_streams(command, Stdio::piped(), Stdio::piped())
+    }
+
+    /// With streams that are the test's own, unless they are new pipes.
+    pub fn with_streams(command: &mut Command, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Program {
         // What the developer's shell says must not decide what the tests find in the log.
         if command.get_envs().all(|(name, _)| name != "RUST_LOG") {
             command.env_remove("RUST_LOG");
         }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(stdout).stderr(stderr).spawn().unwrap();
         let (stdout, stderr) = (Arc::default(), Arc::default());
-        let collectors = vec![
-            collect(child.stdout.take().unwrap(), Arc::clone(&stdout)),
-            collect(child.stderr.take().unwrap(), Arc::clone(&stderr)),
-        ];
+        let mut collectors = Vec::new();
+        collectors.extend(child.stdout.take().map(|pipe| collect(pipe, Arc::clone(&stdout))));
+        collectors.extend(child.stderr.take().map(|pipe| collect(pipe, Arc::clone(&stderr))));
         Program { stdin: child.stdin.take(), child, stdout, stderr, collectors }
     }
 
@@ -93,8 +97,7 @@ impl Program {
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let done = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status().unwrap();
-        assert!(done.success());
+        kill(name, self.id());
     }
 
     /// Lets a signal end it in order.
@@ -102,6 +105,12 @@ impl Program {
     pub fn ends_at(&mut self, signal: &str) -> Outcome {
         self.signal(signal);
         self.wait().ends(0)
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.wait();
     }
 
     /// Waits for its end.
@@ -159,7 +168,7 @@ fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> J
     })
 }
 
-/// The server program, on a free port of loopback unless `arguments` say otherwise.
+/// The server program.
 pub struct ServerProgram {
     pub program: Program,
     pub addresses: Vec<Address>,
@@ -168,17 +177,19 @@ pub struct ServerProgram {
 impl ServerProgram {
     #[track_caller]
     pub fn start(arguments: &[&str]) -> ServerProgram {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_localsocket-server"));
-        if !arguments.iter().any(|argument| argument.starts_with("--listen") || *argument == "-l") {
-            command.args(["--listen", "127.0.0.1:0"]);
-        }
-        ServerProgram::from_command(command.args(arguments))
+        ServerProgram::from_command(&mut server(arguments))
     }
 
     /// Starts a command that runs the server in the end, and waits for the addresses.
     #[track_caller]
     pub fn from_command(command: &mut Command) -> ServerProgram {
-        let mut program = Program::spawn(command);
+        ServerProgram::with_stderr(command, Stdio::piped())
+    }
+
+    /// The same with a stderr that is the test's own.
+    #[track_caller]
+    pub fn with_stderr(command: &mut Command, stderr: impl Into<Stdio>) -> ServerProgram {
+        let mut program = Program::with_streams(command, Stdio::piped(), stderr);
         let began = Instant::now();
         let wanted = command.get_args().filter(|argument| *argument == "--listen" || *argument == "-l").count().max(1);
         let addresses = loop {
@@ -219,18 +230,46 @@ impl ServerProgram {
     }
 }
 
+/// The command of the server program, on a free port of loopback unless `arguments` say otherwise.
+pub fn server(arguments: &[&str]) -> Command {
+    let mut command = Command::new(SERVER);
+    if !arguments.iter().any(|argument| argument.starts_with("--listen") || *argument == "-l") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    command.args(arguments);
+    command
+}
+
 /// The client program, connected to an address, with its input open.
 pub fn client(address: &Address, arguments: &[&str]) -> Program {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_localsocket-client"));
-    Program::spawn(command.args(["--connect", &address.to_string()]).args(arguments))
+    Program::spawn(Command::new(CLIENT).args(["--connect", &address.to_string()]).args(arguments))
+}
+
+/// Runs the client program to its end with an input.
+#[track_caller]
+pub fn run_client(address: &Address, arguments: &[&str], input: impl AsRef<[u8]>) -> Outcome {
+    run(CLIENT, &[&["--connect", &address.to_string()], arguments].concat(), input)
+}
+
+/// The processes below one.
+pub fn children(process: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    children.collect::<String>().split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
+/// Sends a signal by its name to a process.
+#[track_caller]
+pub fn kill(signal: &str, id: u32) {
+    assert!(Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().unwrap().success());
 }
 
 /// Runs a program to its end with an input.
 #[track_caller]
-pub fn run(program: &str, arguments: &[&str], input: &[u8]) -> Outcome {
+pub fn run(program: &str, arguments: &[&str], input: impl AsRef<[u8]>) -> Outcome {
     let mut program = Program::spawn(Command::new(program).args(arguments));
     let mut stdin = program.stdin.take().unwrap();
-    let input = input.to_owned();
+    let input = input.as_ref().to_owned();
     // A program that does not read must not hold up the test.
     thread::spawn(move || drop(stdin.write_all(&input)));
     program.wait()
