@@ -4,19 +4,18 @@ use crate::common::*;
 
 /// The symptoms of the page, in its order.
 fn symptoms() -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/trouble.md");
-    let text = fs::read_to_string(path).unwrap();
+    let text = fs::read_to_string(source("src/guide/trouble.md")).unwrap();
     text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` |")?.0.to_owned())).collect()
 }
 
 /// What a program says on stderr, and its exit code.
 fn said(program: &str, arguments: &[&str]) -> String {
-    let outcome = run(program, arguments, b"");
+    let outcome = run(program, arguments, "");
     format!("exit code {:?}: {}", outcome.code, outcome.stderr)
 }
 
 fn room(more: &[&str]) -> ServerProgram {
-    ServerProgram::start(&[&["--mode", "room"], more].concat())
+    ServerProgram::start(&[ROOM, more].concat())
 }
 
 fn asked(server: &ServerProgram, lines: &[&str]) -> String {
@@ -31,60 +30,47 @@ fn asked(server: &ServerProgram, lines: &[&str]) -> String {
 
 /// The message to a user whom the socket's file does not let in.
 fn kept_out(directory: &TempDir) -> String {
-    let path = directory.join("closed.sock");
-    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    let address = format!("unix:{}", path.display());
-    // Permissions do not keep out root.
-    let wrapped = ["--reuid=65534", "--clear-groups", CLIENT, "-c", &address, "--ping"];
-    if Command::new("setpriv")
-        .args(["--reuid=65534", "--clear-groups", "true"])
-        .output()
-        .is_ok_and(|o| o.status.success())
-    {
+    let server = ServerProgram::start(&["-l", directory.join("closed.sock").to_str().unwrap()]);
+    let (copy, address) = (directory.join("client"), server.address().to_string());
+    let arguments = ["--reuid=65534", "--clear-groups", copy.to_str().unwrap(), "-c", &address, "--ping"];
+    if is_possible(&["setpriv", arguments[0], arguments[1], "true"], "a user who is kept out of a socket") {
+        // Everybody can run it here. Another process copies it: a program that another test starts inherits every file that
+        // is open for writing here, and until it runs, such a file cannot be run itself.
+        assert!(Command::new("install").args(["-m", "755", CLIENT]).arg(&copy).status().unwrap().success());
         fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).unwrap();
-        return said("setpriv", &wrapped);
+        return said("setpriv", &arguments);
     }
-    said(CLIENT, &wrapped[2..])
-}
-
-fn silent(path: &Path) -> String {
-    format!("unix:{}", path.display())
+    fs::set_permissions(directory.join("closed.sock"), fs::Permissions::from_mode(0o000)).unwrap();
+    said(CLIENT, &arguments[3..])
 }
 
 /// Produces a symptom of the page and returns what is seen of it; `None` for those of joined rooms, which their own tests
 /// produce.
 fn produce(symptom: &str, directory: &TempDir) -> Option<String> {
-    let path = |name: &str| -> PathBuf { directory.join(name) };
-    let file = path("file");
-    fs::write(&file, "\n").unwrap();
-    let file = file.to_str().unwrap();
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    let file = &*directory.file("file", "\n");
+    let ping = |address: &str| said(CLIENT, &["-c", address, "--ping"]);
     Some(match symptom {
         "in use: another program listens there already" => {
-            let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            said(SERVER, &["-l", &other.local_addr().unwrap().to_string()])
+            said(SERVER, &["-l", &ServerProgram::start(&[]).address().to_string()])
         }
         "in use: a live server listens there" => {
-            let server = ServerProgram::start(&["-l", &silent(&path("live.sock"))]);
-            said(SERVER, &["-l", &server.address().to_string()])
+            said(SERVER, &["-l", &ServerProgram::start(&["-l", &path("live.sock")]).address().to_string()])
         }
         "which is left as it is" => said(SERVER, &["-l", file]),
         "can be reached from other machines" => said(SERVER, &["-l", "0.0.0.0:0"]),
         "the first line is empty" => said(SERVER, &["--token-file", file]),
-        "nothing listens there; is the server running?" => {
-            said(CLIENT, &["-c", &where_nobody_listens().to_string(), "--ping"])
-        }
-        "there is no such file; is the server running?" => said(CLIENT, &["-c", &silent(&path("none.sock")), "--ping"]),
+        "nothing listens there; is the server running?" => ping(&where_nobody_listens().to_string()),
+        "there is no such file; is the server running?" => ping(&path("none.sock")),
         "the socket file is stale, its server is gone" => {
-            leave_stale(&path("stale.sock"));
-            said(CLIENT, &["-c", &silent(&path("stale.sock")), "--ping"])
+            leave_stale(&directory.join("stale.sock"));
+            ping(&path("stale.sock"))
         }
         "no permission" => kept_out(directory),
-        "missing host" => said(CLIENT, &["-c", "31000", "--ping"]),
+        "missing host" => ping("31000"),
         "error: server is full (1 clients)" => {
             let server = room(&["--max-clients", "1"]);
-            let mut first = server.connect();
-            first.ping();
+            let _first = Peer::named(server.address(), "ada");
             server.connect().line().unwrap()
         }
         "error: name ada is taken" => {
@@ -111,38 +97,28 @@ fn produce(symptom: &str, directory: &TempDir) -> Option<String> {
             let mut ada = Peer::named(server.address(), "ada");
             let text = "x".repeat(60_000);
             while ada.stat("evicted") == 0 {
-                ada.send(format!("msg:{text}\n"));
-                assert!(ada.line().unwrap().starts_with("ada: "));
+                assert_eq!(ada.ask(&format!("msg:{text}")), format!("ada: {text}"));
             }
-            return Some(server.program.logged("too slow").replace("too slow", symptom));
+            server.program.logged("too slow").replace("too slow", symptom)
         }
-        "error: idle for 1 seconds" => {
-            let server = room(&["--idle-timeout", "1"]);
-            server.connect().line().unwrap()
-        }
+        "error: idle for 1 seconds" => room(&["--idle-timeout", "1"]).connect().line().unwrap(),
         "error: lines since a.5 are not kept" => asked(&room(&[]), &["since:a.5"]),
-        "nobody here is called squarer" => {
-            said(CLIENT, &["-c", &room(&[]).address().to_string(), "--ask", "squarer", "12"])
+        "lines may have been missed" => {
+            let server = room(&["--history", "0", "--idle-timeout", "0.2"]);
+            client(server.address(), &["--recv-only", "--reconnect", "--heartbeat", "0"]).logged(symptom)
         }
-        "no answer in time" => {
+        "nobody here is called squarer" | "no answer in time" => {
             let server = room(&[]);
             let _ada = Peer::named(server.address(), "ada");
-            said(CLIENT, &["-c", &server.address().to_string(), "--ask", "ada", "--timeout", "0.1", "12"])
+            let name = symptom.strip_prefix("nobody here is called ").unwrap_or("ada");
+            run_client(server.address(), &["--ask", name, "--timeout", "0.1", "12"], "").stderr
         }
-        "has left" => {
+        "has left" | "question id 1 is still open" => {
             let server = room(&[]);
-            let mut asker = Peer::named(server.address(), "asker");
-            let mut ada = Peer::named(server.address(), "ada");
-            asker.expect("ada has joined");
-            asker.send("ask:ada:1:x\n");
-            wait_for("the question", || ada.line().unwrap().contains(" ?> "));
-            drop(ada);
-            asker.line().unwrap()
-        }
-        "question id 1 is still open" => {
-            let server = room(&[]);
-            let _bob = Peer::named(server.address(), "bob");
-            asked(&server, &["iam:ada", "ask:bob:1:x\nask:bob:1:x"])
+            let mut talk = Talk::new(server.address());
+            talk.play("bob joins deaf  ada joins deaf  ada> ask:bob:1:x  bob< ada ?> 1: x");
+            talk.play(if symptom == "has left" { "bob quits" } else { "ada> ask:bob:1:x" });
+            talk.peer("ada").line().unwrap()
         }
         "error: not joined yet" | "error: cut off from the other servers" => return None,
         other => panic!("no test produces {other}"),
