@@ -4,8 +4,9 @@
 //! input, may close or fill its output, and may leave children behind that keep the output open. What it has written
 //! when it ends is the answer. One thread does all that; memory is bounded by one line.
 
-use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,13 +14,15 @@ use std::thread;
 use std::time::Duration;
 
 use localsocket::client::Question;
+use localsocket::programs::cli::Patient;
 use localsocket::programs::{Counted, Wait, poll, spawn_apart};
 
-use crate::output::{say_bytes, write_piece};
+use crate::output::{is_ready, say_bytes, write_piece};
 
-/// The most of what is in a pipe when COMMAND ends: no more fits into one, unless a privileged process resized it.
-/// Children that COMMAND left behind could write for ever.
-const LEFT_IN_PIPE: usize = 1024 * 1024;
+/// How much is read at a time, and how often after COMMAND has ended: no more fits into a pipe, unless a privileged process
+/// resized it. Children that COMMAND left behind could write for ever.
+const PIECE: usize = 64 * 1024;
+const LEFT_IN_PIPE: usize = 1024 * 1024 / PIECE;
 
 /// How often it is looked whether COMMAND has ended, at first and while nothing happens: something that it left behind
 /// may keep its output open. One that has just closed its output ends before the shortest sleep is over.
@@ -47,7 +50,7 @@ pub(crate) struct Job {
     pub(crate) bytes: usize,
     question: Mutex<Option<Question>>,
     /// The command, until its end was seen: after that, another process can have its id.
-    process: Mutex<Option<u32>>,
+    process: Mutex<Option<Child>>,
 }
 
 impl Job {
@@ -64,22 +67,15 @@ impl Job {
 
     /// Does something to the command, if it runs.
     pub(crate) fn signal(&self, send: impl FnOnce(u32)) {
-        lock(&self.process).map(send);
+        lock(&self.process).as_ref().map(Child::id).map(send);
     }
 
-    fn start(&self, shell: &mut Command) -> io::Result<Child> {
+    /// How the command has ended. Told once.
+    fn end(&self) -> Option<io::Result<ExitStatus>> {
         let mut process = lock(&self.process);
-        let child = spawn_apart(shell)?;
-        *process = Some(child.id());
-        Ok(child)
-    }
-
-    /// How the command has ended, if it has.
-    fn status_of(&self, child: &mut Child) -> Option<io::Result<ExitStatus>> {
-        let mut process = lock(&self.process);
-        let ended = child.try_wait().transpose()?;
+        let end = process.as_mut()?.try_wait().transpose()?;
         *process = None;
-        Some(ended)
+        Some(end)
     }
 }
 
@@ -91,160 +87,131 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// If the question is ended meanwhile, the output is thrown away.
 pub(crate) fn answer(command: &str, job: &Job, limit: usize) {
     let Some(input) = lock(&job.question).as_ref().map(|question| [question.text(), "\n"].concat()) else { return };
-    let longest = limit.saturating_sub(job.asker.len() + job.id.len() + OVERHEAD).min(LINE_MAX);
-    let outcome = run(command, job, input.as_bytes(), longest);
+    let outcome = run(command, job, input.as_bytes(), limit);
     let Some(question) = job.take() else { return };
     // If its connection has ended, so has the question.
     let _ = match outcome {
-        Ok(Some(last)) => question.answer(&last),
-        Ok(None) => {
-            let limit = Counted(limit, "byte");
-            question.refuse(&format!("the answer has a line that is longer than the server allows (limit {limit})"))
-        }
+        Ok(last) => question.answer(&last),
         Err(reason) => question.refuse(&reason),
     };
 }
 
-/// Runs `sh -c command` and returns the last line of its output, or nothing if a line was too long. Earlier lines are
-/// sent as they come.
-fn run(command: &str, job: &Job, input: &[u8], longest: usize) -> Result<Option<String>, String> {
+/// Runs `sh -c command` and returns the last line of its output, or why there is no answer. Earlier lines are sent as they
+/// come.
+fn run(command: &str, job: &Job, mut input: &[u8], limit: usize) -> Result<String, String> {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("LOCALSOCKET_ASKER", &job.asker);
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = job.start(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?;
-    let (mut stdin, mut written) = (child.stdin.take(), 0);
-    let mut stdout = Lines::new(child.stdout.take(), longest);
-    let mut stderr = Lines::new(child.stderr.take(), COMPLAINT_MAX);
-    let (mut answer, mut is_too_long, mut complaint) = (Vec::new(), false, String::new());
-    let mut complain = |line: &[u8]| {
-        say_bytes(&[line, b"\n"].concat());
-        complaint =
-            Some(text_of(line)).filter(|line| !line.trim().is_empty()).unwrap_or(std::mem::take(&mut complaint));
-    };
-    let (mut buffer, mut left, mut tick) = (vec![0; 64 * 1024], LEFT_IN_PIPE, FIRST_TICK);
-    let status = loop {
-        let ended = job.status_of(&mut child);
-        let pipes = [stdin.as_ref().map(AsFd::as_fd), stdout.descriptor(), stderr.descriptor()];
-        let [can_write, can_read, has_complained] = wait(pipes, if ended.is_some() { Duration::ZERO } else { tick });
-        if let Some(pipe) = stdin.as_mut().filter(|_| can_write) {
-            let rest = &input[written..];
-            written += write_piece(pipe, rest).unwrap_or(rest.len());
-            stdin = stdin.filter(|_| written < input.len());
+    let mut process = lock(&job.process);
+    let child = process.insert(spawn_apart(&mut shell).map_err(|error| format!("cannot run sh: {error}"))?);
+    let mut stdin = child.stdin.take();
+    let longest = limit.saturating_sub(job.asker.len() + job.id.len() + OVERHEAD).min(LINE_MAX);
+    let mut stdout = Output::new(child.stdout.take(), longest);
+    let mut stderr = Output::new(child.stderr.take(), COMPLAINT_MAX);
+    drop(process);
+    let (mut is_too_long, mut complaint) = (false, String::new());
+    let mut complain = |lines: &[u8]| {
+        say_bytes(lines);
+        if let Some(line) = text_of(lines).lines().rfind(|line| !line.trim().is_empty()) {
+            line.clone_into(&mut complaint);
         }
-        let mut count = 0;
-        if can_read {
-            count += stdout.read(&mut buffer, |line| {
-                is_too_long |= line.len() > longest;
-                answer.push(text_of(line));
-            });
+    };
+    let (mut ended, mut left, mut tick) = (None, LEFT_IN_PIPE, FIRST_TICK);
+    let status = loop {
+        ended = ended.or_else(|| job.end());
+        let mut waits: Vec<Wait<'_>> = stdin.iter().map(|pipe| Wait::writable(pipe.as_fd())).collect();
+        waits.extend(stdout.pipe.iter().chain(&stderr.pipe).map(|pipe| Wait::readable(pipe.0.as_fd())));
+        match waits.is_empty() {
+            _ if ended.is_some() => {}
+            true if tick < SHORTEST_SLEEP => thread::yield_now(),
+            true => thread::sleep(tick),
+            false => poll(&mut waits, Some(tick)),
+        }
+        if let Some(pipe) = stdin.as_mut().filter(|pipe| is_ready(Wait::writable(pipe.as_fd()), Duration::ZERO)) {
+            input = write_piece(pipe, input).map_or(&[], |count| &input[count..]);
+            stdin = stdin.filter(|_| !input.is_empty());
+        }
+        // A line with nothing behind it may be the last.
+        let (parts, complaints) = (stdout.read(1), stderr.read(0));
+        if let Some(parts) = parts.as_deref().map(text_of) {
+            is_too_long |= parts.split('\n').any(|line| line.len() > longest);
             if is_too_long {
                 // Nothing more is read, so that the command ends.
-                stdout = Lines::new(None, longest);
-            }
-            if let Some(last) = answer.pop() {
-                if !answer.is_empty() {
-                    let _ = lock(&job.question).as_ref().map(|question| question.part(&answer.join("\n")));
-                }
-                answer.clear();
-                answer.push(last);
+                stdout.pipe = None;
+            } else if let Some(parts) = parts.strip_suffix('\n') {
+                let _ = lock(&job.question).as_ref().map(|question| question.part(parts));
             }
         }
-        if has_complained {
-            count += stderr.read(&mut buffer, &mut complain);
-        }
+        complaints.as_deref().map(&mut complain);
+        let is_silent = parts.is_none() && complaints.is_none();
         match ended {
-            Some(status) if count == 0 || left < count => break status,
-            Some(_) => left -= count,
-            None if count > 0 => tick = FIRST_TICK,
-            None => tick = (2 * tick).min(LAST_TICK),
+            Some(status) if is_silent || left == 0 => break status,
+            Some(_) => left -= 1,
+            None => tick = if is_silent { (2 * tick).min(LAST_TICK) } else { FIRST_TICK },
         }
     };
-    stdout.end(|line| {
-        is_too_long |= line.len() > longest;
-        answer.push(text_of(line));
-    });
-    stderr.end(complain);
+    if !stderr.bytes.is_empty() {
+        complain(&[&stderr.bytes[..], b"\n"].concat());
+    }
+    let last = text_of(&stdout.bytes);
+    let last = last.strip_suffix('\n').unwrap_or(&last);
     match status {
-        _ if is_too_long => Ok(None),
-        Ok(status) if status.success() => Ok(Some(answer.join("\n"))),
+        _ if is_too_long || last.len() > longest => {
+            let limit = Counted(limit, "byte");
+            Err(format!("the answer has a line that is longer than the server allows (limit {limit})"))
+        }
+        Ok(status) if status.success() => Ok(last.to_owned()),
         Ok(status) => Err(reason(status, complaint)),
         Err(error) => Err(format!("the end of the command was not seen: {error}")),
     }
 }
 
-/// Waits until one of the pipes is ready, and tells which are.
-fn wait<const N: usize>(pipes: [Option<BorrowedFd<'_>>; N], patience: Duration) -> [bool; N] {
-    let mut waits: Vec<Wait<'_>> = Vec::with_capacity(N);
-    for (number, pipe) in pipes.iter().enumerate() {
-        waits.extend(pipe.map(|pipe| if number == 0 { Wait::writable(pipe) } else { Wait::readable(pipe) }));
-    }
-    match waits.is_empty() {
-        true if patience < SHORTEST_SLEEP => thread::yield_now(),
-        true => thread::sleep(patience),
-        false => poll(&mut waits, Some(patience)),
-    }
-    let mut ready = waits.iter().map(Wait::is_ready);
-    pipes.map(|pipe| pipe.is_some() && ready.next().unwrap_or(false))
-}
-
-/// What a pipe gives, line by line.
-struct Lines<P> {
-    pipe: Option<P>,
-    line: Vec<u8>,
+/// What a pipe has given that was not taken yet.
+struct Output {
+    pipe: Option<Patient<File>>,
+    bytes: Vec<u8>,
     longest: usize,
 }
 
-impl<P: Read + AsFd> Lines<P> {
-    fn new(pipe: Option<P>, longest: usize) -> Lines<P> {
-        Lines { pipe, line: Vec::new(), longest }
+impl Output {
+    fn new(pipe: Option<impl Into<OwnedFd>>, longest: usize) -> Output {
+        Output { pipe: pipe.map(|pipe| Patient(File::from(pipe.into()))), bytes: Vec::new(), longest }
     }
 
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Reads what is at hand, and gives out whole lines without their ends, in which CR LF counts as LF, and a line that
-    /// becomes too long piece by piece, each longer than the longest line. Returns how many bytes there were.
-    fn read(&mut self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> usize {
-        let count = match self.pipe.as_mut().map(|pipe| pipe.read(buffer)) {
-            Some(Ok(count @ 1..)) => count,
-            Some(Err(error)) if error.kind() == ErrorKind::Interrupted => 0,
-            _ => {
-                self.pipe = None;
-                0
-            }
-        };
-        for piece in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(piece);
-            let line = self.line.strip_suffix(b"\n");
-            let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-            // A CR at the end can be half a line end.
-            if line.is_some() || self.line.len() > self.longest + 1 {
-                take(line.unwrap_or(&self.line));
-                self.line.clear();
-            }
+    /// Reads what is at hand, if there is anything. Takes whole lines, up to the last line end that has so many bytes
+    /// `behind` it. A piece that is longer than a line may be counts as whole.
+    fn read(&mut self, behind: usize) -> Option<Vec<u8>> {
+        let is_at_hand = |pipe: &&mut Patient<File>| is_ready(Wait::readable(pipe.0.as_fd()), Duration::ZERO);
+        let pipe = self.pipe.as_mut().filter(is_at_hand)?;
+        let before = self.bytes.len();
+        self.bytes.resize(before + PIECE, 0);
+        let count = pipe.read(&mut self.bytes[before..]).unwrap_or(0);
+        self.bytes.truncate(before + count);
+        if count == 0 {
+            self.pipe = None;
+            return None;
         }
-        count
-    }
-
-    /// Gives out what stands behind the last line end.
-    fn end(&mut self, mut take: impl FnMut(&[u8])) {
-        if !self.line.is_empty() {
-            take(&self.line);
+        // No line end was left before that.
+        let (scanned, end) = (before.saturating_sub(behind), self.bytes.len().saturating_sub(behind));
+        let line_end = self.bytes[scanned..end].iter().rposition(|byte| *byte == b'\n');
+        let mut whole = line_end.map_or(0, |place| scanned + place + 1);
+        if self.bytes.len() - whole > self.longest + "\r\n".len() {
+            whole = self.bytes.len();
         }
+        Some(self.bytes.drain(..whole).collect())
     }
 }
 
-fn text_of(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).into_owned()
+/// Lines end in LF here.
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace("\r\n", "\n")
 }
 
 fn reason(status: ExitStatus, complaint: String) -> String {
-    let mut reason = match (complaint.is_empty(), status.code(), status.signal()) {
-        (false, _, _) => complaint,
-        (true, Some(code), _) => format!("exit status {code}"),
-        (true, None, Some(signal)) => format!("killed by signal {signal}"),
-        (true, None, None) => status.to_string(),
+    let mut reason = match status.code() {
+        _ if !complaint.is_empty() => complaint,
+        Some(code) => format!("exit status {code}"),
+        None => format!("killed by signal {}", status.signal().unwrap_or_default()),
     };
     let end = (0..=REASON_MAX.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
     reason.truncate(end.unwrap_or(0));
@@ -258,35 +225,41 @@ mod tests {
 
     use super::*;
 
-    /// The lines that a pipe gives which gets these bytes.
-    fn lines(bytes: &[u8]) -> Vec<String> {
+    /// What is taken of these bytes, and what is left at the end.
+    fn taken(bytes: &[u8], step: usize, behind: usize) -> (Vec<String>, String) {
         let (mut there, here) = UnixStream::pair().unwrap();
-        there.write_all(bytes).unwrap();
-        drop(there);
-        let mut lines = Lines::new(Some(here), 5);
+        let mut output = Output::new(Some(here), 5);
         let mut taken = Vec::new();
-        while lines.pipe.is_some() {
-            // At all chunk sizes the outcome is the same.
-            lines.read(&mut [0; 3], |line| taken.push(text_of(line)));
+        for piece in bytes.chunks(step) {
+            there.write_all(piece).unwrap();
+            taken.extend(output.read(behind).map(|lines| text_of(&lines)));
         }
-        lines.end(|line| taken.push(text_of(line)));
-        taken
+        drop(there);
+        assert!(output.read(behind).is_none() && output.pipe.is_none());
+        taken.retain(|lines| !lines.is_empty());
+        (taken, text_of(&output.bytes))
     }
 
     #[test]
-    fn output_is_taken_line_by_line() {
-        for (bytes, wanted) in [
-            (&b"a\nb\n"[..], &["a", "b"][..]),
-            (b"12345\r\n\nend", &["12345", "", "end"]),
-            (b"a\rb\n\xff\n", &["a\rb", "\u{fffd}"]),
-            (b"a\n123456\nb\n", &["a", "123456", "b"]),
-            (b"", &[]),
+    fn output_is_taken_in_whole_lines_and_the_last_one_is_kept_back_if_that_is_wanted() {
+        for (bytes, behind, whole, rest) in [
+            (&b"a\nb\n"[..], 1, "a\n", "b\n"),
+            (b"a\nb\n", 0, "a\nb\n", ""),
+            (b"12345\r\n\nend", 1, "12345\n\n", "end"),
+            (b"a\rb\n\xff\r\n", 1, "a\rb\n", "\u{fffd}\n"),
+            (b"12345\r\n", 1, "", "12345\n"),
+            (b"", 1, "", ""),
         ] {
-            assert_eq!(lines(bytes), wanted);
+            for step in [1, 2, 3, 7, 99] {
+                let (taken, left) = taken(bytes, step, behind);
+                assert_eq!((&*taken.concat(), &*left), (whole, rest), "{step} bytes at a time");
+            }
         }
-        let taken = lines(b"1234567890123\nb\n");
-        assert!(taken[0].len() > 5, "{taken:?}");
-        assert_eq!((taken.concat(), taken.last().map(String::as_str)), ("1234567890123b".to_owned(), Some("b")));
+        // What is too long does not wait for its end.
+        for step in [1, 3, 99] {
+            let (taken, _) = taken(b"1234567890123\nb\n", step, 1);
+            assert!(taken[0].len() > 5, "{taken:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -40,20 +40,18 @@ pub(crate) fn say_bytes(mut bytes: &[u8]) {
     let mut stderr = io::stderr().lock();
     while !bytes.is_empty() {
         let patience = if UNREAD.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
-        let is_ready = is_writable(stderr.as_fd(), patience);
-        UNREAD.store(!is_ready, Ordering::Relaxed);
-        if !is_ready {
-            return;
-        }
-        match write_piece(&mut stderr, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(_) => return,
+        let is_read = is_ready(Wait::writable(stderr.as_fd()), patience);
+        UNREAD.store(!is_read, Ordering::Relaxed);
+        match is_read.then(|| write_piece(&mut stderr, bytes)) {
+            Some(Ok(count)) => bytes = &bytes[count..],
+            _ => return,
         }
     }
 }
 
-fn is_writable(stream: BorrowedFd<'_>, patience: Duration) -> bool {
-    let mut waits = [Wait::writable(stream)];
+/// Waits for one thing, and tells whether it has come.
+pub(crate) fn is_ready(wait: Wait<'_>, patience: Duration) -> bool {
+    let mut waits = [wait];
     poll(&mut waits, Some(patience));
     waits[0].is_ready()
 }
@@ -79,11 +77,7 @@ fn add_escaped(text: &str, line: &mut Vec<u8>) {
 
 /// Waits until nobody can read stdout any more, whether or not there is something to read.
 pub(crate) fn wait_for_reader_to_go() {
-    let stdout = io::stdout();
-    let mut waits = [Wait::broken(stdout.as_fd())];
-    while !waits[0].is_ready() {
-        poll(&mut waits, None);
-    }
+    while !is_ready(Wait::broken(io::stdout().as_fd()), Duration::MAX) {}
 }
 
 /// Lines on their way to stdout.
@@ -144,7 +138,7 @@ impl Output {
             let now = Instant::now();
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
             let patience = tick.map_or(left, |tick| left.min((since + tick).saturating_duration_since(now)));
-            if is_writable(self.stream.as_fd(), patience) {
+            if is_ready(Wait::writable(self.stream.as_fd()), patience) {
                 written += write_piece(&mut self.stream, &bytes[written..])?;
             } else if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
