@@ -8,8 +8,9 @@ use std::thread;
 
 use localsocket::client::{Question, Sender};
 use localsocket::programs::Signals;
-use localsocket::{AskError, Client, ClientError, ClientOptions, Incoming};
+use localsocket::{Client, ClientError, ClientOptions, Incoming};
 
+use crate::asking::Failure;
 use crate::command::Job;
 use crate::output::wait_for_reader_to_go;
 use crate::settings::{Mode, Settings};
@@ -23,10 +24,10 @@ pub(crate) enum Happening {
     Question(Question),
     /// There is no connection and will be none.
     Over(ClientError),
-    /// `--ask`: the next line of the input, which is about to be put as a question.
-    Asking(String),
-    /// `--ask`: the question could not be put.
-    NotPut(AskError),
+    /// `--ask`: the next question is about to be put.
+    Asking,
+    /// `--ask`: it has no answer.
+    Failed(Failure),
     /// Input could not be read, or is left after `quit`.
     InputLost,
     /// There is no more input.

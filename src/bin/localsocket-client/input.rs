@@ -1,4 +1,4 @@
-//! The input, the arguments or stdin: what is sent for each line, as commands, text, bytes or questions.
+//! The input, the arguments or stdin: its lines, and what is sent for each, as commands, text or bytes.
 //!
 //! Stdin may be non-blocking. Many lines are sent at once, but none is held back while more input is waited for.
 
@@ -7,8 +7,6 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use localsocket::client::Sender;
 use localsocket::programs::cli::Patient;
@@ -27,7 +25,7 @@ pub(crate) struct Input {
     started: bool,
     /// A line without an end was the last. On a terminal, the end of the input does not come twice.
     ended: bool,
-    happenings: Happenings,
+    pub(crate) happenings: Happenings,
     /// Lines were sent.
     pub(crate) sent: Arc<AtomicBool>,
 }
@@ -62,7 +60,7 @@ impl Input {
     }
 
     /// The same without the line end, nor the byte order mark before the first.
-    fn next(&mut self, line: &mut Vec<u8>) -> bool {
+    pub(crate) fn next(&mut self, line: &mut Vec<u8>) -> bool {
         let is_there = self.next_raw(line);
         if !std::mem::replace(&mut self.started, true) && line.starts_with(BYTE_ORDER_MARK) {
             line.drain(..BYTE_ORDER_MARK.len());
@@ -100,32 +98,6 @@ impl Input {
             }
         }
     }
-
-    /// Does what the loop orders: both can take long.
-    pub(crate) fn put_questions(mut self, name: &str, orders: &Receiver<Order>) {
-        let mut line = Vec::new();
-        for order in orders {
-            let happening = match order {
-                Order::Read if self.next(&mut line) => Happening::Asking(String::from_utf8_lossy(&line).into_owned()),
-                Order::Read => Happening::InputOver,
-                Order::Put(sender, text, left) => match sender.put_question_within(name, &text, left) {
-                    Ok(_) => continue,
-                    Err(error) => Happening::NotPut(error),
-                },
-            };
-            if self.happenings.send(happening).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// What the input of `--ask` is to do next.
-pub(crate) enum Order {
-    /// Read a line.
-    Read,
-    /// Put this question, within this time.
-    Put(Sender, String, Duration),
 }
 
 /// Adds a line as it goes over the wire. Returns whether it is `quit`.

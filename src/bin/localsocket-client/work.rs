@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use localsocket::client::Sender;
 
 use crate::answering::Answering;
-use crate::asking::Asking;
+use crate::asking::{Asking, News};
 use crate::exit::{Course, End};
 use crate::happening::{self, Happening, Happenings, start};
 use crate::input::Input;
@@ -40,7 +40,12 @@ pub(crate) fn work(settings: &Settings) -> Result<Course, String> {
 /// What is done with what comes.
 enum Role {
     Print,
-    Ask(Asking),
+    /// Whether a question is open, and where the thread that puts it is told the news. If there will be none, why it ends
+    /// once that thread has told of the end of the question.
+    Ask {
+        is_open: bool,
+        news: Result<mpsc::Sender<News>, End>,
+    },
     Answer(Answering),
 }
 
@@ -56,6 +61,8 @@ struct Work<'a> {
     input: Option<Input>,
     /// How the replies begin that are not for the user: to what the program itself has sent on this connection.
     probes: Vec<&'static str>,
+    /// `--ask`: a question was late, so its connection is about to end, and another one follows.
+    renews: bool,
     deadline: Option<Instant>,
     /// How many lines of `--count` are still to come.
     left: Option<usize>,
@@ -81,10 +88,12 @@ impl<'a> Work<'a> {
         let mut input = input.transpose().map_err(|error| format!("cannot use stdin: {error}"))?;
         let role = match &settings.mode {
             Mode::Ask { name, timeout, retry } => {
-                let (orders, queue) = mpsc::channel();
-                let (input, name) = (input.take(), name.clone());
-                start("input", move || input.into_iter().for_each(|input| input.put_questions(&name, &queue)))?;
-                Role::Ask(Asking::new(orders, *timeout, *retry, settings.options.reconnect))
+                let (sender, news) = mpsc::channel();
+                let (name, reconnect) = (name.clone(), settings.options.reconnect);
+                let asking = Asking { name, timeout: *timeout, retry: *retry, reconnect, news, sender: None };
+                let input = input.take();
+                start("input", move || input.map_or((), |input| asking.ask_all(input)))?;
+                Role::Ask { is_open: false, news: Ok(sender) }
             }
             Mode::Answer { command, jobs } => Role::Answer(Answering::new(command, *jobs, happenings.clone())?),
             _ => Role::Print,
@@ -104,6 +113,7 @@ impl<'a> Work<'a> {
             sent: input.as_ref().map_or_else(Arc::default, |input| Arc::clone(&input.sent)),
             input,
             probes: Vec::new(),
+            renews: false,
             deadline: None,
             left: settings.count,
             for_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
@@ -149,9 +159,8 @@ impl<'a> Work<'a> {
         }
         self.write(self.deadline)?;
         let of_role = match &self.role {
-            Role::Print => None,
-            Role::Ask(asking) => asking.deadline(),
             Role::Answer(answering) => answering.deadline,
+            _ => None,
         };
         let deadline = self.deadline.into_iter().chain(of_role).min();
         let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -179,8 +188,8 @@ impl<'a> Work<'a> {
     fn take(&mut self, happening: Option<Happening>) -> Result<(), End> {
         match (happening, &mut self.role) {
             (Some(Happening::Began(sender)), role) => {
-                if let Role::Ask(asking) = role {
-                    asking.connect(sender.clone());
+                if let Role::Ask { news: Ok(news), .. } = role {
+                    let _ = news.send(News::Connected(sender.clone()));
                 }
                 if self.sender.replace(sender).is_none() {
                     self.deadline = self.settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -194,8 +203,8 @@ impl<'a> Work<'a> {
             (Some(Happening::InputLost), _) => self.course.input_lost = true,
             (Some(Happening::InputOver), _) => self.course.finished = true,
             (Some(Happening::ReaderGone), _) => return Err(End::ReaderGone),
-            (Some(Happening::Asking(text)), Role::Ask(asking)) => asking.begin(text),
-            (Some(Happening::NotPut(error)), Role::Ask(asking)) => asking.take_answer(Err(error)),
+            (Some(Happening::Asking), Role::Ask { is_open, .. }) => *is_open = true,
+            (Some(Happening::Failed(failure)), Role::Ask { .. }) => self.take_failure(failure)?,
             (Some(Happening::Question(question)), Role::Answer(answering)) => {
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 answering.take(question);
@@ -211,15 +220,8 @@ impl<'a> Work<'a> {
         let is_over = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         match &mut self.role {
             Role::Print if is_over => return Err(End::Time),
-            Role::Print => {}
-            Role::Ask(asking) => {
-                asking.look_at_clock();
-                let is_idle = asking.is_idle();
-                self.print_answer();
-                if self.course.finished && is_idle {
-                    return Err(End::Closed);
-                }
-            }
+            Role::Ask { .. } if self.course.finished => return Err(End::Closed),
+            Role::Print | Role::Ask { .. } => {}
             Role::Answer(answering) => {
                 if is_over {
                     answering.stop(End::Time);

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use localsocket::client::Ending;
+use localsocket::client::{Ending, Sender};
 use localsocket::programs::Counted;
 use localsocket::protocol::{Event, Mark, Refusal};
 use localsocket::{AskError, ClientError, ClientOptions, Incoming};
 
 use super::{Role, Work};
-use crate::asking::Ended;
+use crate::asking::{Failure, News};
 use crate::exit::End;
 use crate::happening::{self, start};
 use crate::output::say;
@@ -44,10 +44,14 @@ impl Work<'_> {
                     }
                 }
                 Incoming::Connected => self.take_connection(),
-                Incoming::Part(_, part) if !self.renews() => self.output.add(&part, None),
-                Incoming::Answer(_, answer) => {
-                    if let Role::Ask(asking) = &mut self.role {
-                        asking.take_answer(answer);
+                Incoming::Part(_, part) if !self.renews => self.output.add(&part, None),
+                Incoming::Answer(_, answer) if !self.renews => {
+                    if let Role::Ask { is_open, news: Ok(news) } = &mut self.role {
+                        let end = answer.map(|last| {
+                            self.output.add(&last, None);
+                            *is_open = false;
+                        });
+                        let _ = news.send(News::Ended(end));
                     }
                 }
                 Incoming::Disconnected(ending) => self.tell_ending(*ending),
@@ -86,7 +90,7 @@ impl Work<'_> {
                     self.count()?;
                 }
             }
-            Role::Ask(_) => {}
+            Role::Ask { .. } => {}
         }
         Ok(())
     }
@@ -155,21 +159,24 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) fn print_answer(&mut self) {
-        let Role::Ask(asking) = &mut self.role else { return };
-        let Some(Ended { question, answer, failed }) = asking.ended.take() else { return };
-        let error = match answer {
-            Ok(last) => return self.output.add(&last, None),
-            Err(error) => error,
-        };
-        let failed = failed.map_or(String::new(), |failed| format!(" ({failed})"));
-        say(&format_args!("{question}: {error}{failed}"));
+    pub(super) fn take_failure(&mut self, failure: Failure) -> Result<(), End> {
+        let Role::Ask { is_open, news } = &mut self.role else { return Ok(()) };
+        let Failure { question, error, before, given_up } = failure;
+        let tell = |what| news.as_ref().map(|news| news.send(what)).map(drop).map_err(|end| *end);
+        if !std::mem::take(is_open) {
+            // The answer had come in time, but was not looked at: there was something to be written.
+            return tell(given_up.map_or(News::Ended(Ok(())), News::Connected));
+        }
+        self.renews |= given_up.inspect(Sender::finish).is_some();
+        let before = before.map_or(String::new(), |before| format!(" ({before})"));
+        say(&format_args!("{question}: {error}{before}"));
         match error {
             AskError::TimedOut => self.course.late = true,
             // The end of the connection is told as such, unless there is to be another one.
             AskError::Client(_) if !self.settings.options.reconnect => self.course.input_lost = true,
             _ => self.course.error = true,
         }
+        tell(News::Ended(Ok(())))
     }
 
     /// There is a connection, which is logged in.
@@ -236,7 +243,7 @@ impl Work<'_> {
     /// There is no connection and will be none.
     pub(super) fn end(&mut self, error: ClientError) -> Result<(), End> {
         let end = match error {
-            ClientError::Closed if self.renews() => return self.connect_again(),
+            ClientError::Closed if self.renews => return self.connect_again(),
             ClientError::Closed => End::Closed,
             ClientError::Refused(text) => self.take_refusal(&text)?,
             error => {
@@ -249,13 +256,15 @@ impl Work<'_> {
         match &mut self.role {
             Role::Answer(answering) => {
                 answering.stop(end);
-                return Ok(());
+                Ok(())
             }
-            Role::Ask(asking) => asking.lose(),
-            Role::Print => {}
+            // The thread that asks tells what has become of the question.
+            Role::Ask { is_open: true, news } => {
+                *news = Err(end);
+                Ok(())
+            }
+            _ => Err(end),
         }
-        self.print_answer();
-        Err(end)
     }
 
     /// The server does not let this client in, or not any more.
@@ -269,14 +278,8 @@ impl Work<'_> {
         Ok(End::Refused)
     }
 
-    /// Whether a question was late, and its connection is about to end: another one follows, so that what is over is over
-    /// for everybody.
-    fn renews(&self) -> bool {
-        self.sender.is_some() && matches!(&self.role, Role::Ask(asking) if asking.is_disconnected())
-    }
-
     fn connect_again(&mut self) -> Result<(), End> {
-        self.sender = None;
+        (self.sender, self.renews) = (None, false);
         let options = &self.settings.options;
         let wait = if options.reconnect { std::time::Duration::MAX } else { options.wait };
         let options = ClientOptions { wait, ..options.clone() };
@@ -290,7 +293,7 @@ impl Work<'_> {
         if let Role::Answer(answering) = &mut self.role {
             answering.withdraw_all();
         }
-        if self.renews() && ending.error.is_none() {
+        if self.renews && ending.error.is_none() {
             return;
         }
         if let Some(piece) = ending.cut {
