@@ -62,7 +62,7 @@ impl Program {
         let mut words = words
             .into_iter()
             .map(|word| word.into_string().map_err(|word| UsageError(format!("{word:?} is not valid UTF-8"))));
-        let mut arguments = Arguments::default();
+        let mut arguments = Arguments { options: self.options, values: Vec::new(), operands: Vec::new() };
         let dashes = match self.operands {
             "" => "",
             _ => "; text that begins with a dash goes after --",
@@ -108,7 +108,7 @@ impl Program {
                     }
                     (None, _) => String::new(),
                 };
-                arguments.add(option.long, format!("--{}", option.long), value);
+                arguments.values.push((option.long, format!("--{}", option.long), value));
             }
         }
         for option in self.options {
@@ -117,7 +117,7 @@ impl Program {
             let Some((name, value)) = given.filter(|(_, value)| !value.is_empty()) else { continue };
             let value = value.into_string();
             let value = value.map_err(|value| UsageError(format!("{name}: {value:?} is not valid UTF-8")))?;
-            arguments.add(option.long, name.to_owned(), value);
+            arguments.values.push((option.long, name.to_owned(), value));
         }
         if self.operands.is_empty()
             && let Some(operand) = arguments.operands.first()
@@ -131,8 +131,21 @@ impl Program {
 
 #[cfg(test)]
 mod tests {
-    use super::table::tests::PROGRAM;
     use super::*;
+
+    pub(super) const PROGRAM: Program = Program {
+        name: "program",
+        operands: "[WORD]...",
+        about: "Tests.",
+        options: &[
+            Opt::with_value("number", "N", "a number", "1").or_letter('n'),
+            Opt::with_value("mode", "one|two", "it's [a] choice: of words", "one"),
+            Opt::with_value("file", "PATH", "a file", "none"),
+            Opt::flag("quiet", "say less", "").or_letter('q'),
+        ],
+        notes: "",
+        sections: &[("Examples", &[("program -n '2' . and something longer", ".does what --number says")])],
+    };
 
     pub(super) fn parse(words: &[&str]) -> Result<Arguments, UsageError> {
         PROGRAM.parse(words.iter().map(OsString::from), |_| None)
@@ -149,7 +162,7 @@ mod tests {
             &["-qn", "7"],
             &["-qqn7"],
         ] {
-            assert_eq!(parse(words).unwrap().number("number", &(1..=9)), Ok(Some(7)), "{words:?}");
+            assert_eq!(parse(words).unwrap().number("number", &(1..=9)), Ok(7), "{words:?}");
         }
     }
 

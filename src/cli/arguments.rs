@@ -7,6 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::table::Opt;
 use crate::seconds::Seconds;
 use crate::token::read_first_line;
 
@@ -23,22 +24,22 @@ impl Display for UsageError {
 impl std::error::Error for UsageError {}
 
 /// What a command line said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Arguments {
+    pub(super) options: &'static [Opt],
     /// The option, what gave it (as errors name it), and its value.
-    values: Vec<(&'static str, String, String)>,
+    pub(super) values: Vec<(&'static str, String, String)>,
     /// What is no option, in order.
     pub operands: Vec<String>,
 }
 
 impl Arguments {
-    pub(super) fn add(&mut self, long: &'static str, giver: String, value: String) {
-        self.values.push((long, giver, value));
-    }
-
-    /// What gave an option's value: itself, or a variable.
-    fn giver(&self, long: &str) -> &str {
-        self.values.iter().rfind(|(name, ..)| *name == long).map_or("", |(_, giver, _)| giver)
+    /// What gave an option's value, and that value; without it, the default that its table says.
+    fn given(&self, long: &str) -> (&str, &str) {
+        let default =
+            || ("", self.options.iter().find(|option| option.long == long).map_or("", |option| option.default));
+        let given = self.values.iter().rfind(|(name, ..)| *name == long);
+        given.map_or_else(default, |(_, giver, value)| (giver, value))
     }
 
     /// Whether an option was given.
@@ -56,44 +57,42 @@ impl Arguments {
         self.values.iter().filter(move |(name, ..)| *name == long).map(|(_, _, value)| value.as_str())
     }
 
-    /// An option's value as what it stands for; its error says what is allowed.
+    /// An option's value, or its default, as what it stands for; its error says what is allowed.
     ///
     /// # Errors
     /// The value is none.
-    pub fn parsed<T: FromStr<Err: Display>>(&self, long: &str) -> Result<Option<T>, UsageError> {
-        let fail = |error| UsageError(format!("{}: {error}", self.giver(long)));
-        self.value(long).map(|text| text.parse().map_err(fail)).transpose()
+    pub fn parsed<T: FromStr<Err: Display>>(&self, long: &str) -> Result<T, UsageError> {
+        let (giver, text) = self.given(long);
+        text.parse().map_err(|error| UsageError(format!("{giver}: {error}")))
     }
 
-    /// A whole number.
+    /// A whole number, given or the default.
     ///
     /// # Errors
     /// The value is none, or not in `allowed`.
-    pub fn number(&self, long: &str, allowed: &RangeInclusive<usize>) -> Result<Option<usize>, UsageError> {
+    pub fn number(&self, long: &str, allowed: &RangeInclusive<usize>) -> Result<usize, UsageError> {
         self.within(long, "a number", allowed, |text| {
             text.parse().ok().filter(|_| text.bytes().all(|digit| digit.is_ascii_digit()))
         })
     }
 
-    /// A number in octal digits, such as file permissions.
+    /// A number in octal digits, such as file permissions, given or the default.
     ///
     /// # Errors
     /// The value is none, or more than `most`.
-    pub fn octal(&self, long: &str, most: u32) -> Result<Option<u32>, UsageError> {
-        let Some(text) = self.value(long) else { return Ok(None) };
-        match u32::from_str_radix(text, 8).ok().filter(|value| *value <= most && !text.starts_with('+')) {
-            Some(value) => Ok(Some(value)),
-            None => Err(invalid(long, text, &format!("an octal number from 0 to {most:o}"))),
-        }
+    pub fn octal(&self, long: &str, most: u32) -> Result<u32, UsageError> {
+        let (_, text) = self.given(long);
+        let value = u32::from_str_radix(text, 8).ok().filter(|value| *value <= most && !text.starts_with('+'));
+        value.ok_or_else(|| invalid(long, text, &format!("an octal number from 0 to {most:o}")))
     }
 
-    /// A time in seconds, with decimals if need be.
+    /// A time in seconds, with decimals if need be, given or the default.
     ///
     /// # Errors
     /// The value is none, or not in `allowed`.
-    pub fn seconds(&self, long: &str, allowed: &RangeInclusive<Duration>) -> Result<Option<Duration>, UsageError> {
+    pub fn seconds(&self, long: &str, allowed: &RangeInclusive<Duration>) -> Result<Duration, UsageError> {
         let bounds = Seconds(*allowed.start())..=Seconds(*allowed.end());
-        Ok(self.within(long, "a time in seconds", &bounds, Seconds::parse)?.map(|seconds| seconds.0))
+        Ok(self.within(long, "a time in seconds", &bounds, Seconds::parse)?.0)
     }
 
     /// The first line of the file that an option names.
@@ -101,23 +100,21 @@ impl Arguments {
     /// # Errors
     /// It cannot be read, or is empty.
     pub fn first_line(&self, long: &str) -> Result<Option<String>, UsageError> {
-        let fail = |why| UsageError(format!("{}: {why}", self.giver(long)));
+        let fail = |why| UsageError(format!("{}: {why}", self.given(long).0));
         self.value(long).map(|path| read_first_line(Path::new(path)).map_err(fail)).transpose()
     }
 
-    /// One of a few words.
+    /// One of a few words, given or the default.
     ///
     /// # Errors
     /// The value is none of them.
-    pub fn choice<T: Copy>(&self, long: &str, choices: &[(&str, T)]) -> Result<Option<T>, UsageError> {
-        let Some(text) = self.value(long) else { return Ok(None) };
-        match choices.iter().find(|(word, _)| *word == text) {
-            Some((_, choice)) => Ok(Some(*choice)),
-            None => {
-                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-                Err(invalid(long, text, &words.join(", ")))
-            }
-        }
+    pub fn choice<T: Copy>(&self, long: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
+        let (_, text) = self.given(long);
+        let found = choices.iter().find(|(word, _)| *word == text);
+        found.map(|(_, choice)| *choice).ok_or_else(|| {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            invalid(long, text, &words.join(", "))
+        })
     }
 
     fn within<T: PartialOrd + Display>(
@@ -126,15 +123,10 @@ impl Arguments {
         what: &str,
         allowed: &RangeInclusive<T>,
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, UsageError> {
-        let Some(text) = self.value(long) else { return Ok(None) };
-        match parse(text).filter(|value| allowed.contains(value)) {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let range = format!("{what} from {} to {}", allowed.start(), allowed.end());
-                Err(invalid(long, text, &range))
-            }
-        }
+    ) -> Result<T, UsageError> {
+        let (_, text) = self.given(long);
+        let range = || format!("{what} from {} to {}", allowed.start(), allowed.end());
+        parse(text).filter(|value| allowed.contains(value)).ok_or_else(|| invalid(long, text, &range()))
     }
 }
 
@@ -160,7 +152,8 @@ mod tests {
             let error = arguments.seconds("number", &range).unwrap_err().to_string();
             assert_eq!(error, format!("--number: invalid value '{text}'; allowed: a time in seconds from 0.001 to 9"));
         }
+        assert_eq!(parse(&[]).unwrap().seconds("number", &range), Ok(Duration::from_secs(1)));
         let arguments = parse(&["-n", "0.5"]).unwrap();
-        assert_eq!(arguments.seconds("number", &range), Ok(Some(Duration::from_millis(500))));
+        assert_eq!(arguments.seconds("number", &range), Ok(Duration::from_millis(500)));
     }
 }

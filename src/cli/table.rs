@@ -123,22 +123,8 @@ impl Program {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    pub(in crate::cli) const PROGRAM: Program = Program {
-        name: "program",
-        operands: "[WORD]...",
-        about: "Tests.",
-        options: &[
-            Opt::with_value("number", "N", "a number", "1").or_letter('n'),
-            Opt::with_value("mode", "one|two", "it's [a] choice: of words", "one"),
-            Opt::with_value("file", "PATH", "a file", "none"),
-            Opt::flag("quiet", "say less", "").or_letter('q'),
-        ],
-        notes: "",
-        sections: &[("Examples", &[("program -n '2' . and something longer", ".does what --number says")])],
-    };
+mod tests {
+    use super::super::tests::PROGRAM;
 
     #[test]
     fn the_help_text_lists_every_option_with_its_default_and_ends_with_examples() {

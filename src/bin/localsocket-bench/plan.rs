@@ -43,26 +43,26 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(arguments: &Arguments) -> Result<Plan, UsageError> {
-        let work = arguments.choice("work", &[("echo", Work::Echo), ("room", Work::Room)])?.unwrap_or(Work::Echo);
-        let clients = arguments.number("clients", &(1..=100_000))?.unwrap_or(16);
-        let senders = match (work, arguments.number("senders", &(1..=clients))?) {
-            (Work::Room, senders) => senders.unwrap_or(1),
-            (Work::Echo, None) => clients,
-            (Work::Echo, Some(_)) => {
+        let work = arguments.choice("work", &[("echo", Work::Echo), ("room", Work::Room)])?;
+        let clients = arguments.number("clients", &(1..=100_000))?;
+        let senders = match work {
+            Work::Room => arguments.number("senders", &(1..=clients))?,
+            Work::Echo if arguments.has("senders") => {
                 return Err(UsageError("--senders needs --work room; in echo work all clients send".to_owned()));
             }
+            Work::Echo => clients,
         };
-        let size = arguments.number("size", &(text::SHORTEST..=WINDOW_BYTES - EXTRA))?.unwrap_or(32);
+        let size = arguments.number("size", &(text::SHORTEST..=WINDOW_BYTES - EXTRA))?;
         let deepest = WINDOW_BYTES / (size + EXTRA);
         Ok(Plan {
-            address: arguments.parsed("connect")?.unwrap_or_default(),
+            address: arguments.parsed("connect")?,
             work,
             clients,
             senders,
-            messages: arguments.number("messages", &(1..=text::MOST))?.unwrap_or(100_000),
+            messages: arguments.number("messages", &(1..=text::MOST))?,
             size,
-            depth: arguments.number("depth", &(1..=deepest))?.unwrap_or(1),
-            timeout: arguments.seconds("timeout", &limits::TIMEOUT)?.unwrap_or(Duration::from_secs(10)),
+            depth: arguments.number("depth", &(1..=deepest))?,
+            timeout: arguments.seconds("timeout", &limits::TIMEOUT)?,
             token: arguments.first_line("token-file")?,
             began: Instant::now(),
         })
@@ -86,12 +86,17 @@ impl Plan {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::options::PROGRAM;
+    use crate::tests::plan;
 
-    pub(crate) fn plan(words: &str) -> Plan {
-        Plan::new(&PROGRAM.parse(words.split(' ').map(Into::into), |_| None).unwrap()).unwrap()
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let echo = plan("");
+        assert_eq!((echo.work, echo.clients, echo.senders), (Work::Echo, 16, 16));
+        assert_eq!((echo.messages, echo.size, echo.depth), (100_000, 32, 1));
+        assert_eq!((echo.address, echo.timeout, echo.token), (Address::default(), Duration::from_secs(10), None));
+        assert_eq!(plan("--work=room").senders, 1);
     }
 
     #[test]

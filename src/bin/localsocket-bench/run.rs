@@ -138,7 +138,7 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::plan;
+    use crate::tests::plan;
 
     #[test]
     fn a_room_counts_what_is_sent_and_what_is_delivered() {

@@ -115,7 +115,7 @@ impl<'a> Client<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::plan;
+    use crate::tests::plan;
 
     #[test]
     fn a_window_is_filled_again_when_half_of_it_is_free_and_no_message_is_sent_twice() {

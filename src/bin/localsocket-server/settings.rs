@@ -31,27 +31,28 @@ impl Settings {
 }
 
 fn config(arguments: &Arguments) -> Result<Config, UsageError> {
-    let default = Config::default();
-    let max_backlog = arguments.number("max-backlog", &limits::MAX_BACKLOG)?.unwrap_or(default.limits.max_backlog);
-    let limits = Limits {
-        max_clients: arguments.number("max-clients", &limits::MAX_CLIENTS)?.unwrap_or(default.limits.max_clients),
-        max_line: arguments.number("max-line", &limits::MAX_LINE)?.unwrap_or(default.limits.max_line),
-        max_backlog,
-        history: arguments.number("history", &(0..=max_backlog / 2))?.unwrap_or(default.limits.history),
-        stall_timeout: arguments.seconds("stall-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.stall_timeout),
-        write_timeout: arguments.seconds("write-timeout", &limits::TIMEOUT)?.unwrap_or(default.limits.write_timeout),
-        idle_timeout: arguments.seconds("idle-timeout", &limits::TIMEOUT)?.or(default.limits.idle_timeout),
-        grace: arguments.seconds("grace", &limits::GRACE)?.unwrap_or(default.limits.grace),
-        ..default.limits
-    };
+    let max_backlog = arguments.number("max-backlog", &limits::MAX_BACKLOG)?;
+    let history = arguments.has("history").then(|| arguments.number("history", &(0..=max_backlog / 2))).transpose()?;
+    let idle_timeout =
+        arguments.has("idle-timeout").then(|| arguments.seconds("idle-timeout", &limits::TIMEOUT)).transpose()?;
+    let default = Limits::default();
     Ok(Config {
-        mode: arguments.choice("mode", &[("echo", Mode::Echo), ("room", Mode::Room)])?.unwrap_or_default(),
-        dialect: arguments
-            .choice("dialect", &[("line", Dialect::Line), ("classic", Dialect::Classic)])?
-            .unwrap_or_default(),
-        limits,
+        mode: arguments.choice("mode", &[("echo", Mode::Echo), ("room", Mode::Room)])?,
+        dialect: arguments.choice("dialect", &[("line", Dialect::Line), ("classic", Dialect::Classic)])?,
+        limits: Limits {
+            max_clients: arguments.number("max-clients", &limits::MAX_CLIENTS)?,
+            max_line: arguments.number("max-line", &limits::MAX_LINE)?,
+            max_backlog,
+            // By itself it is no more than fits the backlog.
+            history: history.unwrap_or(default.history),
+            stall_timeout: arguments.seconds("stall-timeout", &limits::TIMEOUT)?,
+            write_timeout: arguments.seconds("write-timeout", &limits::TIMEOUT)?,
+            idle_timeout,
+            grace: arguments.seconds("grace", &limits::GRACE)?,
+            ..default
+        },
         token: arguments.first_line("token-file")?.map(Token::from),
-        unix_mode: arguments.octal("unix-mode", 0o777)?.unwrap_or(default.unix_mode),
+        unix_mode: arguments.octal("unix-mode", 0o777)?,
         allow_remote: arguments.has("allow-remote"),
         join: join(arguments)?,
         commands: Vec::new(),
@@ -80,11 +81,11 @@ fn join(arguments: &Arguments) -> Result<Option<Join>, UsageError> {
 }
 
 fn addresses(arguments: &Arguments) -> Result<Vec<Address>, UsageError> {
-    if !arguments.has("listen") {
-        return Ok(vec![Address::default()]);
-    }
     let parse = |text: &str| text.parse().map_err(|error| UsageError(format!("--listen: {error}")));
-    arguments.all("listen").map(parse).collect()
+    match arguments.has("listen") {
+        true => arguments.all("listen").map(parse).collect(),
+        false => Ok(vec![arguments.parsed("listen")?]),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +101,7 @@ mod tests {
             ["max-backlog", "history", "stall-timeout"].map(|name| format!("--{name} has no effect in echo mode"));
         assert_eq!(warnings(&arguments, Mode::Echo), told);
         assert_eq!(warnings(&arguments, Mode::Room), [""; 0]);
-        assert_eq!(warnings(&Arguments::default(), Mode::Echo), [""; 0]);
+        assert_eq!(warnings(&PROGRAM.parse([], |_| None).unwrap(), Mode::Echo), [""; 0]);
     }
 
     #[test]
@@ -118,14 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_that_the_help_text_names_are_the_defaults() {
-        let plain = config(&Arguments::default()).unwrap();
-        for option in PROGRAM.options.iter().filter(|option| !["never", "none", "off"].contains(&option.default)) {
-            let words = [format!("--{}", option.long), option.default.to_owned()];
-            let arguments = PROGRAM.parse(words.map(Into::into), |_| None).unwrap();
-            let named = config(&arguments).unwrap();
-            assert_eq!(format!("{plain:?}"), format!("{named:?}"), "--{}", option.long);
-            assert_eq!(addresses(&arguments), addresses(&Arguments::default()));
-        }
+    fn the_defaults_of_the_options_are_those_of_the_library() {
+        let arguments = PROGRAM.parse([], |_| None).unwrap();
+        assert_eq!(format!("{:?}", config(&arguments).unwrap()), format!("{:?}", Config::default()));
+        assert_eq!(addresses(&arguments), Ok(vec![Address::default()]));
+        let history = PROGRAM.options.iter().find(|option| option.long == "history").unwrap().default;
+        assert_eq!(history, Limits::default().history.to_string());
     }
 }
