@@ -146,7 +146,7 @@ pub use client::{AskError, Client, ClientError, ClientOptions, Incoming};
 pub use limits::Limits;
 #[doc(inline)]
 pub use server::{
-    Config, CustomCommand, Dialect, InvalidUsage, Join, JoinError, JoinPassword, JoinUrl, JoinUrlError, Mode, Request,
+    Config, CustomCommand, Dialect, InvalidUsage, Join, JoinPassword, JoinUrl, JoinUrlError, Mode, Request,
     RunningServer, Server, ServerError, ServerHandle, Stats,
 };
 pub use token::Token;

@@ -77,10 +77,10 @@ use log::{info, warn};
 
 pub use command::{CustomCommand, InvalidUsage, Request};
 pub use config::{Config, Dialect, Mode, ServerError};
-pub use engine::{Join, JoinError, JoinPassword, JoinUrl, JoinUrlError};
+pub use engine::{Join, JoinPassword, JoinUrl, JoinUrlError};
 use hub::Hub;
 use lock::lock;
-use room::{Room, Task};
+use room::Room;
 pub use running::{RunningServer, ServerHandle};
 pub use stats::Stats;
 use workers::Workers;
@@ -220,7 +220,7 @@ impl Server {
         }
         let mut refused = None;
         if let (Some(room), Some(link)) = (&hub.room, link) {
-            room.end_link(Task::Leave);
+            room.leave();
             // Within the timeouts of its calls it ends by itself.
             let until = hub.around.stop.deadline().max(Instant::now() + *STOP_PATIENCE.start());
             while !link.is_finished() && Instant::now() < until {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use entry::{Entry, Position};
-pub use failure::JoinError;
+pub(super) use failure::Failure;
 use resp::{Reader, Value, write_command};
 pub use url::{Join, JoinPassword, JoinUrl, JoinUrlError};
 pub(super) use welcome::Welcome;
@@ -54,7 +54,7 @@ const NAMES_MAX: usize = 1 << 30;
 const ANSWER_MAX: usize = 64 * 1024;
 
 /// The server that calls, the number of its connection, and how far it has read the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Caller {
     pub(super) server: u64,
     pub(super) connection: u64,
@@ -64,8 +64,8 @@ pub(super) struct Caller {
 /// The script's answer to an operation of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Done, or done before. The numbers are those of the operation.
-    Done(u64, u64),
+    /// Done, or done before, with a number: see [`Engine::tell`].
+    Done(u64),
     /// The log is full.
     Full,
     /// This membership is over.
@@ -82,8 +82,8 @@ pub(super) struct Engine {
     out: Vec<u8>,
     /// What the engine calls the script, once it has been loaded.
     pub(super) script: Vec<u8>,
-    log: Vec<u8>,
-    state: Vec<u8>,
+    /// The log's and the state's.
+    keys: [String; 2],
 }
 
 #[derive(Debug)]
@@ -97,17 +97,15 @@ impl Read for Half {
 
 impl Engine {
     /// `script` is what an earlier connection has learnt; most of what a short connection sends is the script.
-    pub(super) fn connect(join: &Join, script: &[u8]) -> Result<Engine, JoinError> {
-        let stream = Stream::connect(&join.url.address, SILENCE).map_err(JoinError::Unreachable)?;
+    pub(super) fn connect(join: &Join, script: &[u8]) -> Result<Engine, Failure> {
+        let JoinUrl { address, user, database, room } = &join.url;
+        let stream = Arc::new(Stream::connect(address, SILENCE)?);
         stream.set_write_timeout(Some(SILENCE))?;
-        let stream = Arc::new(stream);
-        let key = |end: &str| format!("localsocket:{{{}}}:{end}", join.url.room).into_bytes();
         let reader = Reader::new(Half(Arc::clone(&stream)));
-        let (out, script, log, state) = (Vec::new(), script.to_vec(), key("log"), key("state"));
-        let mut engine = Engine { reader, stream, out, script, log, state };
-        let user = join.url.user();
+        let keys = ["log", "state"].map(|end| format!("localsocket:{{{room}}}:{end}"));
+        let mut engine = Engine { stream, reader, out: Vec::new(), script: script.to_vec(), keys };
         let password = match &join.password {
-            Some(JoinPassword::File(path)) => Some(read_first_line(path).map_err(JoinError::Refused)?),
+            Some(JoinPassword::File(path)) => Some(read_first_line(path).map_err(Failure::Refused)?),
             Some(JoinPassword::Value(password)) => Some(password.clone()),
             None => None,
         };
@@ -115,57 +113,51 @@ impl Engine {
             let words = [Some("AUTH"), user.as_deref(), Some(password.as_deref().unwrap_or_default())];
             engine.call(&words.into_iter().flatten().map(str::as_bytes).collect::<Vec<_>>())?;
         }
-        if join.url.database != 0 {
-            engine.call(&[b"SELECT", join.url.database.to_string().as_bytes()])?;
+        if *database != 0 {
+            engine.call(&[b"SELECT", database.to_string().as_bytes()])?;
         }
         Ok(engine)
     }
 
     /// How the engine frees memory when it has none left; `None` if this user may not ask.
-    pub(super) fn eviction_policy(&mut self) -> Result<Option<String>, JoinError> {
-        match self.call(&[b"INFO", b"memory"]) {
-            Ok(Value::Bytes(info)) => {
-                let info = String::from_utf8_lossy(&info);
-                Ok(info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::to_owned))
-            }
-            Err(error @ JoinError::Lost(_)) => Err(error),
-            _ => Ok(None),
-        }
+    pub(super) fn eviction_policy(&mut self) -> Option<String> {
+        let info = self.call(&[b"INFO", b"memory"]).ok()?;
+        info.text()?.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::to_owned)
     }
 
     /// Joins the room. `longest` is the longest entry that this server may say, `before` its earlier membership, which is
     /// over.
-    pub(super) fn join(&mut self, caller: Caller, longest: usize, before: u64) -> Result<Welcome, JoinError> {
+    pub(super) fn join(&mut self, caller: Caller, longest: usize, before: u64) -> Result<Welcome, Failure> {
         let numbers = [LEASE.as_millis() as u64, WINDOW, longest as u64, before].map(|number| number.to_string());
-        let more: Vec<&[u8]> =
-            std::iter::once(VERSION).chain(numbers.iter().map(|n| &**n)).map(str::as_bytes).collect();
-        match self.run("join", caller, &more, NAMES_MAX)? {
-            Value::Array(values) => Welcome::read(values).ok_or_else(unexpected),
+        let words = std::iter::once(VERSION).chain(numbers.iter().map(String::as_str));
+        match self.run("join", caller, &words.map(str::as_bytes).collect::<Vec<_>>(), NAMES_MAX)? {
             Value::Error(words) if words.contains("WRONGTYPE") => Err(self.not_welcome("FOREIGN")),
-            Value::Error(words) => Err(JoinError::from_reply(&words)),
-            Value::Bytes(answer) => Err(self.not_welcome(&String::from_utf8_lossy(&answer))),
-            _ => Err(unexpected()),
+            Value::Error(words) => Err(Failure::from_reply(&words)),
+            answer => match answer.text() {
+                Some(answer) => Err(self.not_welcome(answer)),
+                None => Welcome::read(answer).ok_or_else(unexpected),
+            },
         }
     }
 
-    fn not_welcome(&self, answer: &str) -> JoinError {
-        let (log, state) = (String::from_utf8_lossy(&self.log), String::from_utf8_lossy(&self.state));
-        JoinError::Refused(match answer.split_once(' ') {
-            Some(("VERSION", version)) => format!(
+    fn not_welcome(&self, answer: &str) -> Failure {
+        let [log, state] = &self.keys;
+        Failure::Refused(match answer.split_once(' ').unwrap_or((answer, "")) {
+            ("VERSION", version) => format!(
                 "the servers in the room use version {} of it, which this one does not know; run the same release \
                  everywhere, or choose another room name",
                 version.escape_debug()
             ),
-            Some(("LONGEST", longest)) => format!(
+            ("LONGEST", longest) => format!(
                 "the servers in the room allow shorter lines (an entry has {longest} bytes at most); give all of them \
                  the same --max-line"
             ),
-            None if answer == "FOREIGN" => format!(
+            ("FOREIGN", _) => format!(
                 "the engine's key {log} or {state} holds something that is not a room; choose another room name, or \
                  remove the key if nobody needs it"
             ),
             // This membership has spoken over a later connection; that one is lost too, or it would not be tried.
-            None if answer == "OLD" => return JoinError::Lost("an earlier attempt was overtaken".to_owned()),
+            ("OLD", _) => return Failure::Lost("an earlier attempt was overtaken".to_owned()),
             _ => return unexpected(),
         })
     }
@@ -177,47 +169,43 @@ impl Engine {
         number: u64,
         data: &[u8],
         effects: &[String],
-    ) -> Result<Answer, JoinError> {
+    ) -> Result<Answer, Failure> {
         let number = number.to_string();
-        let more: Vec<&[u8]> =
-            [number.as_bytes(), data].into_iter().chain(effects.iter().map(|n| n.as_bytes())).collect();
-        self.operate("say", caller, &more)
+        let piece = [number.as_bytes(), data].into_iter();
+        self.operate("say", caller, &piece.chain(effects.iter().map(String::as_bytes)).collect::<Vec<_>>())
     }
 
-    /// One of `beat` (this server is alive; done with the fill of the log and the number of servers), `back` (a membership
-    /// is taken up again; done with the number of the last piece that was said) and `leave`.
-    pub(super) fn tell(&mut self, what: &str, caller: Caller) -> Result<Answer, JoinError> {
+    /// One of `beat` (this server is alive; done with the number of servers), `back` (a membership is taken up again; done
+    /// with the number of the last piece that was said) and `leave`.
+    pub(super) fn tell(&mut self, what: &str, caller: Caller) -> Result<Answer, Failure> {
         self.operate(what, caller, &[])
     }
 
-    fn operate(&mut self, operation: &str, caller: Caller, more: &[&[u8]]) -> Result<Answer, JoinError> {
+    fn operate(&mut self, operation: &str, caller: Caller, more: &[&[u8]]) -> Result<Answer, Failure> {
         let answer = match self.run(operation, caller, more, ANSWER_MAX)? {
-            Value::Bytes(answer) => answer,
-            Value::Error(words) => return Err(JoinError::from_reply(&words)),
-            _ => return Err(unexpected()),
+            Value::Error(words) => return Err(Failure::from_reply(&words)),
+            answer => answer,
         };
-        match str::from_utf8(&answer).map_err(|_| unexpected())? {
+        match answer.text().ok_or_else(unexpected)? {
             "FULL" => Ok(Answer::Full),
             // A piece that does not follow those that the engine knows: it has lost some that were confirmed.
             "GONE" | "SKIP" => Ok(Answer::Gone),
             "OLD" => Ok(Answer::Old),
             answer => {
-                let mut numbers = answer.strip_prefix("OK ").ok_or_else(unexpected)?.split(' ').map(str::parse::<u64>);
-                let mut next = || numbers.next().and_then(Result::ok).unwrap_or_default();
-                Ok(Answer::Done(next(), next()))
+                let words = answer.strip_prefix("OK ").ok_or_else(unexpected)?;
+                Ok(Answer::Done(words.split(' ').next_back().and_then(|last| last.parse().ok()).unwrap_or_default()))
             }
         }
     }
 
     /// Runs the script, which the engine may not have yet, or not any more.
-    fn run(&mut self, what: &str, caller: Caller, more: &[&[u8]], budget: usize) -> Result<Value, JoinError> {
-        let words = [what.to_owned(), caller.server.to_string(), caller.connection.to_string()];
-        let position = caller.position.to_string();
+    fn run(&mut self, what: &str, caller: Caller, more: &[&[u8]], budget: usize) -> Result<Value, Failure> {
+        let Caller { server, connection, position } = caller;
+        let words = [what.to_owned(), server.to_string(), connection.to_string(), position.to_string()];
         let mut is_loaded = false;
         loop {
-            let mut arguments: Vec<&[u8]> = vec![b"EVALSHA", &self.script, b"2", &self.log, &self.state];
-            arguments
-                .extend(words.iter().map(String::as_bytes).chain([position.as_bytes()]).chain(more.iter().copied()));
+            let mut arguments: Vec<&[u8]> = vec![b"EVALSHA", &self.script, b"2"];
+            arguments.extend(self.keys.iter().chain(&words).map(String::as_bytes).chain(more.iter().copied()));
             write_command(&mut self.out, &arguments);
             match self.exchange(budget)? {
                 Value::Error(words) if words.starts_with("NOSCRIPT") && !is_loaded => {}
@@ -230,16 +218,16 @@ impl Engine {
         }
     }
 
-    fn call(&mut self, arguments: &[&[u8]]) -> Result<Value, JoinError> {
+    fn call(&mut self, arguments: &[&[u8]]) -> Result<Value, Failure> {
         write_command(&mut self.out, arguments);
         match self.exchange(ANSWER_MAX)? {
-            Value::Error(words) => Err(JoinError::from_reply(&words)),
+            Value::Error(words) => Err(Failure::from_reply(&words)),
             value => Ok(value),
         }
     }
 
     /// Sends what is in `out`, and reads one reply.
-    fn exchange(&mut self, budget: usize) -> Result<Value, JoinError> {
+    fn exchange(&mut self, budget: usize) -> Result<Value, Failure> {
         let under_way = Duration::from_secs(self.out.len() as u64) / PACE;
         self.send(SILENCE + under_way)?;
         Ok(self.reader.value(budget)?)
@@ -255,20 +243,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads `count` entries after `before` at most, waits for `block` if there is none, and gives each to `take`; what
-    /// cannot be read, or does not directly follow the entry before it, is `None`. Ends early when `take` returns an
-    /// error; the connection cannot be used after that.
-    pub(super) fn read_log<E: From<JoinError> + From<io::Error>>(
-        &mut self,
-        mut before: Position,
-        longest: usize,
-        count: usize,
-        waits: bool,
-        mut take: impl FnMut(Option<(Position, Entry<'_>)>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let numbers = [count.to_string(), BLOCK.as_millis().to_string(), before.to_string()];
-        let [count, block, after] = numbers.each_ref().map(|number| number.as_bytes());
-        let mut arguments: Vec<&[u8]> = vec![b"XREAD", b"COUNT", count, b"BLOCK", block, b"STREAMS", &self.log, after];
+    /// Asks for `count` entries after `position` at most; `waits` if there is none. Returns how many come, to be taken
+    /// [one by one](Engine::entry).
+    pub(super) fn read_log(&mut self, position: Position, count: usize, waits: bool) -> Result<usize, Failure> {
+        let numbers = [count.to_string(), BLOCK.as_millis().to_string(), position.to_string()];
+        let [count, block, after] = numbers.each_ref().map(String::as_bytes);
+        let log = self.keys[0].as_bytes();
+        let mut arguments: Vec<&[u8]> = vec![b"XREAD", b"COUNT", count, b"BLOCK", block, b"STREAMS", log, after];
         if !waits {
             arguments.drain(3..5);
         }
@@ -277,30 +258,27 @@ impl Engine {
         // A map of one key to its entries.
         match self.reader.array()? {
             Ok(1) => {}
-            Err(Value::Nil) => return Ok(()),
-            Err(Value::Error(words)) => return Err(JoinError::from_reply(&words).into()),
-            _ => return Err(unexpected().into()),
+            Err(Value::Nil) => return Ok(0),
+            Err(Value::Error(words)) => return Err(Failure::from_reply(&words)),
+            _ => return Err(unexpected()),
         }
         if self.reader.array()? != Ok(2) {
-            return Err(unexpected().into());
+            return Err(unexpected());
         }
         self.reader.value(ANSWER_MAX)?;
-        let Ok(entries) = self.reader.array()? else { return Err(unexpected().into()) };
-        for _ in 0..entries {
-            let value = match self.reader.value(longest.saturating_add(ANSWER_MAX)) {
-                Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge) => {
-                    return take(None);
-                }
-                value => value?,
-            };
-            let entry = entry::read(&value, before);
-            before = entry.map_or(before, |(position, _)| position);
-            take(entry)?;
+        self.reader.array()?.map_err(|_| unexpected())
+    }
+
+    /// The next entry; `None` if it cannot be read, or does not directly follow the one at `before`.
+    pub(super) fn entry(&mut self, before: Position, longest: usize) -> Result<Option<(Position, Entry)>, Failure> {
+        match self.reader.value(longest.saturating_add(ANSWER_MAX)) {
+            Ok(value) => Ok(entry::read(value, before)),
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }
 
-fn unexpected() -> JoinError {
-    JoinError::Lost("an answer is not what the room's script returns".to_owned())
+fn unexpected() -> Failure {
+    Failure::Lost("an answer is not what the room's script returns".to_owned())
 }

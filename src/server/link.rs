@@ -20,11 +20,11 @@ use log::{error, info, warn};
 
 use self::backoff::{Backoff, random};
 use self::following::Following;
-use self::over::{Over, expired};
+use self::over::Over;
 use self::saying::Saying;
-use super::engine::{Answer, Caller, Engine, Join, JoinError, Position, Welcome};
+use super::engine::{Answer, Caller, Engine, Failure, Join, Welcome};
 use super::hub::Hub;
-use super::room::{Room, Task};
+use super::room::Room;
 use super::throttle::Throttle;
 use crate::counted::Counted;
 use crate::limits::{ENTRY_MARGIN, STACK_SIZE};
@@ -36,7 +36,7 @@ const LASTING: Duration = Duration::from_secs(10);
 
 /// Starts the thread that keeps the link until the server stops. It returns why the room cannot be joined, if that has
 /// stopped the server.
-pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<Option<JoinError>>> {
+pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<Option<String>>> {
     let hub = Arc::clone(hub);
     thread::Builder::new().name("link".to_owned()).stack_size(STACK_SIZE).spawn(move || {
         let room = hub.room.as_ref()?;
@@ -69,39 +69,35 @@ fn enter(
     longest: usize,
     before: u64,
     retry: &mut Backoff,
-) -> Result<(Member, Engine), Option<JoinError>> {
+) -> Result<(Member, Engine), Option<String>> {
     let name = join.url.room();
     // If an answer is lost, the next try is under the same number. Otherwise a ghost could stay in the room for a lease.
-    let (server, mut log) = (random(), Throttle::default());
-    for connection in 1.. {
+    let (mut caller, mut log) = (Caller { server: random(), ..Caller::default() }, Throttle::default());
+    loop {
         if room.pause(retry.next()) {
             return Err(None);
         }
-        let try_it = || {
-            let mut engine = Engine::connect(join, &[])?;
-            let policy = engine.eviction_policy()?;
-            let welcome = engine.join(Caller { server, connection, position: Position::default() }, longest, before)?;
-            Ok((engine, policy, welcome))
-        };
-        match try_it() {
-            Ok((engine, policy, welcome)) => {
-                if let Some(policy) = policy.filter(|policy| policy != "noeviction") {
+        caller.connection += 1;
+        let joined =
+            Engine::connect(join, &[]).and_then(|mut engine| Ok((engine.join(caller, longest, before)?, engine)));
+        match joined {
+            Ok((welcome, mut engine)) => {
+                if let Some(policy) = engine.eviction_policy().filter(|policy| policy != "noeviction") {
                     warn!(
                         "the engine's maxmemory-policy is {policy}: when it is out of memory it may remove the room, and \
                          then all clients are cut off; set it to noeviction"
                     );
                 }
                 info!("joined room {name} ({}): {}", join.url, Counted(welcome.servers, "server"));
-                return Ok((Member::new(server, connection, welcome, room), engine));
+                return Ok((Member::new(caller, welcome, room), engine));
             }
-            Err::<_, JoinError>(error) if before == 0 && error.is_permanent() => {
-                error!("cannot join room {name}: {error}");
-                return Err(Some(error));
+            Err(Failure::Refused(why)) if before == 0 => {
+                error!("cannot join room {name}: {why}");
+                return Err(Some(why));
             }
             Err(error) => drop(log.note(format!("cannot join room {name} yet: {error}; trying again"))),
         }
     }
-    Err(None)
 }
 
 /// A server's membership in the room.
@@ -113,7 +109,7 @@ struct Member {
 }
 
 impl Member {
-    fn new(server: u64, connection: u64, welcome: Welcome, room: &Room) -> Member {
+    fn new(Caller { server, connection, .. }: Caller, welcome: Welcome, room: &Room) -> Member {
         let saying = Saying::new(welcome.head.end, welcome.window, welcome.lease);
         let following = Following::new(welcome.longest);
         room.begin(server, welcome);
@@ -132,7 +128,7 @@ impl Member {
             let away = *self.following.away.get_or_insert(self.saying.heard);
             engine = loop {
                 if away.elapsed() >= GIVE_UP {
-                    return Over::CutOff(format!("no engine for {} s", GIVE_UP.as_secs()));
+                    return Over::CutOff("the engine was away for too long");
                 }
                 self.following.is_said |= log.note(format!("lost the engine: {why}; lines wait"));
                 if room.pause(self.following.retry.next()) {
@@ -141,8 +137,8 @@ impl Member {
                 self.connection += 1;
                 let caller = Caller { server: self.server, connection: self.connection, position: room.position() };
                 match Engine::connect(join, &script).and_then(|mut engine| Ok((engine.tell("back", caller)?, engine))) {
-                    Ok((Answer::Done(number, _), engine)) if room.confirm(number).is_ok() => break engine,
-                    Ok(_) => return expired(),
+                    Ok((Answer::Done(number), engine)) if room.confirm(number).is_ok() => break engine,
+                    Ok(_) => return Over::EXPIRED,
                     Err(error) => why = error,
                 }
             };
@@ -160,7 +156,7 @@ impl Member {
         let (over, streams) = (OnceLock::new(), [Arc::clone(&engine.stream), Arc::clone(&reader.stream)]);
         let end = |why| {
             let _ = over.set(why);
-            room.end_link(Task::HangUp);
+            room.end_link();
             streams.iter().for_each(|stream| stream.shutdown(Shutdown::Both));
         };
         let Member { server, connection, saying, following } = self;

@@ -33,35 +33,29 @@ impl fmt::Display for Position {
 }
 
 /// An entry of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Entry<'a> {
+#[derive(Debug)]
+pub(in crate::server) enum Entry {
     /// A server says a piece.
-    Said { server: u64, number: u64, data: &'a [u8] },
+    Said { server: u64, number: u64, data: Vec<u8> },
     /// A server is gone, with all its clients.
     Gone { server: u64 },
 }
 
 /// Reads an entry as the engine gives it. `None` unless a server has written it, directly after the one at `before`.
-pub(super) fn read(value: &Value, before: Position) -> Option<(Position, Entry<'_>)> {
-    let Value::Array(parts) = value else { return None };
-    let [id, Value::Array(fields)] = &parts[..] else { return None };
-    let [h, header, d, Value::Bytes(data)] = &fields[..] else { return None };
-    let position = Position::read(text(id)?)?;
-    let words: Vec<&str> = text(header)?.split(' ').collect();
+pub(super) fn read(value: Value, before: Position) -> Option<(Position, Entry)> {
+    let [id, fields] = value.elements()?;
+    let [h, header, d, Value::Bytes(data)] = fields.elements()? else { return None };
+    let position = Position::read(id.text()?)?;
+    if !position.follows(before, data.len()) || (h.text()?, d.text()?) != ("h", "d") {
+        return None;
+    }
+    let words: Vec<&str> = header.text()?.split(' ').collect();
     let entry = match words[..] {
         ["s", server, number] => Entry::Said { server: server.parse().ok()?, number: number.parse().ok()?, data },
         ["g", server, _] => Entry::Gone { server: server.parse().ok()? },
         _ => return None,
     };
-    let is_next = position.follows(before, data.len()) && (text(h)?, text(d)?) == ("h", "d");
-    is_next.then_some((position, entry))
-}
-
-pub(super) fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    }
+    Some((position, entry))
 }
 
 #[cfg(test)]
@@ -95,12 +89,12 @@ mod tests {
             ("1000-x", ["h", "s 7 1", "d"], 10, false),
         ] {
             let value = value(id, words, length);
-            assert_eq!(read(&value, before).is_some(), is_read, "{id} {words:?}");
+            assert_eq!(read(value, before).is_some(), is_read, "{id} {words:?}");
         }
         let last = Position { milliseconds: 1, end: u64::MAX };
-        assert!(read(&value("1-100", ["h", "s 7 1", "d"], 10), last).is_none(), "no number is too large");
+        assert!(read(value("1-100", ["h", "s 7 1", "d"], 10), last).is_none(), "no number is too large");
         for value in [Value::Nil, Value::Bytes(Vec::new()), Value::Array(vec![Value::Nil; 2])] {
-            assert!(read(&value, before).is_none(), "{value:?}");
+            assert!(read(value, before).is_none());
         }
     }
 }

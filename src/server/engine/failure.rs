@@ -1,4 +1,4 @@
-//! Why an engine cannot be used, and whether trying again can help. Does no I/O.
+//! Why a call of the engine has failed, and whether trying again can help. Does no I/O.
 //!
 //! Only the engine's own words decide that. An error that is not known here counts as permanent while the server
 //! starts, so that a mistake in the set-up shows at once; later it is a reason to try again.
@@ -8,118 +8,107 @@ use std::io::{self, ErrorKind};
 
 use crate::transport::ConnectError;
 
-/// Why this server cannot join its room, or has lost it.
+/// Why a call has failed, in words that say what to do.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// Nothing answers at the address.
-    Unreachable(ConnectError),
-    /// The connection broke, or no answer came in time.
+pub(in crate::server) enum Failure {
+    /// Trying again can help: nothing answers in time, the connection broke, or the engine cannot serve just now.
     Lost(String),
-    /// The engine cannot serve just now: it is loading, say, or a replica.
-    Unavailable(String),
     /// The engine is out of memory.
-    OutOfMemory,
-    /// It stays so until a person has changed something: what is wrong, and what to do.
+    OutOfMemory(String),
+    /// It stays so until a person has changed something.
     Refused(String),
 }
 
+type Meaning = (fn(String) -> Failure, &'static [&'static str], &'static str);
+
 /// What error replies mean. A reply that contains one of the words, with a `-` before its code, is described by the text,
 /// in which `{}` stands for the reply. Within scripts, engines put what a command replied into a message of their own.
-const MEANINGS: [(&[&str], &str); 5] = [
-    // The second is said to a command of many words.
-    (&["-NOAUTH ", "unauthenticated"], "the engine wants a password: put it into a file and give --join-password-file"),
+const MEANINGS: [Meaning; 7] = [
     (
+        Failure::OutOfMemory,
+        &["-OOM "],
+        "the engine is out of memory: raise its maxmemory, or remove other data from it",
+    ),
+    (
+        Failure::Refused,
+        // The second is said to a command of many words.
+        &["-NOAUTH ", "unauthenticated"],
+        "the engine wants a password: put it into a file and give --join-password-file",
+    ),
+    (
+        Failure::Refused,
         &["-WRONGPASS ", "AUTH <password>", "sent AUTH"],
         "the engine refuses the user or the password: {}; check the user in --join and the first line of \
          --join-password-file",
     ),
     (
+        Failure::Refused,
         &["-NOPERM", "-DENIED ", "ACL failure", "can't run this command", "can't access at least"],
         "the engine's user may not do what the room needs: {}; give it the permissions of the user hub in \
          src/deploy/redis/redis.conf",
     ),
     (
+        Failure::Refused,
         &["-MOVED ", "-ASK ", "-CROSSSLOT "],
         "the engine is a cluster, which is not supported: {}; use a single server, with replicas if need be",
     ),
     (
+        Failure::Refused,
         // What an engine says to a command, or to an argument of one, that it does not know.
         &["unknown command", "nknown Redis command", "nknown subcommand", "syntax error", "wrong number of arguments"],
         "the engine refuses: {}; Redis 6.2 or later is needed",
     ),
+    (
+        Failure::Lost,
+        &[
+            "-LOADING ",
+            "-BUSY ",
+            "-MISCONF ",
+            "-READONLY ",
+            "-MASTERDOWN ",
+            "-CLUSTERDOWN ",
+            "-NOREPLICAS ",
+            "-TRYAGAIN ",
+            "-UNKILLABLE ",
+            "-NOSCRIPT ",
+            "max number of clients",
+        ],
+        "the engine cannot serve now: {}",
+    ),
 ];
 
-/// Error replies that say that the engine can serve later.
-const TEMPORARY: [&str; 11] = [
-    "-LOADING ",
-    "-BUSY ",
-    "-MISCONF ",
-    "-READONLY ",
-    "-MASTERDOWN ",
-    "-CLUSTERDOWN ",
-    "-NOREPLICAS ",
-    "-TRYAGAIN ",
-    "-UNKILLABLE ",
-    "-NOSCRIPT ",
-    "max number of clients",
-];
-
-impl JoinError {
+impl Failure {
     /// What an error reply means.
-    pub(super) fn from_reply(words: &str) -> JoinError {
-        let (reply, shown) = (format!("-{words} "), words.escape_debug().to_string());
-        let says = |part: &&str| reply.contains(part);
-        if says(&"-OOM ") {
-            return JoinError::OutOfMemory;
-        }
-        match MEANINGS.iter().find(|(parts, _)| parts.iter().any(says)) {
-            Some((_, meaning)) => JoinError::Refused(meaning.replace("{}", &shown)),
-            None if TEMPORARY.iter().any(says) => {
-                JoinError::Unavailable(format!("the engine cannot serve now: {shown}"))
-            }
-            None => JoinError::Refused(format!("the engine refuses: {shown}")),
-        }
-    }
-
-    /// Whether trying again cannot help until a person has changed something.
-    pub(in crate::server) fn is_permanent(&self) -> bool {
-        matches!(self, JoinError::Refused(_))
+    pub(super) fn from_reply(words: &str) -> Failure {
+        let reply = format!("-{words} ");
+        let means = |(_, parts, _): &&Meaning| parts.iter().any(|part| reply.contains(part));
+        let (kind, _, text) = MEANINGS.iter().find(means).unwrap_or(&(Failure::Refused, &[], "the engine refuses: {}"));
+        kind(text.replace("{}", &words.escape_debug().to_string()))
     }
 }
 
-impl From<io::Error> for JoinError {
-    fn from(error: io::Error) -> JoinError {
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Failure {
+        Failure::Lost(format!("cannot reach the engine at {}: {}", error.address(), error.why("Redis")))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
         match error.kind() {
-            ErrorKind::InvalidData => JoinError::Refused(format!(
+            ErrorKind::InvalidData => Failure::Refused(format!(
                 "no Redis or Valkey answers there, but something that sent \"{error}\"; check host and port of --join"
             )),
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => JoinError::Lost("no answer in time".to_owned()),
-            _ => JoinError::Lost(error.to_string()),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::Lost("no answer in time".to_owned()),
+            _ => Failure::Lost(error.to_string()),
         }
     }
 }
 
-impl fmt::Display for JoinError {
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JoinError::Unreachable(error) => {
-                write!(f, "cannot reach the engine at {}: {}", error.address(), error.why("Redis"))
-            }
-            JoinError::OutOfMemory => {
-                f.write_str("the engine is out of memory: raise its maxmemory, or remove other data from it")
-            }
-            JoinError::Lost(why) | JoinError::Unavailable(why) | JoinError::Refused(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for JoinError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            JoinError::Unreachable(error) => Some(error),
-            _ => None,
-        }
+        let (Failure::Lost(text) | Failure::OutOfMemory(text) | Failure::Refused(text)) = self;
+        f.write_str(text)
     }
 }
 
@@ -130,6 +119,10 @@ mod tests {
 
     use super::*;
     use crate::transport::{Address, Stream};
+
+    fn is_permanent(failure: &Failure) -> bool {
+        matches!(failure, Failure::Refused(_))
+    }
 
     #[test]
     fn the_engines_words_decide_whether_to_try_again() {
@@ -153,8 +146,8 @@ mod tests {
             ("ERR unknown command `EVALSHA`", "6.2"),
         ];
         for (words, said) in permanent {
-            let error = JoinError::from_reply(words);
-            assert!(error.is_permanent(), "{words}");
+            let error = Failure::from_reply(words);
+            assert!(is_permanent(&error), "{words}");
             assert!(error.to_string().contains(said), "{words}: {error}");
         }
         let all = "LOADING Redis is loading the dataset in memory|BUSY Redis is busy running a script.|\
@@ -164,11 +157,11 @@ mod tests {
              ERR Error running script (call to f_1): @user_script:50: -OOM command not allowed|\
              ERR max number of clients reached|NOREPLICAS Not enough good replicas to write.";
         for words in all.split('|') {
-            assert!(!JoinError::from_reply(words).is_permanent(), "{words}");
+            assert!(!is_permanent(&Failure::from_reply(words)), "{words}");
         }
-        assert!(JoinError::from(io::Error::from(ErrorKind::InvalidData)).is_permanent());
+        assert!(is_permanent(&io::Error::from(ErrorKind::InvalidData).into()));
         for kind in [ErrorKind::UnexpectedEof, ErrorKind::TimedOut, ErrorKind::Other] {
-            assert!(!JoinError::from(io::Error::from(kind)).is_permanent());
+            assert!(!is_permanent(&io::Error::from(kind).into()));
         }
     }
 
@@ -182,12 +175,12 @@ mod tests {
             "ERR Error running script (call to f_1): @user_script:9: ERR syntax error",
             "ERR wrong number of arguments for 'auth' command",
         ] {
-            assert!(JoinError::from_reply(words).to_string().ends_with("; Redis 6.2 or later is needed"), "{words}");
+            assert!(Failure::from_reply(words).to_string().ends_with("; Redis 6.2 or later is needed"), "{words}");
         }
         for words in
             ["ERR DB index is out of range", "ERR user_script:42: attempt to perform arithmetic on a nil value"]
         {
-            assert_eq!(JoinError::from_reply(words).to_string(), format!("the engine refuses: {words}"));
+            assert_eq!(Failure::from_reply(words).to_string(), format!("the engine refuses: {words}"));
         }
     }
 
@@ -206,7 +199,7 @@ mod tests {
         ] {
             // A process that another test starts holds the listener for a moment, until it becomes another program.
             let error = (0..1000).find_map(|_| Stream::connect(&address, Duration::from_secs(10)).err());
-            let error = JoinError::Unreachable(error.unwrap());
+            let error = Failure::from(error.unwrap());
             let wanted = format!("cannot reach the engine at {address}: {why}");
             assert!(error.to_string().starts_with(&wanted), "{error}");
         }
@@ -215,7 +208,7 @@ mod tests {
 
     #[test]
     fn control_characters_of_the_engine_are_escaped() {
-        let shown = JoinError::from_reply("ERR \x1b[2J").to_string();
+        let shown = Failure::from_reply("ERR \x1b[2J").to_string();
         assert!(!shown.contains('\x1b'), "{shown}");
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::transport::Address;
+use crate::transport::{Address, AddressError};
 
 const ALLOWED: &str = "allowed: redis://[USER@]HOST[:PORT][/DATABASE][?room=NAME], unix:PATH[?room=NAME]";
 const PASSWORD: &str = "a password in the URL can be read by everybody on this machine; put it into a file and give \
@@ -57,8 +57,7 @@ impl fmt::Debug for JoinPassword {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinUrl {
     pub(super) address: Address,
-    /// As it was given, with percent signs for other characters.
-    user: Option<String>,
+    pub(super) user: Option<String>,
     pub(super) database: u32,
     pub(super) room: String,
 }
@@ -72,10 +71,6 @@ impl JoinUrl {
     /// Where the engine listens.
     pub fn address(&self) -> &Address {
         &self.address
-    }
-
-    pub(super) fn user(&self) -> Option<String> {
-        self.user.as_deref().and_then(percent_decoded)
     }
 }
 
@@ -97,25 +92,20 @@ fn read(text: &str) -> Result<JoinUrl, String> {
         Some((place, query)) => (place, room_of(query)?.to_owned()),
         None => (text, ROOM.to_owned()),
     };
-    if let Some(path) = place.strip_prefix("unix:") {
-        if path.is_empty() {
-            return Err("missing path".to_owned());
-        }
-        let address = place.parse().unwrap_or_else(|_| Address::Unix(PathBuf::from(path)));
+    if place.starts_with("unix:") {
+        let address = place.parse().map_err(|error: AddressError| error.to_string())?;
         return Ok(JoinUrl { address, user: None, database: 0, room });
     }
-    let Some(rest) = place.strip_prefix("redis://") else {
-        return Err(match place.split_once("://") {
-            Some(("rediss", _)) => "TLS is not built in; use a tunnel such as stunnel".to_owned(),
-            Some((scheme, _)) => format!("unknown scheme '{}'", scheme.escape_debug()),
-            None => "missing scheme".to_owned(),
-        });
+    let rest = match place.split_once("://") {
+        Some(("redis", rest)) => rest,
+        Some(("rediss", _)) => return Err("TLS is not built in; use a tunnel such as stunnel".to_owned()),
+        Some((scheme, _)) => return Err(format!("unknown scheme '{}'", scheme.escape_debug())),
+        None => return Err("missing scheme".to_owned()),
     };
     let (user, rest) = match rest.rsplit_once('@') {
-        Some((user, rest)) if percent_decoded(user).is_some_and(|user| !user.is_empty()) => {
-            (Some(user.to_owned()), rest)
-        }
-        Some(_) => return Err("invalid user name".to_owned()),
+        // Other programs would take a percent sign for the code of a character.
+        Some((user, _)) if user.is_empty() || user.contains('%') => return Err("invalid user name".to_owned()),
+        Some((user, rest)) => (Some(user.to_owned()), rest),
         None => (None, rest),
     };
     let (host, database) = match rest.split_once('/') {
@@ -128,34 +118,16 @@ fn read(text: &str) -> Result<JoinUrl, String> {
 }
 
 fn room_of(query: &str) -> Result<&str, String> {
-    let Some(room) = query.strip_prefix("room=") else {
-        let name = query.split(['=', '&']).next().unwrap_or_default();
+    if let Some(other) = query.split('&').find(|parameter| !parameter.starts_with("room=")) {
+        let name = other.split('=').next().unwrap_or_default();
         return Err(format!("unknown parameter '{}'", name.escape_debug()));
-    };
-    if let Some((_, more)) = room.split_once('&') {
-        let name = more.split('=').next().unwrap_or_default();
-        return Err(format!("unknown or repeated parameter '{}'", name.escape_debug()));
     }
+    let room = &query["room=".len()..];
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if room.is_empty() || room.len() > ROOM_MAX || !room.bytes().all(fits) {
         return Err(format!("a room name has 1 to {ROOM_MAX} of the characters A-Z a-z 0-9 . _ -"));
     }
     Ok(room)
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || (rest.next()? as char).to_digit(16);
-        let (high, low) = (digit()?, digit()?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn database_of(number: &str) -> Result<u32, String> {
@@ -165,10 +137,7 @@ fn database_of(number: &str) -> Result<u32, String> {
 }
 
 fn address_of(host: &str) -> Result<Address, String> {
-    let has_port = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').is_some_and(|(_, port)| !port.is_empty()),
-        None => host.contains(':'),
-    };
+    let has_port = host.contains(':') && !host.ends_with(']');
     let with_port = if has_port { host.to_owned() } else { format!("{host}:{PORT}") };
     match with_port.parse() {
         Ok(address @ Address::Tcp { port: 1.., .. }) => Ok(address),
@@ -216,7 +185,7 @@ mod tests {
             ("redis://engine/", "redis://engine:6379/0?room=main"),
             ("redis://10.0.0.1:7000/3?room=a.b_c-9", "redis://10.0.0.1:7000/3?room=a.b_c-9"),
             ("redis://hub@[::1]", "redis://hub@[::1]:6379/0?room=main"),
-            ("redis://a%40b@[::1]:7/1", "redis://a%40b@[::1]:7/1?room=main"),
+            ("redis://a@b@[::1]:7/1", "redis://a@b@[::1]:7/1?room=main"),
             ("unix:/run/redis.sock", "unix:/run/redis.sock?room=main"),
             ("unix:redis.sock?room=x", "unix:redis.sock?room=x"),
         ] {
@@ -224,8 +193,8 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert_eq!(shown.parse(), Ok(url), "{shown}");
         }
-        let url: JoinUrl = "redis://a%40b@h".parse().unwrap();
-        assert_eq!((url.user().as_deref(), url.room()), (Some("a@b"), "main"));
+        let url: JoinUrl = "redis://a@b@h".parse().unwrap();
+        assert_eq!((url.user.as_deref(), url.room()), (Some("a@b"), "main"));
     }
 
     #[test]
@@ -236,7 +205,7 @@ mod tests {
             ("tunnel", "rediss://h"),
             ("unknown scheme 'http'", "http://h"),
             ("invalid host", "redis://|redis://h:0|redis://h:x|redis://h:70000|redis://::1"),
-            ("user name", "redis://@h|redis://%zz@h|redis://%f@h"),
+            ("user name", "redis://@h|redis://a%40b@h"),
             ("database", "redis://h/x|redis://h/+1|redis://h/99999999999"),
             ("unknown parameter ''", "redis://h?"),
             ("unknown parameter 'timeout'", "redis://h?timeout=3"),

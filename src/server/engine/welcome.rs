@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::entry::{Position, text};
+use super::entry::Position;
 use super::resp::Value;
 
 /// The room as it was when this server joined.
@@ -25,13 +25,11 @@ pub(in crate::server) struct Welcome {
 
 impl Welcome {
     /// Reads what the script returns; `None` for anything else.
-    pub(super) fn read(values: Vec<Value>) -> Option<Welcome> {
-        let [head, lease, window, longest, Value::Array(state)] = <[Value; 5]>::try_from(values).ok()? else {
-            return None;
-        };
+    pub(super) fn read(answer: Value) -> Option<Welcome> {
+        let [head, lease, window, longest, Value::Array(state)] = answer.elements()? else { return None };
         let (mut names, mut served, mut servers, mut life, mut lines) = (Vec::new(), Vec::new(), 0, String::new(), 0);
         for pair in state.chunks_exact(2) {
-            let (field, value) = (text(&pair[0])?, text(&pair[1])?);
+            let (field, value) = (pair[0].text()?, pair[1].text()?);
             if let Some(name) = field.strip_prefix("n:") {
                 let words: Vec<&str> = value.split(' ').collect();
                 let [server, client, announced] = words[..] else { return None };
@@ -51,10 +49,10 @@ impl Welcome {
             }
         }
         Some(Welcome {
-            head: Position::read(text(&head)?)?,
-            lease: Duration::from_millis(text(&lease)?.parse().ok()?),
-            window: text(&window)?.parse().ok()?,
-            longest: text(&longest)?.parse().ok()?,
+            head: Position::read(head.text()?)?,
+            lease: Duration::from_millis(lease.number()?),
+            window: window.number()?,
+            longest: longest.number()?,
             servers,
             names,
             served,
@@ -74,7 +72,7 @@ mod tests {
         let read = |state: &[&str]| {
             let mut values: Vec<Value> = ["12-345", "5000", "4194304", "70000"].iter().map(bytes).collect();
             values.push(Value::Array(state.iter().map(bytes).collect()));
-            Welcome::read(values)
+            Welcome::read(Value::Array(values))
         };
         let state = ["servers", "7 9", "life", "7", "lines", "42", "n:I am login!", "7 3 1", "n:b:", "9 1 0", "s:jobs"];
         let welcome = read(&[&state[..], &["7:3; 9:1;", "h:7", "1 12-345 5000 1"]].concat()).unwrap();
@@ -86,6 +84,6 @@ mod tests {
         for state in [["n:a", "7 1"], ["n:a", "x 1 1"], ["s:a", "7:1"], ["s:a", "7;"], ["lines", "-1"]] {
             assert!(read(&state).is_none(), "{state:?}");
         }
-        assert!(Welcome::read(Vec::new()).is_none());
+        assert!(Welcome::read(Value::Array(Vec::new())).is_none());
     }
 }

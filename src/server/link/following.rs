@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use super::backoff::Backoff;
-use super::over::{Over, cut_off, expired};
+use super::over::Over;
 use crate::seconds::Seconds;
-use crate::server::engine::{Engine, Entry, JoinError, PORTION};
+use crate::server::engine::{Engine, Entry, PORTION};
 use crate::server::member::Who;
 use crate::server::room::{Arrival, Batch, Kind, Room};
 
@@ -31,57 +31,50 @@ impl Following {
     /// that is reported stays where it is, and the log cannot grow beyond its window: so the slowest reader of all servers
     /// holds back all senders.
     pub(super) fn follow(&mut self, room: &Room, server: u64, mut engine: Engine) -> Over {
-        let over = || Over::Lost(JoinError::Lost("the link is over".to_owned()));
         loop {
-            if !room.wait_until_idle(None) {
-                return over();
-            }
-            let (position, longest, portion, waits) =
-                (room.position(), self.longest, self.portion, self.away.is_none());
-            let mut is_empty = true;
-            let read = engine.read_log(position, longest, portion, waits, |entry| {
-                let Some((position, entry)) = entry else {
-                    return Err(cut_off(
-                        "the log holds an entry that this server cannot read, or lines are missing in it",
-                    ));
-                };
-                let arrival = match entry {
-                    Entry::Said { server: by, number, .. } if by == server => Arrival::Own(number),
-                    Entry::Said { server, data, .. } => match Batch::read(server, data) {
-                        Some(batch) => Arrival::Other(batch),
-                        None => return Err(cut_off("the log holds an entry that no server of this version writes")),
-                    },
-                    // A server that leaves may read so itself, before the thread that has said it is told that it is done.
-                    Entry::Gone { server: gone } if gone == server => {
-                        return Err(if room.pause(Duration::ZERO) { Over::Stopped } else { expired() });
-                    }
-                    Entry::Gone { server } => {
-                        let mut batch = Batch::default();
-                        batch.headed(Kind::Gone, Who { server, client: 0 }, &[]);
-                        Arrival::Other(batch)
-                    }
-                };
-                if room.arrive(position, arrival).is_err() {
-                    return Err(cut_off("the log holds other lines under this server's name than it has said"));
-                }
-                is_empty = false;
-                self.note_progress(room);
-                if room.wait_until_idle(None) { Ok(()) } else { Err(over()) }
-            });
-            match read {
-                Ok(()) => {
-                    self.note_progress(room);
-                    self.portion = (portion + 1).min(PORTION);
-                }
-                Err(over) => {
-                    // The engine may have broken it off because it is too long.
-                    if is_empty {
-                        self.portion = (portion / 2).max(1);
-                    }
-                    return over;
-                }
+            if let Err(over) = self.read(room, server, &mut engine) {
+                return over;
             }
         }
+    }
+
+    fn read(&mut self, room: &Room, server: u64, engine: &mut Engine) -> Result<(), Over> {
+        wait_until_idle(room)?;
+        let (mut before, portion) = (room.position(), self.portion);
+        // Unless something comes: the engine may have broken it off because it is too long.
+        self.portion = (portion / 2).max(1);
+        for _ in 0..engine.read_log(before, portion, self.away.is_none())? {
+            let Some((position, entry)) = engine.entry(before, self.longest)? else {
+                return Err(Over::CutOff(
+                    "the log holds an entry that this server cannot read, or lines are missing in it",
+                ));
+            };
+            let arrival = match entry {
+                Entry::Said { server: by, number, .. } if by == server => Arrival::Own(number),
+                Entry::Said { server, data, .. } => match Batch::read(server, &data) {
+                    Some(batch) => Arrival::Other(batch),
+                    None => return Err(Over::CutOff("the log holds an entry that no server of this version writes")),
+                },
+                // A server that leaves may read so itself, before the thread that has said it is told that it is done.
+                Entry::Gone { server: gone } if gone == server => {
+                    return Err(if room.pause(Duration::ZERO) { Over::Stopped } else { Over::EXPIRED });
+                }
+                Entry::Gone { server } => {
+                    let mut batch = Batch::default();
+                    batch.headed(Kind::Gone, Who { server, client: 0 }, &[]);
+                    Arrival::Other(batch)
+                }
+            };
+            if room.arrive(position, arrival).is_err() {
+                return Err(Over::CutOff("the log holds other lines under this server's name than it has said"));
+            }
+            (before, self.portion) = (position, portion);
+            self.note_progress(room);
+            wait_until_idle(room)?;
+        }
+        self.portion = (portion + 1).min(PORTION);
+        self.note_progress(room);
+        Ok(())
     }
 
     /// The engine is back once the log can be read, not before: a link can hold and bring nothing.
@@ -94,4 +87,8 @@ impl Following {
             }
         }
     }
+}
+
+fn wait_until_idle(room: &Room) -> Result<(), Over> {
+    if room.wait_until_idle(None) { Ok(()) } else { Err(Over::lost("the link is over")) }
 }

@@ -1,35 +1,28 @@
 //! Why a link or a membership is over.
 
-use std::io;
-
-use crate::server::engine::JoinError;
+use crate::server::engine::Failure;
 
 /// Why a link is over.
 pub(super) enum Over {
     /// The server stops.
     Stopped,
     /// The connection cannot be used any more; the membership goes on.
-    Lost(JoinError),
+    Lost(Failure),
     /// The membership is over.
-    CutOff(String),
+    CutOff(&'static str),
 }
 
-impl From<JoinError> for Over {
-    fn from(error: JoinError) -> Over {
-        Over::Lost(error)
+impl Over {
+    pub(super) const EXPIRED: Over =
+        Over::CutOff("this server was not heard for its lease, or the engine has lost lines");
+
+    pub(super) fn lost(why: &str) -> Over {
+        Over::Lost(Failure::Lost(why.to_owned()))
     }
 }
 
-impl From<io::Error> for Over {
-    fn from(error: io::Error) -> Over {
+impl<E: Into<Failure>> From<E> for Over {
+    fn from(error: E) -> Over {
         Over::Lost(error.into())
     }
-}
-
-pub(super) fn cut_off(why: &str) -> Over {
-    Over::CutOff(why.to_owned())
-}
-
-pub(super) fn expired() -> Over {
-    cut_off("this server was not heard for its lease, or the engine has lost lines")
 }

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::over::{Over, expired};
-use crate::server::engine::{Answer, Caller, Engine, JoinError};
+use super::over::Over;
+use crate::server::engine::{Answer, Caller, Engine, Failure};
 use crate::server::room::{Room, Task};
 use crate::server::throttle::Throttle;
 
@@ -39,27 +39,27 @@ impl Saying {
             let (task, position) = room.next_task(self.beat, quiet, self.beat_at);
             let caller = Caller { server, connection, position };
             let answer = match &task {
-                Task::HangUp => return Over::Lost(JoinError::Lost("the log cannot be read".to_owned())),
+                Task::HangUp => return Over::lost("the log cannot be read"),
                 Task::Leave => engine.tell("leave", caller),
                 Task::Beat => engine.tell("beat", caller),
                 Task::Say(number, data, effects) => engine.say(caller, *number, data, effects),
             };
             match (task, answer) {
                 (Task::Leave, _) => return Over::Stopped,
-                (_, Err(error @ JoinError::OutOfMemory)) => {
-                    self.log.note(format!("{error}; senders wait"));
+                (_, Err(Failure::OutOfMemory(why))) => {
+                    self.log.note(format!("{why}; senders wait"));
                     quiet = Instant::now() + OUT_OF_MEMORY;
                 }
                 (_, Err(error)) => return Over::Lost(error),
-                (_, Ok(Answer::Gone)) => return expired(),
-                (_, Ok(Answer::Old)) => return Over::Lost(JoinError::Lost("a later connection took over".to_owned())),
-                (Task::Beat, Ok(Answer::Done(_, servers))) => {
+                (_, Ok(Answer::Gone)) => return Over::EXPIRED,
+                (_, Ok(Answer::Old)) => return Over::lost("a later connection took over"),
+                (Task::Beat, Ok(Answer::Done(servers))) => {
                     room.set_servers(usize::try_from(servers).unwrap_or_default());
                     (self.beat, self.beat_at) = (Instant::now() + self.lease / 5, position.end + self.unreported);
                 }
-                (Task::Say(number, ..), Ok(Answer::Done(..))) => {
+                (Task::Say(number, ..), Ok(Answer::Done(_))) => {
                     if room.confirm(number).is_err() {
-                        return expired();
+                        return Over::EXPIRED;
                     }
                     (quiet, pause) = (Instant::now(), *FULL.start());
                 }

@@ -49,7 +49,7 @@ impl Room {
         lock(&self.delivery).delivery.history.begin(&life, lines);
         self.joining.store(false, Ordering::Relaxed);
         self.with_log(|log| {
-            *log = Log { phase: Phase::Joined, position, servers, ending: log.leaving(), ..Log::default() }
+            *log = Log { phase: Phase::Joined, position, servers, leaves: log.leaves, ..Log::default() }
         });
     }
 
@@ -66,18 +66,22 @@ impl Room {
         self.with_log(|log| log.phase = Phase::Joined);
     }
 
-    /// A link begins: the end of the one before it is over.
     pub(in crate::server) fn begin_link(&self) {
-        self.with_log(|log| log.ending = log.leaving());
+        self.with_log(|log| log.link_ends = false);
+    }
+
+    /// Ends the work of the thread that writes to the log, until the next link begins.
+    pub(in crate::server) fn end_link(&self) {
+        self.with_log(|log| log.link_ends = true);
+    }
+
+    /// The server stops: the last that is written to the log says so.
+    pub(in crate::server) fn leave(&self) {
+        self.with_log(|log| log.leaves = true);
     }
 
     pub(in crate::server) fn set_servers(&self, servers: usize) {
         self.with_log(|log| log.servers = servers);
-    }
-
-    /// Ends the work of the thread that writes to the log: for this link, or for good.
-    pub(in crate::server) fn end_link(&self, how: Task) {
-        self.with_log(|log| log.ending = log.leaving().or(Some(how)));
     }
 
     pub(in crate::server) fn position(&self) -> Position {
@@ -96,8 +100,8 @@ impl Room {
         loop {
             let now = Instant::now();
             let Some(log) = &mut queue.log else { return (Task::Leave, Position::default()) };
-            if let Some(ending) = &log.ending {
-                return (ending.clone(), log.position);
+            if log.leaves || log.link_ends {
+                return (if log.leaves { Task::Leave } else { Task::HangUp }, log.position);
             }
             if now >= beat || log.position.end >= beat_at {
                 return (Task::Beat, log.position);
@@ -121,7 +125,7 @@ impl Room {
         let until = Instant::now() + time;
         let mut queue = lock(&self.queue);
         loop {
-            let leaves = queue.log.as_ref().is_none_or(|log| log.leaving().is_some());
+            let leaves = queue.log.as_ref().is_none_or(|log| log.leaves);
             let left = until.saturating_duration_since(Instant::now());
             if leaves || left.is_zero() {
                 return leaves;
@@ -153,7 +157,8 @@ impl Room {
         let began = Instant::now();
         while queue.busy {
             let left = patience.map_or(Duration::from_secs(1), |patience| patience.saturating_sub(began.elapsed()));
-            if left.is_zero() || patience.is_none() && queue.log.as_ref().is_some_and(|log| log.ending.is_some()) {
+            if left.is_zero() || patience.is_none() && queue.log.as_ref().is_some_and(|log| log.leaves || log.link_ends)
+            {
                 break;
             }
             queue = self.wait(queue, left);
@@ -170,7 +175,7 @@ impl Room {
         // First, so that a client that was in the room is told this, and not that the server has not joined yet.
         end_all();
         self.joining.store(true, Ordering::Relaxed);
-        self.with_log(|log| *log = Log { ending: log.leaving(), ..Log::default() });
+        self.with_log(|log| *log = Log { leaves: log.leaves, ..Log::default() });
         while !self.wait_until_idle(Some(Duration::from_millis(20))) {
             end_all();
         }

@@ -26,11 +26,11 @@ pub(super) struct Log {
     /// The end of the position at which a beat is due.
     pub(super) beat_at: u64,
     /// The link to the engine is to end, or the membership.
-    pub(super) ending: Option<Task>,
+    pub(super) link_ends: bool,
+    pub(super) leaves: bool,
 }
 
 /// What the thread that writes to the log has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::server) enum Task {
     Leave,
     HangUp,
@@ -44,10 +44,4 @@ pub(in crate::server) enum Arrival {
     /// The piece of this server with this number.
     Own(u64),
     Other(Batch),
-}
-
-impl Log {
-    pub(super) fn leaving(&self) -> Option<Task> {
-        self.ending.clone().filter(|task| *task == Task::Leave)
-    }
 }
