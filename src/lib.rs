@@ -97,7 +97,6 @@ pub mod limits;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod token;
 
-#[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod atomic;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod counted;
@@ -128,7 +127,6 @@ pub mod programs {
     pub mod cli {
         pub use crate::cli::*;
     }
-    pub use crate::atomic::AtomicU64;
     pub use crate::counted::Counted;
     pub use crate::line::{Line, LineReader};
     pub use crate::os::{
