@@ -54,8 +54,6 @@ impl PartialEq for Token {
     }
 }
 
-impl Eq for Token {}
-
 impl From<String> for Token {
     fn from(token: String) -> Token {
         Token(token)

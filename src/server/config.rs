@@ -141,16 +141,7 @@ impl fmt::Display for ServerError {
     }
 }
 
-impl std::error::Error for ServerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ServerError::Limit(error) => Some(error),
-            ServerError::Bind(error) => Some(error),
-            ServerError::System(error) => Some(error),
-            ServerError::Contradiction(_) | ServerError::Remote(_) => None,
-        }
-    }
-}
+impl std::error::Error for ServerError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,5 @@
 //! How a session ended: one value for each cause, set once, told to the peer and logged once.
 
-use std::fmt;
-
 use crate::limits::Limits;
 use crate::protocol::{self, Refusal};
 
@@ -35,42 +33,26 @@ impl EndReason {
         }
     }
 
-    /// The last line that the peer is sent; `None` if it has ended the connection itself or cannot be reached.
-    pub(super) fn last_words(self, limits: &Limits) -> Option<Refusal<'static>> {
+    /// What the log calls it, and the last line that the peer is sent; `None` if it has ended the connection itself or
+    /// cannot be reached.
+    pub(super) fn told(self, limits: &Limits) -> (&'static str, Option<Refusal<'static>>) {
         match self {
-            EndReason::Quit | EndReason::PeerClosed | EndReason::NetworkError => None,
-            EndReason::Idle => Some(Refusal::Idle(limits.idle_timeout.unwrap_or_default())),
-            EndReason::TooSlow => Some(Refusal::TooSlow),
-            EndReason::ServerFull => Some(Refusal::ServerFull(limits.max_clients)),
-            EndReason::WrongToken => Some(Refusal::WrongToken),
-            EndReason::NotAuthenticated => Some(Refusal::AuthenticationTimeout(limits.authentication_timeout)),
-            EndReason::LooksLikeHttp => Some(Refusal::Http),
-            EndReason::LooksLikeTls => Some(Refusal::Tls),
-            EndReason::FirstLineTooLong => Some(Refusal::LineTooLong(limits.max_line)),
-            EndReason::ShuttingDown => Some(Refusal::ShuttingDown),
-            EndReason::CutOff => Some(Refusal::CutOff),
-            EndReason::Panicked => Some(Refusal::Internal),
+            EndReason::Quit => ("quit", None),
+            EndReason::PeerClosed => ("peer closed", None),
+            EndReason::NetworkError => ("network error", None),
+            EndReason::Idle => ("idle", Some(Refusal::Idle(limits.idle_timeout.unwrap_or_default()))),
+            EndReason::TooSlow => ("too slow", Some(Refusal::TooSlow)),
+            EndReason::ServerFull => ("server full", Some(Refusal::ServerFull(limits.max_clients))),
+            EndReason::WrongToken => ("wrong token", Some(Refusal::WrongToken)),
+            EndReason::NotAuthenticated => {
+                ("not authenticated in time", Some(Refusal::AuthenticationTimeout(limits.authentication_timeout)))
+            }
+            EndReason::LooksLikeHttp => ("looks like HTTP", Some(Refusal::Http)),
+            EndReason::LooksLikeTls => ("looks like TLS", Some(Refusal::Tls)),
+            EndReason::FirstLineTooLong => ("first line too long", Some(Refusal::LineTooLong(limits.max_line))),
+            EndReason::ShuttingDown => ("shutting down", Some(Refusal::ShuttingDown)),
+            EndReason::CutOff => ("cut off from the other servers", Some(Refusal::CutOff)),
+            EndReason::Panicked => ("panicked", Some(Refusal::Internal)),
         }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EndReason::Quit => "quit",
-            EndReason::PeerClosed => "peer closed",
-            EndReason::Idle => "idle",
-            EndReason::TooSlow => "too slow",
-            EndReason::ServerFull => "server full",
-            EndReason::WrongToken => "wrong token",
-            EndReason::NotAuthenticated => "not authenticated in time",
-            EndReason::LooksLikeHttp => "looks like HTTP",
-            EndReason::LooksLikeTls => "looks like TLS",
-            EndReason::FirstLineTooLong => "first line too long",
-            EndReason::ShuttingDown => "shutting down",
-            EndReason::CutOff => "cut off from the other servers",
-            EndReason::NetworkError => "network error",
-            EndReason::Panicked => "panicked",
-        })
     }
 }

@@ -86,11 +86,12 @@ fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
     let level = if is_probe { Level::Debug } else { Level::Info };
     log!(
         level,
-        "client {} ({}, {}) has left after {:.1} s: {reason}; {} ({}) in, {} ({}) out",
+        "client {} ({}, {}) has left after {:.1} s: {}; {} ({}) in, {} ({}) out",
         member.id,
         speaker.name_for_log(),
         member.peer,
         Seconds(speaker.started.elapsed()),
+        reason.told(&speaker.hub.config.limits).0,
         Counted(heard.lines, "line"),
         Counted(heard.bytes, "byte"),
         Counted(lines, "line"),
@@ -113,7 +114,7 @@ fn say_last_words(speaker: &Speaker<'_>, place: &Place, reason: EndReason) -> bo
     if outbox.is_small() {
         place.free();
     }
-    let words = reason.last_words(&hub.config.limits).filter(|_| hub.config.dialect == Dialect::Line);
+    let words = reason.told(&hub.config.limits).1.filter(|_| hub.config.dialect == Dialect::Line);
     if let Some(words) = words {
         let mut line = Vec::new();
         words.write_to(&mut line);

@@ -73,12 +73,6 @@ impl From<SocketAddr> for Address {
     }
 }
 
-impl From<PathBuf> for Address {
-    fn from(path: PathBuf) -> Address {
-        Address::Unix(path)
-    }
-}
-
 impl From<&Path> for Address {
     fn from(path: &Path) -> Address {
         Address::Unix(path.to_owned())
@@ -222,8 +216,7 @@ mod tests {
         let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 3);
         assert_eq!(Address::from(SocketAddr::from(link_local)), tcp("fe80::1%3", 80));
         assert_eq!(Address::from(Path::new("hub")), Address::Unix("hub".into()));
-        assert_eq!(Address::from(PathBuf::from("@hub")), Address::Unix("@hub".into()));
-        assert_eq!(Address::from(PathBuf::from("@hub")).to_string(), "unix:./@hub");
+        assert_eq!(Address::from(Path::new("@hub")).to_string(), "unix:./@hub");
         assert_eq!("./hub:1".parse(), Ok(Address::Unix("./hub:1".into())));
         assert_eq!("@dir/hub".parse(), Ok(Address::Unix("@dir/hub".into())));
     }

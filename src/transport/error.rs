@@ -44,11 +44,7 @@ impl fmt::Display for BindError {
     }
 }
 
-impl Error for BindError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
-    }
-}
+impl Error for BindError {}
 
 /// A client cannot connect to an address. `Display` says what to do about it.
 #[derive(Debug)]
@@ -97,8 +93,4 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl Error for ConnectError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
-    }
-}
+impl Error for ConnectError {}
