@@ -18,8 +18,9 @@ mod run;
 mod text;
 mod work;
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use crate::options::PROGRAM;
 use crate::plan::Plan;
@@ -27,18 +28,19 @@ use crate::plan::Plan;
 fn main() -> ExitCode {
     PROGRAM.run(|arguments| {
         let plan = Plan::new(&arguments)?;
-        let report = run::run(&plan).and_then(|figures| {
-            let line = figures.report(&plan);
-            io::stdout().write_all(line.as_bytes()).map_err(|error| format!("cannot write to stdout: {error}"))
-        });
-        Ok(match report {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => {
-                let _ = writeln!(io::stderr(), "{}: {why}", PROGRAM.name);
-                ExitCode::FAILURE
-            }
-        })
+        let line = run::run(&plan).report(&plan);
+        match io::stdout().write_all(line.as_bytes()) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => fail(&format_args!("cannot write to stdout: {error}")),
+        }
     })
+}
+
+/// Says why, and ends the process. What fails after that is not told.
+fn fail(why: &dyn Display) -> ! {
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "{}: {why}", PROGRAM.name);
+    process::exit(1)
 }
 
 #[cfg(test)]

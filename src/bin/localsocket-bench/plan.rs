@@ -24,7 +24,7 @@ pub(crate) enum Work {
     Room,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) work: Work,

@@ -1,17 +1,17 @@
 //! A run from the first connection to the last: one thread for each client, and one that waits for them.
 //!
 //! All clients log in, then all work, then all leave. They wait for each other in between, so that only the work is
-//! timed. A connection bounds every wait of its client.
+//! timed. A connection bounds every wait of its client. The first failure ends the process.
 
-use std::fmt::Write as _;
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Barrier};
+use std::fmt::{Display, Write as _};
+use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use localsocket::programs;
 
 use crate::connection::Connection;
+use crate::fail;
 use crate::latencies::Latencies;
 use crate::plan::{Plan, Work};
 use crate::work::Client;
@@ -28,88 +28,55 @@ pub(crate) struct Figures {
     latencies: Latencies,
 }
 
-/// The result of one client's work.
+/// The result of one client's work, with the times since the start of the program.
 struct Done {
-    at: Instant,
+    began: Duration,
+    ended: Duration,
     latencies: Latencies,
     order: u64,
 }
 
-/// A client and what happened to it: `Done` after its work, `None` when it has logged in or left.
-type Report = (usize, Result<Option<Done>, String>);
-
-/// Runs the plan. After a failure, clients may still be working: the process should end.
-pub(crate) fn run(plan: &Plan) -> Result<Figures, String> {
+pub(crate) fn run(plan: &Plan) -> Figures {
     // If this is not enough, connecting fails with the reason.
     let _ = programs::raise_descriptor_limit(plan.clients as u64 + OWN_DESCRIPTORS);
-    let shared = Arc::new((plan.clone(), Barrier::new(plan.clients + 1)));
-    let (reporter, reports) = mpsc::channel();
-    for client in 0..plan.clients {
-        let (shared, reporter) = (Arc::clone(&shared), reporter.clone());
-        let be_client = move || {
-            // Closed after the failure is reported: the server may end other connections because of it, and their
-            // failures must not come first.
-            let mut connection = None;
-            if let Err(failure) = be_client(client, &shared.0, &shared.1, &reporter, &mut connection) {
-                let _ = reporter.send((client, Err(failure)));
-            }
+    let gate = &Barrier::new(plan.clients);
+    thread::scope(|scope| {
+        let start = |client| {
+            let thread = thread::Builder::new().name(format!("client-{client}")).stack_size(STACK_SIZE);
+            let thread = thread.spawn_scoped(scope, move || be_client(client, plan, gate));
+            thread.unwrap_or_else(|error| fail_as(client, &format_args!("cannot start a thread: {error}")))
         };
-        let thread = thread::Builder::new().name(format!("client-{client}")).stack_size(STACK_SIZE);
-        thread.spawn(be_client).map_err(|error| format!("client {client}: cannot start a thread: {error}"))?;
-    }
-    let gate = &shared.1;
-    wait_for_all(plan, &reports)?;
-    let began = Instant::now();
-    gate.wait();
-    let done = wait_for_all(plan, &reports)?;
-    gate.wait();
-    wait_for_all(plan, &reports)?;
-
-    let (mut latencies, mut last, mut order) = (Latencies::new(), began, None);
-    for (client, done) in done {
-        if plan.work == Work::Room && *order.get_or_insert(done.order) != done.order {
-            return Err(format!("client {client}: saw the room's lines in another order than client 0"));
+        let threads: Vec<_> = (0..plan.clients).map(start).collect();
+        let (mut began, mut ended, mut latencies, mut order) = (Duration::MAX, Duration::ZERO, Latencies::new(), None);
+        for (client, thread) in threads.into_iter().enumerate() {
+            let done = thread.join().unwrap_or_else(|_| fail_as(client, &"its thread has panicked"));
+            if plan.work == Work::Room && *order.get_or_insert(done.order) != done.order {
+                fail_as(client, &"saw the room's lines in another order than client 0");
+            }
+            (began, ended) = (began.min(done.began), ended.max(done.ended));
+            latencies.add(&done.latencies);
         }
-        latencies.add(&done.latencies);
-        last = last.max(done.at);
-    }
-    Ok(Figures { elapsed: last.duration_since(began), latencies })
+        Figures { elapsed: ended.saturating_sub(began), latencies }
+    })
 }
 
-/// One client's thread.
-fn be_client(
-    number: usize,
-    plan: &Plan,
-    gate: &Barrier,
-    reporter: &mpsc::Sender<Report>,
-    connection: &mut Option<Connection>,
-) -> Result<(), String> {
-    let report = |done| {
-        // The receiver is gone if another client has failed.
-        let _ = reporter.send((number, Ok(done)));
-    };
-    let connection = connection.insert(Connection::open(plan, number)?);
-    report(None);
-    gate.wait();
+/// One client's thread. Its connection is still open when a failure is told: the server may end other connections when it is
+/// closed, and their failures must not come first.
+fn be_client(number: usize, plan: &Plan, gate: &Barrier) -> Done {
+    let mut connection = Connection::open(plan, number).unwrap_or_else(|why| fail_as(number, &why));
     let mut client = Client::new(plan, number);
-    let latencies = client.work(connection)?;
-    report(Some(Done { at: Instant::now(), latencies, order: client.order }));
+    gate.wait();
+    let began = plan.began.elapsed();
+    let latencies = client.work(&mut connection).unwrap_or_else(|why| fail_as(number, &why));
+    let ended = plan.began.elapsed();
     // A client that leaves a room is announced, which would be work for clients that are not done yet.
     gate.wait();
-    connection.leave()?;
-    report(None);
-    Ok(())
+    connection.leave().unwrap_or_else(|why| fail_as(number, &why));
+    Done { began, ended, latencies, order: client.order }
 }
 
-/// Waits for a report from each client, or for the first failure. Returns the results in the order of the clients.
-fn wait_for_all(plan: &Plan, reports: &Receiver<Report>) -> Result<Vec<(usize, Done)>, String> {
-    let mut all = Vec::new();
-    for (client, report) in reports.iter().take(plan.clients) {
-        let done = report.map_err(|failure| format!("client {client}: {failure}"))?;
-        all.extend(done.map(|done| (client, done)));
-    }
-    all.sort_by_key(|(client, _)| *client);
-    Ok(all)
+fn fail_as(client: usize, why: &dyn Display) -> ! {
+    fail(&format_args!("client {client}: {why}"))
 }
 
 impl Figures {
