@@ -26,28 +26,23 @@ impl Program {
     /// Reads the process's command line and runs `main` with it. `--help` and `--version` are answered
     /// here, as are mistakes, those that `main` finds too: exit code 2.
     pub fn run(&self, main: impl FnOnce(Arguments) -> Result<ExitCode, UsageError>) -> ExitCode {
-        let answer = match self.parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
-            Ok(arguments) if arguments.has("help") => Ok(self.help()),
-            Ok(arguments) if arguments.has("version") => Ok(format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))),
-            Ok(arguments) => match main(arguments) {
-                Ok(code) => return code,
-                Err(mistake) => Err(mistake),
-            },
-            Err(mistake) => Err(mistake),
+        // Nobody is left to tell if a stream is closed.
+        let answer = |text: String| {
+            let _ = Patient(std::io::stdout().lock()).write_all(text.as_bytes());
+            ExitCode::SUCCESS
         };
-        // Nobody is left to tell if the stream is closed.
-        match answer {
-            Ok(text) => {
-                let _ = Patient(std::io::stdout().lock()).write_all(text.as_bytes());
-                ExitCode::SUCCESS
-            }
-            Err(mistake) => {
-                let priority = if crate::service_manager::stderr_is_journal() { "<3>" } else { "" };
-                let line = format!("{priority}{}: {mistake}\n", self.name);
-                let _ = Patient(std::io::stderr().lock()).write_all(line.as_bytes());
-                ExitCode::from(2)
-            }
-        }
+        let arguments = self.parse(std::env::args_os().skip(1), |name| std::env::var_os(name));
+        let code = arguments.and_then(|arguments| match arguments {
+            given if given.has("help") => Ok(answer(self.help())),
+            given if given.has("version") => Ok(answer(format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION")))),
+            given => main(given),
+        });
+        code.unwrap_or_else(|mistake| {
+            let priority = if crate::service_manager::stderr_is_journal() { "<3>" } else { "" };
+            let line = format!("{priority}{}: {mistake}\n", self.name);
+            let _ = Patient(std::io::stderr().lock()).write_all(line.as_bytes());
+            ExitCode::from(2)
+        })
     }
 
     /// Reads a command line, given without the program's name. What it does not say, the environment can.
@@ -67,49 +62,41 @@ impl Program {
             "" => "",
             _ => "; text that begins with a dash goes after --",
         };
-        let find = |name: String, fits: &dyn Fn(&Opt) -> bool| {
-            let unknown =
-                || UsageError(format!("unknown option {}; --help lists all options{dashes}", name.escape_debug()));
-            self.options().find(|option| fits(option)).ok_or_else(unknown).map(|option| (option, name))
-        };
-        while let Some(word) = words.next() {
-            let word = word?;
-            // Each option in the word with its name as it was written, and the value that is joined to the last one.
-            let (options, joined) = if word == "--" {
-                for operand in words {
-                    arguments.operands.push(operand?);
-                }
+        // Letters behind one that has no value, as a word of their own.
+        let mut letters = None;
+        while let Some(word) = letters.take().map(Ok).or_else(|| words.next()).transpose()? {
+            if word == "--" {
+                arguments.operands.extend(words.by_ref().collect::<Result<Vec<_>, _>>()?);
                 break;
-            } else if let Some(rest) = word.strip_prefix("--") {
-                let (long, value) = rest.split_once('=').map_or((rest, None), |(long, value)| (long, Some(value)));
-                (vec![find(format!("--{long}"), &|option| option.long == long)?], value)
-            } else if let Some(rest) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) {
-                // Letters without a value can be grouped.
-                let (mut options, mut rest) = (Vec::new(), rest.chars());
-                for letter in rest.by_ref() {
-                    options.push(find(format!("-{letter}"), &|option| option.short == Some(letter))?);
-                    if options.last().is_some_and(|(option, _)| option.value.is_some()) {
-                        break;
-                    }
-                }
-                (options, Some(rest.as_str()).filter(|value| !value.is_empty()))
-            } else {
+            }
+            let Some(letter) = word.strip_prefix('-').and_then(|rest| rest.chars().next()) else {
                 arguments.operands.push(word);
                 continue;
             };
-            for (option, name) in options {
-                let value = match (option.value, joined) {
-                    (Some(_), Some(value)) => value.to_owned(),
-                    (Some(value), None) => {
-                        words.next().ok_or_else(|| UsageError(format!("{name} needs a value: {name} {value}")))??
-                    }
-                    (None, Some(_)) if name.starts_with("--") => {
-                        return Err(UsageError(format!("{name} takes no value")));
-                    }
-                    (None, _) => String::new(),
-                };
-                arguments.values.push((option.long, format!("--{}", option.long), value));
-            }
+            let (is_long, behind_letter) = (letter == '-', "-".len() + letter.len_utf8());
+            let (name, joined) = match word.split_once('=').filter(|_| is_long) {
+                Some((name, value)) => (name, Some(value)),
+                None if is_long || word.len() == behind_letter => (&*word, None),
+                None => (&word[..behind_letter], Some(&word[behind_letter..])),
+            };
+            let is_it = |option: &&Opt| if is_long { option.long == &name[2..] } else { option.short == Some(letter) };
+            let unknown =
+                || UsageError(format!("unknown option {}; --help lists all options{dashes}", name.escape_debug()));
+            let option = self.options().find(is_it).ok_or_else(unknown)?;
+            let value = match (option.value, joined) {
+                (Some(_), Some(value)) => value.to_owned(),
+                (Some(value), None) => {
+                    words.next().ok_or_else(|| UsageError(format!("{name} needs a value: {name} {value}")))??
+                }
+                (None, Some(rest)) if is_long || rest.starts_with('-') => {
+                    return Err(UsageError(format!("{name} takes no value")));
+                }
+                (None, rest) => {
+                    letters = rest.map(|rest| format!("-{rest}"));
+                    String::new()
+                }
+            };
+            arguments.values.push((option.long, format!("--{}", option.long), value));
         }
         for option in self.options {
             let variable = option.variable.filter(|_| !arguments.has(option.long));
