@@ -38,34 +38,40 @@ pub(crate) struct Course {
     pub(crate) cut: bool,
     /// All of the input was sent, or it asked for the end with `quit`.
     pub(crate) finished: bool,
-    /// Input could not be read, could not be sent, or may not have arrived when a connection was lost.
+    /// Input could not be read, or could not be sent.
     pub(crate) input_lost: bool,
-    /// `--count` was given and has not been reached.
-    pub(crate) count_missing: bool,
+    /// A connection was lost after something was sent, and there is no new one yet.
+    pub(crate) sent_in_vain: bool,
+    /// The server has said that it stops, and there is no new connection yet.
+    pub(crate) server_stopped: bool,
+    /// How many lines of `--count` are still to come.
+    pub(crate) left: Option<usize>,
+}
+
+impl Course {
+    /// One of the lines of `--count` has come. `Err` if it was the last.
+    pub(crate) fn count(&mut self) -> Result<(), End> {
+        let Some(left @ 1..) = &mut self.left else { return Ok(()) };
+        *left -= 1;
+        if *left == 0 { Err(End::Count) } else { Ok(()) }
+    }
 }
 
 /// The exit code. Where several fit: 3, 4, 1. (2 is a wrong command line, which does not get here.)
 pub(crate) fn code(course: &Course) -> u8 {
-    let end = course.end;
-    if end == End::Stopped {
-        return 0;
-    }
-    if course.cut {
-        return 1;
-    }
-    if end == End::Refused || course.error && !course.person {
-        return 3;
-    }
-    if course.late || course.count_missing && matches!(end, End::Time | End::Closed | End::Lost) {
-        return 4;
-    }
-    let done = match end {
-        End::Count | End::Time | End::Stopped | End::ReaderGone => true,
+    match course.end {
+        End::Stopped => 0,
+        _ if course.cut => 1,
+        End::Refused => 3,
+        _ if course.error && !course.person => 3,
+        _ if course.server_stopped && !course.serves && !course.person => 3,
+        _ if course.late => 4,
+        End::Time | End::Closed | End::Lost if course.left > Some(0) => 4,
+        End::Count | End::Time | End::ReaderGone => 0,
         // A question that was open is an error; one that could not be put is lost input.
-        End::Closed => course.serves || course.finished && !course.input_lost,
-        End::Lost | End::Refused | End::Failed => false,
-    };
-    if done { 0 } else { 1 }
+        End::Closed if course.serves || course.finished && !course.input_lost && !course.sent_in_vain => 0,
+        End::Closed | End::Lost | End::Failed => 1,
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +85,11 @@ mod tests {
         for (what, course, wanted) in [
             ("all sent and answered", talk, 0),
             ("ended by the server first", Course { finished: false, ..talk }, 1),
+            ("sent in vain", Course { sent_in_vain: true, ..talk }, 1),
+            ("ended by a server that stops", Course { server_stopped: true, ..talk }, 3),
+            ("a person's session, ended so", Course { server_stopped: true, person: true, ..talk }, 0),
+            ("listened until the server stopped", Course { server_stopped: true, ..listen }, 0),
+            ("all of --count came", Course { left: Some(0), ..talk }, 0),
             ("input after quit", Course { input_lost: true, ..talk }, 1),
             ("lost", Course { end: End::Lost, ..talk }, 1),
             ("an error", Course { error: true, ..talk }, 3),
@@ -94,17 +105,17 @@ mod tests {
             ("disk full", Course { end: End::Failed, ..talk }, 1),
             ("counted", Course { end: End::Count, finished: false, ..talk }, 0),
             ("listened long enough", Course { end: End::Time, finished: false, ..talk }, 0),
-            ("waited in vain", Course { end: End::Time, count_missing: true, ..talk }, 4),
-            ("waited in vain after an error", Course { end: End::Time, count_missing: true, error: true, ..talk }, 3),
-            ("all came, but not enough", Course { count_missing: true, ..talk }, 4),
-            ("lost before enough came", Course { end: End::Lost, count_missing: true, ..listen }, 4),
-            ("dropped as too slow before enough came", Course { error: true, count_missing: true, ..listen }, 3),
+            ("waited in vain", Course { end: End::Time, left: Some(1), ..talk }, 4),
+            ("waited in vain after an error", Course { end: End::Time, left: Some(1), error: true, ..talk }, 3),
+            ("all came, but not enough", Course { left: Some(1), ..talk }, 4),
+            ("lost before enough came", Course { end: End::Lost, left: Some(1), ..listen }, 4),
+            ("dropped as too slow before enough came", Course { error: true, left: Some(1), ..listen }, 3),
             ("echo mode, where a room is needed", Course { end: End::Failed, ..talk }, 1),
             ("listened to the end", listen, 0),
             ("listened until it was lost", Course { end: End::Lost, ..listen }, 1),
             ("listened, then dropped as too slow", Course { error: true, ..listen }, 3),
             ("listened to a cut end", Course { cut: true, ..listen }, 1),
-            ("not enough to count", Course { count_missing: true, ..listen }, 4),
+            ("not enough to count", Course { left: Some(1), ..listen }, 4),
             ("a service that was stopped", Course { end: End::Stopped, ..listen }, 0),
             ("the same after an error", Course { end: End::Stopped, error: true, ..listen }, 0),
             ("all answered", talk, 0),

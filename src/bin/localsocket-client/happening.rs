@@ -58,12 +58,7 @@ pub(crate) fn watch(mode: &Mode, happenings: Happenings) -> Result<(), String> {
     }
     let signals = Signals::block().map_err(|error| format!("cannot wait for signals: {error}"))?;
     start("signals", move || {
-        loop {
-            signals.wait();
-            if happenings.send(Happening::Signal).is_err() {
-                return;
-            }
-        }
+        iter::repeat_with(|| signals.wait()).all(|_| happenings.send(Happening::Signal).is_ok());
     })
 }
 

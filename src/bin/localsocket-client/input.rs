@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use localsocket::client::Sender;
@@ -26,8 +25,6 @@ pub(crate) struct Input {
     /// A line without an end was the last. On a terminal, the end of the input does not come twice.
     ended: bool,
     pub(crate) happenings: Happenings,
-    /// Lines were sent.
-    pub(crate) sent: Arc<AtomicBool>,
 }
 
 impl Input {
@@ -42,7 +39,7 @@ impl Input {
             lines => Box::new(Cursor::new(lines.iter().flat_map(|line| [line, line_end]).collect::<String>())),
         };
         let reader = BufReader::with_capacity(BATCH, source);
-        Ok(Input { reader, started: false, ended: false, happenings, sent: Arc::default() })
+        Ok(Input { reader, started: false, ended: false, happenings })
     }
 
     /// Puts the next line into `line`, with its line end. False at the end of the input, or if it cannot be read.
@@ -71,8 +68,9 @@ impl Input {
         is_there
     }
 
-    /// Sends everything, to the end of the input or of the connection. A `person` is asked before some lines are sent.
-    pub(crate) fn send_all(mut self, form: &Form, sender: &Sender, mut person: Option<Person>) {
+    /// Sends everything, to the end of the input or of the connection, and notes when it has `sent` lines. A `person` is
+    /// asked before some are sent.
+    pub(crate) fn send_all(mut self, form: &Form, sender: &Sender, mut person: Option<Person>, sent: &AtomicBool) {
         let (mut line, mut batch) = (Vec::new(), Vec::new());
         loop {
             let more = if *form == Form::Verbatim { self.next_raw(&mut line) } else { self.next(&mut line) };
@@ -84,7 +82,7 @@ impl Input {
             }
             let is_full = !more || quits || batch.len() >= BATCH || !self.reader.buffer().contains(&b'\n');
             if is_full && !batch.is_empty() {
-                self.sent.store(true, Ordering::Relaxed);
+                sent.store(true, Ordering::Relaxed);
                 if sender.send_lines(&batch).is_err() {
                     // The connection was over first.
                     return;

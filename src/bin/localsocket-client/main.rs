@@ -40,13 +40,8 @@ fn main() -> ExitCode {
             if settings.mode == Mode::Ping {
                 return Ok(ping(settings));
             }
-            Ok(match work::work(&settings) {
-                Ok(course) => ExitCode::from(exit::code(&course)),
-                Err(why) => {
-                    say(&why);
-                    ExitCode::FAILURE
-                }
-            })
+            let course = work::work(&settings).inspect_err(|why| say(why));
+            Ok(ExitCode::from(course.map_or(1, |course| exit::code(&course))))
         })
     };
     process_1::run_below().unwrap_or_else(main)

@@ -1,9 +1,9 @@
 //! The program as process 1 of a container. The kernel gives that process only the signals that it handles, and makes it
 //! the parent of all orphans: so it starts itself once more, passes signals on, and collects who ends.
 
-use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, Command, ExitCode};
+use std::{env, iter};
 
 use localsocket::programs::{Signals, spawn_unblocked, wait_for_child};
 
@@ -18,12 +18,7 @@ pub(crate) fn run_below() -> Option<ExitCode> {
     let mut program = Command::new(env::current_exe().ok()?);
     let signals = Signals::block().ok()?;
     let child = spawn_unblocked(program.args(env::args_os().skip(1))).ok()?.id();
-    start("signals", move || {
-        loop {
-            signals.wait().send_to(child);
-        }
-    })
-    .ok()?;
+    start("signals", move || iter::repeat_with(|| signals.wait()).for_each(|signal| signal.send_to(child))).ok()?;
     let status = wait_for_child(child).ok()?;
     // As a shell tells a signal.
     let code = status.code().or(status.signal().map(|signal| 128 + signal));

@@ -64,8 +64,6 @@ struct Work<'a> {
     /// `--ask`: a question was late, so its connection is about to end, and another one follows.
     renews: bool,
     deadline: Option<Instant>,
-    /// How many lines of `--count` are still to come.
-    left: Option<usize>,
     /// Somebody sits there and reads.
     for_person: bool,
     /// The name of this client, if it was given as an option.
@@ -74,10 +72,6 @@ struct Work<'a> {
     namesakes: Option<usize>,
     /// The input has sent lines, of which nothing has come back yet. In a room one's own messages do.
     sent: Arc<AtomicBool>,
-    /// The connection was lost after something was sent, and there is no new one yet.
-    sent_in_vain: bool,
-    /// The server has said that it stops, and there is no new connection yet.
-    server_stopped: bool,
 }
 
 impl<'a> Work<'a> {
@@ -106,21 +100,19 @@ impl<'a> Work<'a> {
             course: Course {
                 person: has_input && settings.lines.is_empty() && io::stdin().is_terminal(),
                 serves: !has_input,
+                left: settings.count,
                 ..Course::default()
             },
             role,
             sender: None,
-            sent: input.as_ref().map_or_else(Arc::default, |input| Arc::clone(&input.sent)),
+            sent: Arc::default(),
             input,
             probes: Vec::new(),
             renews: false,
             deadline: None,
-            left: settings.count,
             for_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
             name: None,
             namesakes: None,
-            sent_in_vain: false,
-            server_stopped: false,
         })
     }
 
@@ -132,18 +124,14 @@ impl<'a> Work<'a> {
         };
         // What is left is written, but not waited for when the time is over.
         if end != End::ReaderGone
-            && let Err(failed) = self.write(if end == End::Time { Some(Instant::now()) } else { self.deadline })
+            && let Err(failed) = self.write()
             && failed != End::Time
         {
             end = failed;
         }
-        let mut course = self.course;
-        course.end = end;
-        course.finished |= self.sender.as_ref().is_some_and(Sender::is_finished);
-        course.input_lost |= self.sent_in_vain;
-        course.error |= self.server_stopped && !course.serves;
-        course.count_missing = self.left.is_some_and(|left| left > 0);
-        if let (Some(count), Some(left @ 1..), End::Closed | End::Lost) = (self.settings.count, self.left, end) {
+        let is_finished = self.sender.as_ref().is_some_and(Sender::is_finished);
+        let course = Course { end, finished: self.course.finished || is_finished, ..self.course };
+        if let (Some(count), Some(left @ 1..), End::Closed | End::Lost) = (self.settings.count, course.left, end) {
             say(&format_args!("only {} of the {count} lines of --count came", count - left));
         }
         if matches!(end, End::Count | End::Time | End::Stopped | End::ReaderGone) {
@@ -157,7 +145,7 @@ impl<'a> Work<'a> {
         if let Ok(happening) = queue.try_recv() {
             return Ok(Some(happening));
         }
-        self.write(self.deadline)?;
+        self.write()?;
         let of_role = match &self.role {
             Role::Answer(answering) => answering.deadline,
             _ => None,
@@ -169,9 +157,9 @@ impl<'a> Work<'a> {
     }
 
     /// Writes what was printed. Meanwhile nothing is received, which must not look like silence to the server.
-    fn write(&mut self, deadline: Option<Instant>) -> Result<(), End> {
+    fn write(&mut self) -> Result<(), End> {
         let sender = &self.sender;
-        let written = self.output.write(deadline, self.settings.options.heartbeat, || {
+        let written = self.output.write(self.deadline, self.settings.options.heartbeat, || {
             sender.iter().for_each(Sender::keep_alive);
         });
         written.map_err(|error| match error.kind() {
@@ -206,10 +194,9 @@ impl<'a> Work<'a> {
             (Some(Happening::Asking), Role::Ask { is_open, .. }) => *is_open = true,
             (Some(Happening::Failed(failure)), Role::Ask { .. }) => self.take_failure(failure)?,
             (Some(Happening::Question(question)), Role::Answer(answering)) => {
-                self.left = self.left.map(|left| left.saturating_sub(1));
                 answering.take(question);
-                if self.left == Some(0) {
-                    answering.finish(End::Count);
+                if let Err(end) = self.course.count() {
+                    answering.finish(end);
                 }
             }
             (Some(Happening::Done(job)), Role::Answer(answering)) => answering.done(job),
@@ -230,7 +217,7 @@ impl<'a> Work<'a> {
                 return answering.go_on();
             }
         }
-        if self.output.is_full() { self.write(self.deadline) } else { Ok(()) }
+        if self.output.is_full() { self.write() } else { Ok(()) }
     }
 
     /// Leaves cleanly, so that nothing is lost of what was sent. LINE arguments take no time, unlike other input.

@@ -1,5 +1,6 @@
 //! What is done with what the server sends, and what is said about the connection.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use localsocket::client::{Ending, Sender};
@@ -39,7 +40,7 @@ impl Work<'_> {
                     for line in text.split('\n') {
                         self.take_line(line, mark.as_ref())?;
                         if self.output.is_full() {
-                            self.write(self.deadline)?;
+                            self.write()?;
                         }
                     }
                 }
@@ -87,7 +88,7 @@ impl Work<'_> {
                 }
                 self.output.add(line, mark);
                 if !is_own {
-                    self.count()?;
+                    self.course.count()?;
                 }
             }
             Role::Ask { .. } => {}
@@ -119,12 +120,6 @@ impl Work<'_> {
         }
     }
 
-    /// A line was printed that `--count` counts.
-    fn count(&mut self) -> Result<(), End> {
-        self.left = self.left.map(|left| left - 1);
-        if self.left == Some(0) { Err(End::Count) } else { Ok(()) }
-    }
-
     fn take_error(&mut self, text: &str) -> Result<(), End> {
         let refusal = Refusal::parse(text);
         let is_answerer = matches!(self.role, Role::Answer(_));
@@ -135,7 +130,7 @@ impl Work<'_> {
                 return Err(echo_mode());
             }
             // These count only if there is no connection afterwards.
-            Some(Refusal::ShuttingDown | Refusal::CutOff) => self.server_stopped = true,
+            Some(Refusal::ShuttingDown | Refusal::CutOff) => self.course.server_stopped = true,
             refusal => {
                 self.course.error |= !is_answerer || refusal.is_some_and(|refusal| refusal.is_last_words());
             }
@@ -148,12 +143,12 @@ impl Work<'_> {
         let line = format!("error: {text}");
         if let Role::Print = self.role {
             self.output.add(&line, None);
-            self.count()?;
+            self.course.count()?;
         } else {
             say(&line);
         }
         if let Some(hint) = hint(text) {
-            self.write(self.deadline)?;
+            self.write()?;
             say(&hint);
         }
         Ok(())
@@ -181,7 +176,7 @@ impl Work<'_> {
 
     /// There is a connection, which is logged in.
     fn take_connection(&mut self) {
-        (self.server_stopped, self.sent_in_vain) = (false, false);
+        (self.course.server_stopped, self.course.sent_in_vain) = (false, false);
         let mode = &self.settings.mode;
         if self.for_person {
             let hint = match mode {
@@ -233,8 +228,8 @@ impl Work<'_> {
         else {
             return;
         };
-        let form = form.clone();
-        if let Err(error) = start("input", move || input.send_all(&form, &sender, person)) {
+        let (form, sent) = (form.clone(), Arc::clone(&self.sent));
+        if let Err(error) = start("input", move || input.send_all(&form, &sender, person, &sent)) {
             say(&error);
             self.course.input_lost = true;
         }
@@ -306,8 +301,8 @@ impl Work<'_> {
             say(&format_args!("the connection ended in the middle of a line, after {bytes} of it"));
         }
         let sent = self.sent.swap(false, Ordering::Relaxed);
-        self.sent_in_vain = sent && self.settings.options.reconnect && ending.error.is_some();
-        let lines = if self.sent_in_vain { "; what was sent shortly before may not have arrived" } else { "" };
+        self.course.sent_in_vain = sent && self.settings.options.reconnect && ending.error.is_some();
+        let lines = if self.course.sent_in_vain { "; what was sent shortly before may not have arrived" } else { "" };
         match ending.error {
             Some(error) => say(&format_args!("disconnected: {error}{lines}")),
             None if self.for_person => say(&"disconnected"),
