@@ -16,44 +16,23 @@ mod life;
 
 use crate::common::*;
 use client::{CALM, CLOSED, Client, OVER};
-use life::{Event, Life};
-use std::panic::resume_unwind;
+use life::{CUT_OFF, Life, SHUTTING_DOWN, TOO_SLOW, Told};
 
 const CLIENTS: u8 = 12;
 
-/// Longer than the lease of a server.
-const LONG: Duration = Duration::from_secs(8);
-
-#[derive(Debug, Default)]
-struct Faults {
-    servers_killed: usize,
-    servers_stopped: usize,
-    /// Longer than a lease, by server.
-    stopped_for_long: Vec<usize>,
-    engine_killed: usize,
-    engine_stopped: usize,
-}
-
+/// The servers, with the commands that start them, and how often each was stopped for longer than its lease.
 struct Servers {
     programs: Vec<ServerProgram>,
-    arguments: Vec<Vec<String>>,
-    /// What the first server has logged before it was killed.
-    log: String,
+    commands: Vec<Vec<String>>,
+    stopped_for_long: Vec<usize>,
 }
 
 impl Servers {
-    fn start_again(&mut self, index: usize) {
-        self.programs[index].program.signal("KILL");
-        let outcome = self.programs[index].program.wait();
-        if index == 0 {
-            self.log.push_str(&outcome.stderr);
-            self.log.push_str("(killed, and started again)\n");
-        }
-        self.programs[index] = start(&self.arguments[index]);
-    }
-
-    fn signal(&self, index: usize, signal: &str) {
-        self.programs[index].program.signal(signal);
+    fn stop_for(&self, index: usize, milliseconds: u64) {
+        println!("server {index} stands still for {milliseconds} ms");
+        self.programs[index].program.signal("STOP");
+        thread::sleep(Duration::from_millis(milliseconds));
+        self.programs[index].program.signal("CONT");
     }
 }
 
@@ -82,36 +61,32 @@ fn way_to(proxy: &Proxy) -> (String, Option<Program>) {
 }
 
 /// Does one thing that the clients must not notice, or must be told.
-fn disturb(random: &mut Random, servers: &mut Servers, engine: &mut Engine, faults: &mut Faults) {
+fn disturb(random: &mut Random, servers: &mut Servers, engine: &mut Engine) {
     let index = random.below(servers.programs.len() as u64) as usize;
     match random.below(6) {
         0 => {
-            servers.start_again(index);
-            faults.servers_killed += 1;
+            println!("server {index} is killed");
+            let program = &mut servers.programs[index].program;
+            program.kill();
+            check_log(index, &program.stderr());
+            servers.programs[index] = start(&servers.commands[index]);
         }
-        1 => {
-            servers.signal(index, "STOP");
-            thread::sleep(Duration::from_millis(200 + random.below(2000)));
-            servers.signal(index, "CONT");
-            faults.servers_stopped += 1;
-        }
+        1 => servers.stop_for(index, 200 + random.below(2000)),
         2 => {
-            servers.signal(index, "STOP");
-            thread::sleep(LONG);
-            servers.signal(index, "CONT");
-            faults.stopped_for_long[index] += 1;
+            servers.stop_for(index, 8000);
+            servers.stopped_for_long[index] += 1;
         }
         3 => {
+            println!("the engine stands still");
             engine.signal("STOP");
             thread::sleep(Duration::from_millis(500 + random.below(7500)));
             engine.signal("CONT");
-            faults.engine_stopped += 1;
         }
         4 => {
+            println!("the engine is killed");
             engine.kill();
             thread::sleep(Duration::from_millis(random.below(3000)));
             engine.start_again();
-            faults.engine_killed += 1;
         }
         // Connections are cut all the time.
         _ => thread::sleep(Duration::from_millis(random.below(3000))),
@@ -126,51 +101,46 @@ fn all_go_on(clients: &[Client]) {
 
 /// Everything is said, everybody has seen it, and whoever is gone has left.
 fn is_over(lives: &[&Life]) -> bool {
-    let mut live = lives.iter().filter(|life| life.is_live);
-    let Some(first) = live.next() else { return false };
-    let gone = lives.iter().filter(|life| !life.is_live && life.has_joined);
-    first.is_quiet()
-        && live.all(|life| life.is_quiet() && life.events.last() == first.events.last())
-        && lives.iter().filter(|life| life.is_live).count() == usize::from(CLIENTS)
-        && gone.into_iter().all(|life| {
-            lives.iter().any(|other| other.events.iter().rev().any(|event| *event == Event::Left(life.who)))
-        })
+    let (live, gone): (Vec<&Life>, Vec<&Life>) = lives.iter().partition(|life| life.is_live);
+    let has_left = |life: &&Life| {
+        !life.has_joined || lives.iter().any(|other| other.heard.iter().rev().any(|told| *told == Told::Left(life.who)))
+    };
+    live.len() == usize::from(CLIENTS)
+        && live.iter().all(|life| life.is_quiet() && life.heard.last() == live[0].heard.last())
+        && gone.iter().all(has_left)
 }
 
 /// The log says that the engine is back only after it has said that it is away.
-fn check_log(log: &str) {
+fn check_log(server: usize, log: &str) {
+    println!("=== {server}\n{log}");
     let mut is_away = false;
     for line in log.lines() {
-        if line.contains("the engine is back after") {
-            assert!(std::mem::take(&mut is_away), "{line}\n{log}");
-        }
+        assert!(!line.contains("the engine is back after") || std::mem::take(&mut is_away), "{line}");
         is_away |= line.contains("lines wait");
     }
 }
 
-/// Lets clients talk for a while, on so many servers, and checks what all have got. Returns the faults and the figures.
-fn talk(servers: usize, pace: u64, seed: u64, time: Duration, mut engine: Option<&mut Engine>, disturbs: bool) {
+/// Lets clients talk for a while, on so many servers, and checks what all have got.
+fn talk(count: usize, pace: u64, seed: u64, time: Duration, mut engine: Option<&mut Engine>, disturbs: bool) {
     let proxy = engine.as_ref().map(|engine| Proxy::start(&engine.socket(), seed, 150_000));
     let directory = TempDir::new();
     let path = |server: usize| directory.join(&format!("hub-{server}.sock"));
     let way = proxy.as_ref().map(way_to);
-    let arguments: Vec<Vec<String>> = (0..servers)
-        .map(|server| {
-            let listen = format!("--listen=unix:{}", path(server).display());
-            let join = way.as_ref().map(|(url, _)| format!("--join={url}"));
-            let common = ["--mode=room", "--max-backlog=131072", "--stall-timeout=2"].map(str::to_owned);
-            let program = in_network(server + 1, SERVER);
-            program.into_iter().chain(common).chain([listen]).chain(join).collect()
-        })
-        .collect();
-    let programs = arguments.iter().map(|arguments| start(arguments)).collect();
-    let mut servers = Servers { programs, arguments, log: String::new() };
-    let count = servers.programs.len();
-    let server_of = |number: u8| usize::from(number) % count;
-    let clients: Vec<Client> =
-        (0..CLIENTS).map(|number| Client::new(number, server_of(number), path(server_of(number)), pace)).collect();
+    let command = |server: usize| {
+        let listen = format!("--listen=unix:{}", path(server).display());
+        let join = way.as_ref().map(|(url, _)| format!("--join={url}"));
+        let common = ["--mode=room", "--max-backlog=131072", "--stall-timeout=2"].map(str::to_owned);
+        in_network(server + 1, SERVER).into_iter().chain(common).chain([listen]).chain(join).collect()
+    };
+    let commands: Vec<Vec<String>> = (0..count).map(command).collect();
+    let programs = commands.iter().map(|command| start(command)).collect();
+    let mut servers = Servers { programs, commands, stopped_for_long: vec![0; count] };
+    let new = |number: u8| {
+        let (server, current) = (usize::from(number) % count, ((number, 0), 0).into());
+        Client { number, server, path: path(server), pace, lives: Mutex::default(), seen: AtomicUsize::new(0), current }
+    };
+    let clients: Vec<Client> = (0..CLIENTS).map(new).collect();
     let phase = AtomicUsize::new(0);
-    let mut faults = Faults { stopped_for_long: vec![0; count], ..Faults::default() };
     thread::scope(|scope| {
         for client in &clients {
             scope.spawn(|| client.run(&clients, &phase));
@@ -180,59 +150,47 @@ fn talk(servers: usize, pace: u64, seed: u64, time: Duration, mut engine: Option
             all_go_on(&clients);
             while began.elapsed() < time {
                 match &mut engine {
-                    Some(engine) if disturbs => disturb(&mut random, &mut servers, engine, &mut faults),
+                    Some(engine) if disturbs => disturb(&mut random, &mut servers, engine),
                     _ => thread::sleep(Duration::from_millis(100)),
                 }
                 all_go_on(&clients);
             }
             phase.store(CALM, Ordering::SeqCst);
-            wait_for("all are there", || {
-                let stays = |life: &Life| life.has_joined && life.is_live && life.way.is_none();
-                clients.iter().all(|client| client.with_last(stays) == Some(true))
-            });
+            let all_are = |is: fn(&mut Life) -> bool| clients.iter().all(|client| client.last(is) == Some(true));
+            wait_for("all are there", || all_are(|life| life.has_joined && life.is_live && life.way.is_none()));
             phase.store(OVER, Ordering::SeqCst);
             wait_for("all is said and seen", || check::with_lives(&clients, is_over));
-            check::with_lives(&clients, |lives| report(lives, &faults, proxy.is_some()));
+            check::with_lives(&clients, |lives| report(lives, &servers.stopped_for_long, proxy.is_some()));
             println!("{} cuts", proxy.as_ref().map_or(0, |proxy| proxy.cuts.load(Ordering::SeqCst)));
             servers.programs.iter_mut().for_each(stop);
-            wait_for("the last words", || {
-                clients.iter().all(|client| client.with_last(|life| life.told && !life.is_live) == Some(true))
-            });
+            wait_for("the last words", || all_are(|life| life.words == SHUTTING_DOWN && !life.is_live));
         }));
         phase.store(CLOSED, Ordering::SeqCst);
-        println!("{}{}", servers.log, servers.programs[0].program.stderr());
-        for i in 1..count {
-            println!("=== {i}\n{}", servers.programs[i].program.stderr());
-        }
         if outcome.is_err() {
-            clients.iter().for_each(|client| println!("{}", client.with_last(Life::summary).unwrap_or_default()));
+            clients.iter().for_each(|client| println!("{}", client.last(|life| life.summary()).unwrap_or_default()));
         }
-        outcome.unwrap_or_else(|panic| resume_unwind(panic));
+        servers.programs.iter().enumerate().for_each(|(index, server)| check_log(index, &server.program.stderr()));
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
-    check_log(&servers.programs[0].program.stderr());
 }
 
 /// Checks what all have got.
-fn report(lives: &[&Life], faults: &Faults, is_joined: bool) {
+fn report(lives: &[&Life], stopped_for_long: &[usize], is_joined: bool) {
     let sum = |count: fn(&Life) -> usize| lives.iter().map(|life| count(life)).sum::<usize>();
     println!(
-        "said {}, direct messages confirmed {}, questions {} of which answered {} and withdrawn {}; connections {}, of \
-         which resumed {}; {faults:?}, told of a cut-off {}, too slow {}",
+        "connections {}, said {}, direct messages confirmed {}, questions {} of which withdrawn {}; too slow {}",
+        lives.len(),
         sum(|life| life.said as usize),
         sum(|life| life.confirmed.values().map(Vec::len).sum()),
         sum(|life| life.asked as usize),
-        sum(|life| life.answered as usize),
         sum(|life| life.withdrawn.len()),
-        lives.len(),
-        sum(|life| life.resumed.into()),
-        sum(|life| life.cut_off.into()),
-        sum(|life| life.too_slow.into()),
+        sum(|life| (life.words == TOO_SLOW).into()),
     );
     let lines = check::check(lives).unwrap_or_else(|why| panic!("{why}"));
     println!("{lines} lines in one order");
-    let all = usize::from(CLIENTS) / faults.stopped_for_long.len();
-    for (server, stopped) in faults.stopped_for_long.iter().enumerate() {
-        let told = lives.iter().filter(|life| life.server == server && life.cut_off).count();
+    let all = usize::from(CLIENTS) / stopped_for_long.len();
+    for (server, stopped) in stopped_for_long.iter().enumerate() {
+        let told = lives.iter().filter(|life| life.server == server && life.words == CUT_OFF).count();
         assert!(told <= all * stopped, "server {server} cut off its clients without a reason");
     }
     // Behind a `quit` all replies come. In a joined room not if the engine is away for a second then, as it can seem on a

@@ -1,9 +1,8 @@
 //! A client that talks, asks and answers all the time, goes in every way that there is, comes back whenever its connection
 //! has ended, with what it missed, and writes down what it got on each connection.
 
-use super::life::{Due, Life, WAYS, Way, Who, name};
+use super::life::{Life, NOT_JOINED, TOO_SLOW, WAYS, Way, Who, name};
 use crate::common::*;
-use std::sync::MutexGuard;
 
 /// How far a run has come: nobody goes any more, nothing new is said, and nobody listens.
 pub const CALM: usize = 1;
@@ -14,27 +13,22 @@ pub const CLOSED: usize = 3;
 const STALL: Duration = Duration::from_millis(2500);
 
 pub struct Client {
-    number: u8,
-    server: usize,
-    path: PathBuf,
+    pub number: u8,
+    pub server: usize,
+    pub path: PathBuf,
+    /// It says something each so many microseconds at most.
+    pub pace: u64,
     pub lives: Mutex<Vec<Life>>,
     /// How many lines it has got in all.
     pub seen: AtomicUsize,
     /// Its present life, and how often it was renamed in that.
-    current: Mutex<(Who, u32)>,
-    /// It says something each so many microseconds at most.
-    pace: u64,
+    pub current: Mutex<(Who, u32)>,
 }
 
 impl Client {
-    pub fn new(number: u8, server: usize, path: PathBuf, pace: u64) -> Client {
-        let current = ((number, 0), 0).into();
-        Client { number, server, path, lives: Mutex::default(), seen: AtomicUsize::new(0), current, pace }
-    }
-
-    /// What it has got on its last connection.
-    pub fn with_last<T>(&self, read: impl FnOnce(&Life) -> T) -> Option<T> {
-        self.lives.lock().unwrap().last().map(read)
+    /// Its last connection, if there was one.
+    pub fn last<T>(&self, with: impl FnOnce(&mut Life) -> T) -> Option<T> {
+        self.lives.lock().unwrap().last_mut().map(with)
     }
 
     /// Connects again and again until it is told to end, and then stays connected until [`CLOSED`].
@@ -44,66 +38,57 @@ impl Client {
                 thread::sleep(Duration::from_millis(20));
                 continue;
             };
-            let life = {
+            let who = {
                 let mut lives = self.lives.lock().unwrap();
-                let mut life = Life::new((self.number, lives.len() as u32), self.server);
-                life.missed = lives.last().and_then(|last| match (last.events.last(), &last.mark) {
-                    (Some(event), Some((room, number))) => Some((*event, format!("{room}.{number}"))),
+                let who = (self.number, lives.len() as u32);
+                let missed = lives.last().and_then(|last| match (last.heard.last(), &last.mark) {
+                    (Some(told), Some((room, number))) => Some((*told, format!("{room}.{number}"))),
                     _ => last.missed.clone(),
                 });
-                let who = life.who;
-                lives.push(life);
+                lives.push(Life { who, server: self.server, is_live: true, missed, ..Life::default() });
                 who
             };
             thread::scope(|scope| {
-                scope.spawn(|| self.talk(life, &stream, all, phase));
+                scope.spawn(|| self.talk(who, &stream, all, phase));
                 self.listen(&stream, phase);
             });
             thread::sleep(Duration::from_millis(10));
         }
     }
 
-    fn last(&self) -> LastLife<'_> {
-        LastLife(self.lives.lock().unwrap())
-    }
-
     fn listen(&self, stream: &UnixStream, phase: &AtomicUsize) {
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let (mut reader, mut line, mut has_stalled) = (BufReader::new(stream), Vec::new(), false);
-        let is_slow = self.last().who.1 % 4 == 1;
         while phase.load(Ordering::SeqCst) < CLOSED {
-            let way = self.last().way;
+            let (way, who) = self.last(|life| (life.way, life.who)).unwrap();
             match way {
                 // Closed with lines unread, as soon as nobody holds the stream any more.
-                Some(Way::Reset) => {
-                    self.last().is_live = false;
-                    return;
-                }
+                Some(Way::Reset) => return self.last(|life| life.is_live = false).unwrap(),
                 Some(Way::Stall) if !std::mem::replace(&mut has_stalled, true) => thread::sleep(STALL),
-                _ if is_slow => thread::sleep(Duration::from_micros(100)),
+                // Some are slow.
+                _ if who.1 % 4 == 1 => thread::sleep(Duration::from_micros(100)),
                 _ => {}
             }
             match reader.read_until(b'\n', &mut line) {
-                // A piece without a line end is no line.
-                Ok(_) if !line.ends_with(b"\r\n") => break,
-                // From now on others leave.
-                Ok(_) if phase.load(Ordering::SeqCst) == CLOSED => break,
+                // A piece without a line end is no line, and from the end of the run on others leave.
+                Ok(_) if !line.ends_with(b"\r\n") || phase.load(Ordering::SeqCst) == CLOSED => break,
                 Ok(_) => {
                     let text = std::str::from_utf8(&line[..line.len() - 2]).unwrap();
-                    self.last().take(text);
+                    self.last(|life| life.take(text));
                     self.seen.fetch_add(1, Ordering::SeqCst);
                     line.clear();
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => break,
             }
         }
-        let mut life = self.last();
-        life.is_live = phase.load(Ordering::SeqCst) == CLOSED;
-        if matches!(life.way, Some(Way::Quit | Way::HalfClose)) && !life.too_slow {
-            life.unanswered = life.due.len();
-        }
-        let _ = stream.shutdown(std::net::Shutdown::Both);
+        self.last(|life| {
+            life.is_live = phase.load(Ordering::SeqCst) == CLOSED;
+            if matches!(life.way, Some(Way::Quit | Way::HalfClose)) && life.words != TOO_SLOW {
+                life.unanswered = life.due.len();
+            }
+        });
+        let _ = stream.shutdown(Shutdown::Both);
     }
 
     /// Only this writes, so that a server that takes nothing does not keep the client from reading.
@@ -112,69 +97,46 @@ impl Client {
             return;
         }
         let began = Instant::now();
-        while !self.last().has_joined {
-            let (is_live, was_refused) = self.with_last(|life| (life.is_live, life.was_refused)).unwrap();
+        while !self.last(|life| life.has_joined).unwrap() {
             // It comes again, with another name: this one may be held by a server that is dead.
-            if !is_live || was_refused || began.elapsed() > DEADLINE {
-                let _ = stream.shutdown(std::net::Shutdown::Both);
+            if self.last(|life| !life.is_live || life.words == NOT_JOINED).unwrap() || began.elapsed() > DEADLINE {
+                let _ = stream.shutdown(Shutdown::Both);
                 return;
             }
             thread::sleep(Duration::from_millis(2));
         }
-        let first = {
-            let mut life = self.last();
-            let since = life.missed.as_ref().map(|(_, mark)| format!("since:{mark}\n"));
-            life.due.push_back(if since.is_some() { Due::Since } else { Due::Mark });
-            since.unwrap_or_else(|| "mark\n".to_owned())
-        };
         let mut random = Random(u64::from(self.number) << 32 | u64::from(who.1));
-        let mut words = first;
+        let mut words = self.last(Life::begin).unwrap();
         while phase.load(Ordering::SeqCst) < CLOSED {
             // A client that has enough under way has nothing to write that could fail.
-            if !self.last().is_live || stream.write_all(words.as_bytes()).is_err() {
+            if !self.last(|life| life.is_live).unwrap() || stream.write_all(words.as_bytes()).is_err() {
                 return;
             }
             thread::sleep(Duration::from_micros(random.below(self.pace)));
             words.clear();
-            let mut life = self.last();
-            *self.current.lock().unwrap() = (who, life.version);
+            let now = phase.load(Ordering::SeqCst);
             let others: Vec<(Who, u32)> = all.iter().map(|client| *client.current.lock().unwrap()).collect();
-            for _ in 0..=random.below(6) {
-                if life.due.len() < 300 && phase.load(Ordering::SeqCst) < OVER {
-                    words.push_str(&life.make(&mut random, &others));
+            let way = self.last(|life| {
+                *self.current.lock().unwrap() = (who, life.version);
+                for _ in 0..=random.below(6) {
+                    if life.due.len() < 300 && now < OVER {
+                        words += &life.make(&mut random, &others);
+                    }
                 }
-            }
-            words.push_str(&life.answer(&mut random));
-            let is_calm = phase.load(Ordering::SeqCst) >= CALM;
-            let way = match life.way {
-                None if !is_calm && random.below(100) == 0 => WAYS[random.below(4) as usize],
-                Some(Way::Stall) if is_calm => Way::Quit,
-                _ => continue,
-            };
-            life.way = Some(way);
-            drop(life);
-            if way != Way::Stall {
-                words.push_str(if way == Way::Quit { "quit\nmsg:never\n" } else { "" });
+                words += &life.answer(&mut random);
+                match life.way {
+                    None if now < CALM && random.below(100) == 0 => life.way = Some(WAYS[random.below(4) as usize]),
+                    Some(Way::Stall) if now >= CALM => life.way = Some(Way::Quit),
+                    _ => return None,
+                }
+                life.way
+            });
+            if let Some(way @ (Way::Quit | Way::HalfClose | Way::Reset)) = way.flatten() {
+                words += if way == Way::Quit { "quit\nmsg:never\n" } else { "" };
                 let _ = stream.write_all(words.as_bytes());
-                let _ = (way == Way::HalfClose).then(|| stream.shutdown(std::net::Shutdown::Write));
+                let _ = (way == Way::HalfClose).then(|| stream.shutdown(Shutdown::Write));
                 return;
             }
         }
-    }
-}
-
-struct LastLife<'l>(MutexGuard<'l, Vec<Life>>);
-
-impl std::ops::Deref for LastLife<'_> {
-    type Target = Life;
-
-    fn deref(&self) -> &Life {
-        self.0.last().unwrap()
-    }
-}
-
-impl std::ops::DerefMut for LastLife<'_> {
-    fn deref_mut(&mut self) -> &mut Life {
-        self.0.last_mut().unwrap()
     }
 }

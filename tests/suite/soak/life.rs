@@ -1,6 +1,7 @@
 //! What a client of the long run gets on one connection, compared with what it has sent and with the rules of a room.
 
 use crate::common::*;
+use localsocket::protocol::Event;
 
 /// A client in one of its lives. Its name, which never comes back, is `c` and its number, `x` and the life, and once it is
 /// renamed a dot and how often.
@@ -9,25 +10,19 @@ pub type Who = (u8, u32);
 /// The name that several clients serve.
 const POOL: &str = "pool";
 
+pub const CUT_OFF: &str = "cut off from the other servers";
+pub const SHUTTING_DOWN: &str = "server is shutting down";
+pub const TOO_SLOW: &str = "too slow";
+/// Its server is not in the room yet.
+pub const NOT_JOINED: &str = "not joined yet";
+
 /// What the room was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Event {
+pub enum Told {
     Joined(Who),
     Said(Who, u32),
     Renamed(Who, u32),
     Left(Who),
-}
-
-/// What a client has sent that is answered in the order of the commands.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Due {
-    Said(u32),
-    Direct(Who, u32),
-    Renamed(u32),
-    Pong,
-    Serving,
-    Mark,
-    Since,
 }
 
 /// How a client goes.
@@ -50,18 +45,14 @@ pub struct Life {
     pub server: usize,
     pub is_live: bool,
     pub has_joined: bool,
-    /// Its server is not in the room yet.
-    pub was_refused: bool,
-    /// It was told that it is cut off.
-    pub cut_off: bool,
-    pub too_slow: bool,
+    /// What the server has said last of its own accord.
+    pub words: String,
     pub said: u32,
-    pub events: Vec<Event>,
-    /// The mark behind the last event, once the client knows one: the life of the room and the number.
+    pub heard: Vec<Told>,
+    /// The mark behind the last thing heard, once the client knows one: the life of the room and the number.
     pub mark: Option<(String, u64)>,
-    /// The last event before this connection, for the time until it has got what came after it.
-    pub missed: Option<(Event, String)>,
-    pub resumed: bool,
+    /// What was heard last before this connection, with its mark, until it has got what came after it.
+    pub missed: Option<(Told, String)>,
     /// How often it was renamed, and how often it wanted to be.
     pub version: u32,
     pub renamed: u32,
@@ -69,9 +60,8 @@ pub struct Life {
     pub way: Option<Way>,
     /// What was not answered when the connection ended behind a `quit` or a half close.
     pub unanswered: usize,
-    /// It got the last words of a server that stops.
-    pub told: bool,
-    pub due: VecDeque<Due>,
+    /// What is answered in the order of the commands: each has one reply or another. `at` stands for any mark.
+    pub due: VecDeque<[String; 2]>,
     /// Direct messages by receiver: how many were sent, which were confirmed.
     pub sent: HashMap<Who, u32>,
     pub confirmed: HashMap<Who, Vec<u32>>,
@@ -79,28 +69,23 @@ pub struct Life {
     pub received: HashMap<Who, Vec<u32>>,
     pub asked: u32,
     pub open: HashSet<u32>,
-    pub answered: u32,
-    /// Questions that were put to it.
+    /// Questions that were put to it, and those of them that were withdrawn.
     pub questions: HashSet<(Who, u32)>,
+    pub withdrawn: HashSet<(Who, u32)>,
     /// Answers that are to be sent.
     pub answers: Vec<String>,
     /// Askers that were gone when it answered, or before.
     pub gone: HashSet<Who>,
-    pub withdrawn: HashSet<(Who, u32)>,
 }
 
 impl Life {
-    pub fn new(who: Who, server: usize) -> Life {
-        Life { who, server, is_live: true, ..Life::default() }
-    }
-
     /// How far it has come, for when the room does not go on.
     pub fn summary(&self) -> String {
-        let Life { who, server, is_live, has_joined, was_refused, cut_off, .. } = self;
-        let (due, events) = (self.due.front(), self.events.last());
+        let Life { who, server, is_live, has_joined, words, .. } = self;
+        let (due, heard) = (self.due.front(), self.heard.last());
         format!(
-            "{who:?} at {server}: live {is_live}, joined {has_joined}, refused {was_refused}, cut off {cut_off}; waits for \
-             {due:?} and {} answers; last {events:?}",
+            "{who:?} at {server}: live {is_live}, joined {has_joined}, told '{words}'; waits for {due:?} and {} answers; \
+             last {heard:?}",
             self.open.len()
         )
     }
@@ -110,175 +95,160 @@ impl Life {
         self.due.is_empty() && self.open.is_empty()
     }
 
-    fn next(&mut self, due: &Due, line: &str) {
-        assert_eq!(self.due.pop_front().as_ref(), Some(due), "out of order: {line}");
+    /// The first that it asks for: what it has missed, or its place.
+    pub fn begin(&mut self) -> String {
+        let (command, due) = match &self.missed {
+            Some((_, mark)) => {
+                (format!("since:{mark}\n"), [format!("at {mark}"), format!("error: lines since {mark} are not kept")])
+            }
+            None => ("mark\n".to_owned(), ["at".to_owned(), String::new()]),
+        };
+        self.due.push_back(due);
+        command
     }
 
-    fn event(&mut self, event: Event) {
-        self.events.push(event);
+    fn hear(&mut self, told: Told) {
+        self.heard.push(told);
         if let Some((_, number)) = &mut self.mark {
             *number += 1;
         }
     }
 
-    /// Takes the answer to `mark` or `since:`.
-    fn at(&mut self, mark: &str, line: &str) {
-        let (room, number) = mark.split_once('.').unwrap();
-        let mark = (room.to_owned(), number.parse().unwrap());
-        if self.due.front() == Some(&Due::Since) {
-            // What it had heard comes again. The last event on the connection before comes right before the next one.
-            let (event, wanted) = self.missed.take().unwrap();
-            assert_eq!(line, format!("at {wanted}"));
-            (self.events, self.resumed) = (vec![event], true);
+    /// Takes the reply to what it has sent, which comes in its order.
+    fn reply(&mut self, line: &str) {
+        let due = self.due.pop_front().unwrap_or_default();
+        let (is_mark, at) = (due[0] == "at", line.strip_prefix("at "));
+        assert!(due.contains(&line.to_owned()) || is_mark && at.is_some(), "{line} instead of {due:?}");
+        let Some((room, number)) = at.and_then(|mark| mark.split_once('.')) else { return };
+        let mark = Some((room.to_owned(), number.parse().unwrap()));
+        if is_mark {
+            assert!(self.mark.is_none() || self.mark == mark, "{line} instead of {:?}", self.mark);
         } else {
-            self.next(&Due::Mark, line);
-            assert!(self.mark.as_ref().is_none_or(|known| *known == mark), "{line} instead of {:?}", self.mark);
-            self.mark = Some(mark);
-            return;
+            // What it had heard comes again. What was last on the connection before comes right before the next one.
+            self.heard = vec![self.missed.take().unwrap().0];
         }
-        self.due.pop_front();
-        self.mark = Some(mark);
+        self.mark = mark;
+    }
+
+    /// If this client is the one, it is the reply to something.
+    fn reply_to(&mut self, who: Who, line: &str) -> bool {
+        let is_own = who == self.who;
+        if is_own {
+            self.reply(line);
+        }
+        is_own
     }
 
     pub fn take(&mut self, line: &str) {
-        assert!(!self.cut_off, "after the words of a cut-off: {line}");
-        if let Some(error) = line.strip_prefix("error: ") {
-            self.error(error, line);
-        } else if line == "pong" {
-            self.next(&Due::Pong, line);
-        } else if line == "serving" {
-            self.next(&Due::Serving, line);
-        } else if let Some(mark) = line.strip_prefix("at ") {
-            self.at(mark, line);
-        } else if let Some(who) = line.strip_suffix(" has joined") {
-            let who = parse(who);
-            self.has_joined |= who == self.who;
-            self.event(Event::Joined(who));
-        } else if let Some(who) = line.strip_suffix(" has left") {
-            self.event(Event::Left(parse(who)));
-        } else if let Some((old, new)) = line.split_once(" is now ") {
-            let (who, number) = (parse(new), new.split_once('.').unwrap().1.parse().unwrap());
-            assert_eq!(who, parse(old), "{line}");
-            if who == self.who {
-                self.next(&Due::Renamed(number), line);
-                self.version = number;
+        assert!(self.words != CUT_OFF, "after the words of a cut-off: {line}");
+        let number = |text: &str| -> u32 { text.split(' ').next().unwrap().parse().unwrap() };
+        match Event::parse(line) {
+            Event::Error(words) => self.error(words, line),
+            Event::Joined(name) => {
+                self.has_joined |= parse(name) == self.who;
+                self.hear(Told::Joined(parse(name)));
             }
-            self.event(Event::Renamed(who, number));
-        } else if let Some((who, rest)) = line.split_once(" -> ") {
-            let key = (parse(who), rest.strip_suffix(": withdrawn").unwrap().parse().unwrap());
-            assert!(
-                self.questions.contains(&key) && self.withdrawn.insert(key),
-                "never asked, or withdrawn twice: {line}"
-            );
-            self.gone.insert(key.0);
-        } else if let Some((_, rest)) = line.split_once(" +> ") {
-            let (id, _) = rest.split_once(": ").unwrap();
-            assert!(self.open.contains(&id.parse().unwrap()), "a part without a question: {line}");
-        } else if let Some((who, rest)) = line.split_once(" ?> ") {
-            let (id, text) = rest.split_once(": ").unwrap();
-            assert!(self.questions.insert((parse(who), id.parse().unwrap())), "asked twice: {line}");
-            self.answers.push(format!("part:{who}:{id}:re\nanswer:{who}:{id}:re {text}\n"));
-        } else if let Some((_, rest)) = line.split_once(" => ") {
-            let (id, text) = rest.split_once(": ").unwrap();
-            assert_eq!(text, format!("re question {id}"), "{line}");
-            assert!(self.open.remove(&id.parse().unwrap()), "answered twice: {line}");
-            self.answered += 1;
-        } else if let Some((from, rest)) = line.split_once(" > ") {
-            let (to, text) = rest.split_once(": ").unwrap();
-            let (from, to, number) = (parse(from), parse(to), text.parse().unwrap());
-            if from == self.who {
-                self.next(&Due::Direct(to, number), line);
-                self.confirmed.entry(to).or_default().push(number);
-            } else {
-                assert_eq!(to, self.who, "{line}");
-                self.received.entry(from).or_default().push(number);
+            Event::Left(name) => self.hear(Told::Left(parse(name))),
+            Event::Renamed { old, new } => {
+                let (who, version) = (parse(new), number(new.split_once('.').unwrap().1));
+                assert_eq!(who, parse(old), "{line}");
+                if self.reply_to(who, line) {
+                    self.version = version;
+                }
+                self.hear(Told::Renamed(who, version));
             }
-        } else {
-            let (who, text) = line.split_once(": ").unwrap();
-            let (who, number) = (parse(who), text.split(' ').next().unwrap().parse().unwrap());
-            if who == self.who {
-                self.next(&Due::Said(number), line);
+            Event::Message { name, text } => {
+                self.reply_to(parse(name), line);
+                self.hear(Told::Said(parse(name), number(text)));
             }
-            self.event(Event::Said(who, number));
+            Event::Direct { sender, name, text } => {
+                let (from, to) = (parse(sender), parse(name));
+                if self.reply_to(from, line) {
+                    self.confirmed.entry(to).or_default().push(number(text));
+                } else {
+                    assert_eq!(to, self.who, "{line}");
+                    self.received.entry(from).or_default().push(number(text));
+                }
+            }
+            Event::Question { asker, id, text } => {
+                assert!(self.questions.insert((parse(asker), number(id))), "asked twice: {line}");
+                self.answers.push(format!("part:{asker}:{id}:re\nanswer:{asker}:{id}:re {text}\n"));
+            }
+            Event::Part { id, .. } => assert!(self.open.contains(&number(id)), "a part without a question: {line}"),
+            Event::Answer { id, text, .. } => {
+                assert_eq!(text, format!("re question {id}"), "{line}");
+                assert!(self.open.remove(&number(id)), "answered twice: {line}");
+            }
+            Event::Withdrawn { asker, id } => {
+                let key = (parse(asker), number(id));
+                assert!(self.questions.contains(&key), "never asked: {line}");
+                assert!(self.withdrawn.insert(key), "withdrawn twice: {line}");
+                self.gone.insert(key.0);
+            }
+            _ => self.reply(line),
         }
     }
 
-    fn error(&mut self, error: &str, line: &str) {
-        if error == "cut off from the other servers" {
-            self.cut_off = true;
-        } else if error == "server is shutting down" {
-            self.told = true;
-        } else if error == "too slow" {
-            self.too_slow = true;
-        } else if error.starts_with("lines since ") {
-            // It goes on without them.
-            self.next(&Due::Since, line);
-            self.missed = None;
-        } else if let Some(name) = error.strip_prefix("nobody here is called ") {
-            let Some(Due::Direct(who, _)) = self.due.pop_front() else { panic!("out of order: {line}") };
-            assert_eq!(who, parse(name), "{line}");
-        } else if let Some(rest) = error.strip_prefix("question ") {
-            let (id, _) = rest.split_once(": ").unwrap();
+    fn error(&mut self, words: &str, line: &str) {
+        let asker = words.strip_prefix("no open question ").and_then(|rest| rest.split_once(" of "));
+        if let Some((id, _)) = words.strip_prefix("question ").and_then(|rest| rest.split_once(": ")) {
             assert!(self.open.remove(&id.parse().unwrap()), "answered twice: {line}");
-        } else if let Some((_, asker)) =
-            error.strip_prefix("no open question ").and_then(|rest| rest.split_once(" of "))
-        {
+        } else if let Some((_, asker)) = asker {
             self.gone.insert(parse(asker));
+        } else if words.starts_with("lines since ") {
+            // It goes on without them.
+            self.reply(line);
+            self.missed = None;
+        } else if words.starts_with("nobody here is called ") {
+            self.reply(line);
         } else {
-            assert!(error == "not joined yet" && !self.has_joined, "{line}");
-            self.was_refused = true;
+            let is_refused = words == NOT_JOINED && !self.has_joined;
+            assert!(is_refused || [CUT_OFF, SHUTTING_DOWN, TOO_SLOW].contains(&words), "{line}");
+            words.clone_into(&mut self.words);
         }
     }
 
     /// The answers that are to be sent now, some of which wait for longer.
     pub fn answer(&mut self, random: &mut Random) -> String {
-        let (now, later) = std::mem::take(&mut self.answers).into_iter().partition(|_| random.below(4) > 0);
+        let all = std::mem::take(&mut self.answers).into_iter();
+        let (now, later): (Vec<String>, _) = all.partition(|_| random.below(4) > 0);
         self.answers = later;
-        let now: Vec<String> = now;
         now.concat()
     }
 
     /// Something to say, by chance.
     pub fn make(&mut self, random: &mut Random, others: &[(Who, u32)]) -> String {
         let other = others[random.below(others.len() as u64) as usize];
-        let (other, name) = (other.0, name(other.0, other.1));
-        match random.below(20) {
+        let (other, name, own) = (other.0, name(other.0, other.1), name(self.who, self.renamed));
+        let (command, reply, instead) = match random.below(20) {
             0 | 1 if other != self.who => {
                 let number = self.sent.entry(other).or_insert(0);
                 *number += 1;
-                self.due.push_back(Due::Direct(other, *number - 1));
-                format!("to:{name}:{}\n", *number - 1)
+                let nobody = format!("error: nobody here is called {name}");
+                (format!("to:{name}:{number}"), format!("{own} > {name}: {number}"), nobody)
             }
             2 if self.open.len() < 100 => {
                 self.asked += 1;
                 self.open.insert(self.asked);
                 let name = [&name, POOL][random.below(2) as usize];
-                format!("ask:{name}:{}:question {}\n", self.asked, self.asked)
+                return format!("ask:{name}:{}:question {}\n", self.asked, self.asked);
             }
-            3 => {
-                self.due.push_back(Due::Pong);
-                "ping\n".to_owned()
-            }
-            4 => {
-                self.due.push_back(Due::Mark);
-                "mark\n".to_owned()
-            }
-            5 if random.below(4) == 0 => {
-                self.due.push_back(Due::Serving);
-                format!("serve:{POOL}\n")
-            }
+            3 => ("ping".to_owned(), "pong".to_owned(), String::new()),
+            4 => ("mark".to_owned(), "at".to_owned(), String::new()),
+            5 if random.below(4) == 0 => (format!("serve:{POOL}"), "serving".to_owned(), String::new()),
             6 if random.below(4) == 0 => {
                 self.renamed += 1;
-                self.due.push_back(Due::Renamed(self.renamed));
-                format!("iam:{}\n", self::name(self.who, self.renamed))
+                let new = self::name(self.who, self.renamed);
+                (format!("iam:{new}"), format!("{own} is now {new}"), String::new())
             }
             _ => {
+                let text = format!("{} {}", self.said, "x".repeat([0, 0, 0, 500][random.below(4) as usize]));
                 self.said += 1;
-                self.due.push_back(Due::Said(self.said - 1));
-                let padding = "x".repeat([0, 0, 0, 500][random.below(4) as usize]);
-                format!("msg:{} {padding}\n", self.said - 1)
+                (format!("msg:{text}"), format!("{own}: {text}"), String::new())
             }
-        }
+        };
+        self.due.push_back([reply, instead]);
+        command + "\n"
     }
 }
 
