@@ -35,45 +35,54 @@ fn a_password_that_has_changed_is_read_again() {
 #[test]
 fn an_entry_that_cannot_be_read_cuts_a_server_off_once() {
     let Some(engine) = Engine::start() else { return };
-    let (one, two) = (joined(&engine), joined(&engine));
-    // One without the right fields, one without the right header, and one that is longer than any that a server writes.
-    for (field, header, length) in [("x", "s 7 1", 1), ("h", "nonsense", 1), ("h", "s 7 1", 400_000)] {
-        let mut clients = [&one, &two].map(|server| {
-            let mut client = Peer::connect(&server.tcp);
-            client.ping();
-            client
-        });
-        let data = "x".repeat(length);
-        let words = ["XADD", "localsocket:{main}:log", "*", field, header, "d", &data];
-        let words = words.map(|word| format!("${}\r\n{word}\r\n", word.len()));
-        engine.command(&format!("*{}\r\n{}", words.len(), words.concat()));
-        for client in &mut clients {
-            client.expect(CUT_OFF);
-            client.expect_end();
-        }
-        // Behind it, the room goes on. Clients that come at once may still be told that they are cut off.
-        for server in [&one, &two] {
-            wait_for("a client stays", || Peer::connect(&server.tcp).ask("iam:eve") == "eve has joined");
-            wait_for("it has left", || server.handle.names().is_empty());
-        }
-        // What eve did on the other server may be heard only now.
-        let hear = |peer: &mut Peer, wanted: &str| {
-            let mut line = || peer.line().expect(wanted);
-            assert_eq!(std::iter::repeat_with(&mut line).find(|line| !line.starts_with("eve ")).unwrap(), wanted);
-        };
-        let mut ada = Peer::connect(&one.tcp);
-        ada.send("iam:ada\n");
-        hear(&mut ada, "ada has joined");
+    let long = format!("m 1 1 0 400002\n{}\r\n", "x".repeat(400_000));
+    // Each in a room of its own: how many bytes are missing before it, its field and header, and its data.
+    let entries = [
+        ("field", 0, "x", "s 7 1", ""),
+        ("header", 0, "h", "nonsense", ""),
+        ("kind", 0, "h", "z 5 1", ""),
+        ("number", 0, "h", "s 5", ""),
+        ("data", 0, "h", "s 5 1", "nonsense"),
+        ("longest", 0, "h", "s 7 1", &*long),
+        ("gap", 1, "h", "s 5 1", "m 1 1 0 3\nx\r\n"),
+        // One that the first server has said already.
+        ("own", 0, "h", "", ""),
+    ];
+    side_by_side(entries.map(|entry| (entry.0, entry)), |(room, missing, field, header, data)| {
+        let url: JoinUrl = format!("{}?room={room}", engine.url()).parse().unwrap();
+        let [one, two] =
+            [(); 2].map(|()| start_joined(Config { join: Some(Join::from(url.clone())), ..config(&engine) }));
+        let mut ada = Peer::named(&one.tcp, "ada");
         hears_of(&two, &["ada"]);
         let mut bob = Peer::connect(&two.tcp);
-        bob.send("iam:bob\n");
-        hear(&mut bob, "bob has joined");
-        hear(&mut ada, "bob has joined");
-        ada.send("msg:on we go\n");
-        hear(&mut bob, "ada: on we go");
-        drop((ada, bob));
-        wait_for("both have left", || two.handle.names().is_empty() && one.handle.names().is_empty());
-    }
+        bob.ping();
+        let mut command = Peer::connect(&Address::Unix(engine.socket()));
+        command.send(format!("XREVRANGE localsocket:{{{room}}}:log + - COUNT 1\n"));
+        let last: Vec<String> = (0..9).map(|_| command.line().unwrap()).collect();
+        let (time, end) = last[3].split_once('-').unwrap();
+        let place = format!("{time}-{}", end.parse::<usize>().unwrap() + 128 + data.len() + missing);
+        let header = if header.is_empty() { &*last[8] } else { header };
+        let words = ["XADD", &format!("localsocket:{{{room}}}:log"), &place, field, header, "d", data];
+        let words = words.map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        engine.command(&format!("*{}\r\n{}", words.len(), words.concat()));
+        ada.hears_last(CUT_OFF);
+        bob.hears_last(CUT_OFF);
+        // Behind it, the room goes on. Clients that come at once may still be told that they are cut off.
+        let stays = |server: &TestServer, name: &str| {
+            let mut peer = Peer::connect(&server.tcp);
+            wait_for("a client stays", || {
+                let is_in = peer.ask(&format!("iam:{name}")) == format!("{name} has joined");
+                if !is_in {
+                    peer = Peer::connect(&server.tcp);
+                }
+                is_in
+            });
+            peer
+        };
+        let (mut eve, mut fay) = (stays(&one, "eve"), stays(&two, "fay"));
+        eve.send("msg:on we go\n");
+        while fay.line().unwrap() != "eve: on we go" {}
+    });
 }
 
 #[test]
@@ -155,33 +164,15 @@ fn a_stop_while_the_engine_is_away_has_last_words_for_all() {
     });
 }
 
-/// Passes connections on to an engine, and ends each of them soon, for as long as the test's program runs.
-fn flapping(engine: &Engine) -> JoinUrl {
-    let (path, target) = (engine.directory.join("flapping.sock"), engine.socket());
-    let listener = UnixListener::bind(&path).unwrap();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let (client, Ok(server)) = (client.unwrap(), UnixStream::connect(&target)) else { return };
-            let both = || [&client, &server].map(|stream| stream.try_clone().unwrap());
-            let ([mut up, mut to_server], [mut to_client, mut down]) = (both(), both());
-            thread::spawn(move || io::copy(&mut up, &mut to_server));
-            thread::spawn(move || io::copy(&mut down, &mut to_client));
-            thread::spawn(move || {
-                thread::sleep(Duration::from_millis(400));
-                [client, server].iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
-            });
-        }
-    });
-    format!("unix:{}", path.display()).parse().unwrap()
-}
-
 #[test]
 fn a_dead_server_is_announced_over_links_that_break_again_and_again() {
     let Some(engine) = Engine::start() else { return };
     let killed = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
     killed.program.logged("joined room main");
     let _bob = Peer::named(killed.address(), "bob");
-    let server = start_joined(Config { join: Some(Join::from(flapping(&engine))), ..config(&engine) });
+    let proxy = Proxy::with(&engine.socket(), || ([u64::MAX; 2], Some(Duration::from_millis(400))));
+    let url: JoinUrl = proxy.url().parse().unwrap();
+    let server = start_joined(Config { join: Some(Join::from(url)), ..config(&engine) });
     let mut ada = Peer::named(&server.tcp, "ada");
     killed.program.signal("KILL");
     let began = Instant::now();

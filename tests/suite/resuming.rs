@@ -178,38 +178,15 @@ fn served_names_are_served_again_on_every_connection() {
     assert_eq!(came, wanted);
 }
 
-/// Passes a connection on, and cuts it after this many bytes from the server.
-fn pass_on(near: &Stream, far: &Stream, mut bytes: usize) {
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let _ = io::copy(&mut &*near, &mut &*far);
-            far.shutdown(Shutdown::Write);
-        });
-        let mut buffer = [0; 4096];
-        while bytes > 0 {
-            let most = bytes.min(buffer.len());
-            match (&*far).read(&mut buffer[..most]) {
-                Ok(count) if count > 0 && (&*near).write_all(&buffer[..count]).is_ok() => bytes -= count,
-                _ => break,
-            }
-        }
-        [near, far].iter().for_each(|stream| stream.shutdown(Shutdown::Both));
-    });
-}
-
 #[test]
 fn a_listener_that_is_cut_again_and_again_hears_what_one_hears_that_is_not() {
     const LINES: u64 = 4000;
     let server = TestServer::start(room());
-    let behind = server.tcp.clone();
+    let Address::Unix(path) = &server.unix else { panic!("a path") };
     // Within the login but for the first time, within and between lines.
-    let (address, passing) = scripted(move |listener| {
-        for bytes in [301, 20, 1777, 2048, usize::MAX] {
-            let near = Stream::Tcp(listener.accept().unwrap().0);
-            pass_on(&near, &Stream::connect(&behind, DEADLINE).unwrap(), bytes);
-        }
-    });
-    let mut listener = Client::connect_with(&address, resuming()).unwrap();
+    let mut bytes = [301, 20, 1777, 2048].into_iter();
+    let proxy = Proxy::with(path, move || ([u64::MAX, bytes.next().unwrap_or(u64::MAX)], None));
+    let mut listener = Client::connect_with(proxy.url(), resuming()).unwrap();
     let mut reference = Client::connect(&server.unix).unwrap();
     reference.ping(DEADLINE).unwrap();
     let talking = thread::spawn({
@@ -255,5 +232,4 @@ fn a_listener_that_is_cut_again_and_again_hears_what_one_hears_that_is_not() {
     };
     assert_eq!((next.room, next.number), (last.room, last.number + 1));
     listener.quit(DEADLINE).unwrap();
-    passing.join();
 }

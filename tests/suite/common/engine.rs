@@ -81,7 +81,7 @@ impl Random {
     }
 }
 
-/// Passes bytes on, and cuts each connection after a random number of them, either way.
+/// Passes bytes on, and cuts each connection when its time is over or enough bytes have passed.
 pub struct Proxy {
     path: PathBuf,
     pub cuts: Arc<AtomicUsize>,
@@ -89,26 +89,31 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// At most `most` bytes go through one connection in one direction.
+    /// A random number of bytes, at most `most` and 500, go through one connection in one direction.
     pub fn start(target: &Path, seed: u64, most: u64) -> Proxy {
+        let mut random = Random(seed);
+        Proxy::with(target, move || ([500 + random.below(most), 500 + random.below(most)], None))
+    }
+
+    /// With the number of bytes to and from the target, and the time, of each connection.
+    pub fn with(target: &Path, mut plan: impl FnMut() -> ([u64; 2], Option<Duration>) + Send + 'static) -> Proxy {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let path = target.with_extension(format!("proxy-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let listener = UnixListener::bind(&path).unwrap();
         let proxy = Proxy { path, cuts: Arc::default(), over: Arc::default() };
         let (target, cuts, over) = (target.to_owned(), Arc::clone(&proxy.cuts), Arc::clone(&proxy.over));
         thread::spawn(move || {
-            let mut random = Random(seed);
             for client in listener.incoming() {
                 let client = client.unwrap();
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
-                let budgets = [500 + random.below(most), 500 + random.below(most)];
+                let ([up, down], time) = plan();
                 let Ok(server) = UnixStream::connect(&target) else { continue };
-                for (from, to, budget) in [(&client, &server, budgets[0]), (&server, &client, budgets[1])] {
+                for (from, to, budget) in [(&client, &server, up), (&server, &client, down)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    let cuts = Arc::clone(&cuts);
-                    thread::spawn(move || pump(&from, &to, budget, &cuts));
+                    let (cuts, end) = (Arc::clone(&cuts), time.map(|time| Instant::now() + time));
+                    thread::spawn(move || pump(&from, &to, budget, end, &cuts));
                 }
             }
         });
@@ -127,9 +132,11 @@ impl Drop for Proxy {
     }
 }
 
-fn pump(mut from: &UnixStream, mut to: &UnixStream, mut budget: u64, cuts: &AtomicUsize) {
+fn pump(mut from: &UnixStream, mut to: &UnixStream, mut budget: u64, end: Option<Instant>, cuts: &AtomicUsize) {
     let mut buffer = [0; 16384];
-    while let Ok(count) = from.read(&mut buffer) {
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+        let Ok(count) = from.set_read_timeout(left).and_then(|()| from.read(&mut buffer)) else { break };
         if count == 0 {
             let _ = to.shutdown(Shutdown::Write);
             return;
