@@ -22,10 +22,13 @@ const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Descriptors for one command, and for everything else.
 const DESCRIPTORS: (usize, usize) = (4, 24);
 
-/// How long commands have at the end: by themselves, after SIGTERM, and to be collected after SIGKILL.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PATIENCE_TERMINATED: Duration = Duration::from_secs(1);
-const PATIENCE_KILLED: Duration = Duration::from_millis(500);
+/// The steps of the end: what commands get, and how long they have then: by themselves, after SIGTERM, and to be collected
+/// after SIGKILL.
+const ENDING: [(fn(u32), Duration); 3] = [
+    (|_| {}, Duration::from_secs(5)),
+    (terminate_apart, Duration::from_secs(1)),
+    (kill_apart, Duration::from_millis(500)),
+];
 
 /// A signal that comes again within this time is the same request: `timeout` and `make` signal their child, and then the
 /// whole process group.
@@ -43,10 +46,8 @@ enum Stage {
     Working,
     /// The last question of `--count` was taken.
     LastTaken,
-    /// No more questions are answered, and commands have some time.
-    Stopping,
-    Terminated,
-    Killed,
+    /// No more questions are answered. Commands are at this step.
+    Ending(usize),
 }
 
 pub(crate) struct Answering {
@@ -147,13 +148,12 @@ impl Answering {
 
     /// Starts no more commands, and gives those that run some time.
     pub(crate) fn stop(&mut self, end: End) {
-        if self.stage >= Stage::Stopping {
-            return;
+        match self.stage {
+            Stage::Working => self.end = end,
+            Stage::LastTaken => {}
+            Stage::Ending(_) => return,
         }
-        if self.stage == Stage::Working {
-            self.end = end;
-        }
-        (self.stage, self.deadline) = (Stage::Stopping, Instant::now().checked_add(PATIENCE));
+        self.begin(0);
         std::mem::take(&mut self.waiting).into_iter().for_each(|job| self.refuse(job, STOPPING));
     }
 
@@ -162,7 +162,7 @@ impl Answering {
         let now = Instant::now();
         let first = *self.signalled.get_or_insert(now);
         self.stop(End::Stopped);
-        if self.stage == Stage::Stopping && now - first > SAME_REQUEST {
+        if self.stage == Stage::Ending(0) && now - first > SAME_REQUEST {
             self.deadline = Some(now);
         }
     }
@@ -185,24 +185,20 @@ impl Answering {
                 self.refuse(job, "no answer was given");
             }
         }
+        let is_idle = self.running.is_empty() && self.waiting.is_empty() && self.refusing == 0;
         let is_due = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        let patience = match self.stage {
-            Stage::Working => return Ok(()),
-            _ if self.running.is_empty() && self.waiting.is_empty() && self.refusing == 0 => return Err(self.end),
-            _ if !is_due => return Ok(()),
-            Stage::LastTaken | Stage::Stopping => {
-                self.running.iter().for_each(|job| job.signal(terminate_apart));
-                self.stage = Stage::Terminated;
-                PATIENCE_TERMINATED
-            }
-            Stage::Terminated => {
-                self.running.iter().for_each(|job| job.signal(kill_apart));
-                self.stage = Stage::Killed;
-                PATIENCE_KILLED
-            }
-            Stage::Killed => return Err(self.end),
-        };
-        self.deadline = Instant::now().checked_add(patience);
+        match self.stage {
+            Stage::LastTaken | Stage::Ending(_) if is_idle => return Err(self.end),
+            Stage::Ending(step) if is_due && step + 1 == ENDING.len() => return Err(self.end),
+            Stage::Ending(step) if is_due => self.begin(step + 1),
+            _ => {}
+        }
         Ok(())
+    }
+
+    fn begin(&mut self, step: usize) {
+        let (signal, patience) = ENDING[step];
+        self.running.iter().for_each(|job| job.signal(signal));
+        (self.stage, self.deadline) = (Stage::Ending(step), Instant::now().checked_add(patience));
     }
 }
