@@ -171,14 +171,13 @@ fn mode(arguments: &Arguments, timeout: Option<Duration>) -> Result<Mode, UsageE
         Mode::Ask { name, timeout, retry: arguments.has("retry") }
     } else if let Some(command) = arguments.value("answer") {
         Mode::Answer { command: command.to_owned(), jobs }
-    } else if let Some(name) = arguments.value("to") {
-        Mode::Talk(Form::To(name.to_owned()))
-    } else if arguments.has("text") {
-        Mode::Talk(Form::Text)
-    } else if arguments.has("verbatim") {
-        Mode::Talk(Form::Verbatim)
     } else {
-        Mode::Talk(Form::Commands)
+        Mode::Talk(match arguments.value("to") {
+            Some(name) => Form::To(name.to_owned()),
+            None if arguments.has("text") => Form::Text,
+            None if arguments.has("verbatim") => Form::Verbatim,
+            None => Form::Commands,
+        })
     })
 }
 
