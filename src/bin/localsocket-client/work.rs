@@ -68,8 +68,8 @@ struct Work<'a> {
     for_person: bool,
     /// The name of this client, if it was given as an option.
     name: Option<String>,
-    /// How many others of this name are still to join before this client does. `None` if it has.
-    namesakes: Option<usize>,
+    /// How many of this name are still to join: the last is this client.
+    joins: usize,
     /// The input has sent lines, of which nothing has come back yet. In a room one's own messages do.
     sent: Arc<AtomicBool>,
 }
@@ -112,7 +112,7 @@ impl<'a> Work<'a> {
             deadline: None,
             for_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
             name: None,
-            namesakes: None,
+            joins: 0,
         })
     }
 

@@ -27,11 +27,11 @@ impl Work<'_> {
         let connected = all.iter().position(|incoming| matches!(incoming, Incoming::Connected));
         if let (Some(connected), Some(name)) = (connected, &self.settings.options.name) {
             let joined = format!("{} has joined", name.trim());
-            let lines = all[..connected].iter().flat_map(|incoming| match incoming {
-                Incoming::Line { text, .. } => text.split('\n'),
-                _ => "".split('\n'),
-            });
-            self.namesakes = Some(lines.filter(|line| *line == joined).count().saturating_sub(1));
+            let count = |incoming: &Incoming| match incoming {
+                Incoming::Line { text, .. } => text.split('\n').filter(|line| *line == joined).count(),
+                _ => 0,
+            };
+            self.joins = all[..connected].iter().map(count).sum::<usize>().max(1);
             self.name = Some(name.trim().to_owned());
         }
         for incoming in all {
@@ -105,13 +105,10 @@ impl Work<'_> {
                 self.sent.store(false, Ordering::Relaxed);
                 true
             }
-            Event::Joined(joined) if joined == name => match self.namesakes {
-                Some(others @ 1..) => {
-                    self.namesakes = Some(others - 1);
-                    false
-                }
-                _ => self.namesakes.take().is_some(),
-            },
+            Event::Joined(joined) if joined == name && self.joins > 0 => {
+                self.joins -= 1;
+                self.joins == 0
+            }
             Event::Renamed { old, new } if old == name => {
                 new.clone_into(name);
                 true
