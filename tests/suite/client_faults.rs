@@ -200,4 +200,15 @@ fn at_a_terminal_what_looks_like_a_command_is_asked_about() {
     stdin.write_all(b"quit\n").unwrap();
     let outcome = program.wait();
     assert!(outcome.stdout.contains("connected to") && outcome.stdout.contains("rlwrap"), "{outcome:?}");
+    // With --text no line is a command, and --verbatim sends each as it is.
+    for (form, heard) in [("--text", "bob: /me waves|bob: quit"), ("--verbatim", "bob: /me waves")] {
+        eve.expect(if form == "--text" { "ada has left" } else { "bob has left" });
+        let inner = format!("stty -echo; exec {CLIENT} -c {} -n bob {form}", server.address());
+        let mut program = Program::spawn(Command::new("script").args(["-qec", &inner, "/dev/null"]));
+        eve.expect("bob has joined");
+        let typed = if form == "--text" { "/me waves\nquit\n\u{4}" } else { "msg:/me waves\nquit\n" };
+        program.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        eve.hears(heard);
+        assert!(!program.wait().stdout.contains("[y/N]"));
+    }
 }

@@ -4,28 +4,28 @@
 use localsocket::protocol::Command;
 
 use crate::output::say;
+use crate::settings::Form;
 
 /// A terminal gives no more of a line, and drops the rest without a word.
 const TERMINAL_MAX: usize = 4095;
 
 pub(crate) struct Person {
-    /// Commands of the server: the word, with the colon if an argument follows.
-    commands: Vec<String>,
+    /// Commands of the server: the word, with the colon if an argument follows. `None` where every line is text.
+    commands: Option<Vec<String>>,
     /// A line that waits for a yes.
     doubtful: Option<Vec<u8>>,
 }
 
 impl Person {
-    /// `help` is the server's answer to that command.
-    pub(crate) fn new(help: &str) -> Person {
-        let usages = help.trim_start_matches("help: ").split(", ");
-        let commands = usages.map(|usage| word(usage).to_owned());
-        Person { commands: commands.collect(), doubtful: None }
+    /// `help` is what the server answers to that command.
+    pub(crate) fn new(help: &str, form: &Form) -> Person {
+        let commands = || help.split(", ").map(|usage| word(usage).to_owned()).collect();
+        Person { commands: (*form == Form::Commands).then(commands), doubtful: None }
     }
 
     /// Whether the server has such a command.
     pub(crate) fn knows(&self, line: &str) -> bool {
-        self.commands.iter().any(|command| command == word(line))
+        self.commands.iter().flatten().any(|command| command == word(line))
     }
 
     /// Whether the line is to be sent. If it is the answer to a question, it is replaced by what was asked about.
@@ -52,7 +52,7 @@ impl Person {
         if line.len() >= TERMINAL_MAX {
             return Some("the terminal has cut this line at 4,095 bytes; send what is left of it?");
         }
-        let line = str::from_utf8(line).ok()?;
+        let line = str::from_utf8(line).ok().filter(|_| self.commands.is_some())?;
         let is_command = |line: &str| self.knows(line) || !matches!(Command::parse(line), Command::Unknown(_));
         if is_command(line) {
             return None;
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn person() -> Person {
-        Person::new("help: iam:<name>, msg:<text>, who, quit, shout:<text>, time")
+        Person::new("iam:<name>, msg:<text>, who, quit, shout:<text>, time", &Form::Commands)
     }
 
     #[test]
@@ -94,7 +94,10 @@ mod tests {
             assert_eq!(person().doubt(line.as_bytes()), None, "{line}");
         }
         let cut = "x".repeat(TERMINAL_MAX);
-        assert!(person().doubt(cut.as_bytes()).is_some_and(|doubt| doubt.contains("4,095")));
+        for person in [person(), Person::new("", &Form::Text)] {
+            assert!(person.doubt(cut.as_bytes()).is_some_and(|doubt| doubt.contains("4,095")));
+        }
+        assert_eq!(Person::new("quit", &Form::Text).doubt(b"/quit"), None);
     }
 
     #[test]

@@ -213,18 +213,19 @@ impl Work<'_> {
             }
         }
         if self.probes.is_empty() {
-            self.start_input(line.strip_prefix(HELP).map(Person::new));
+            self.start_input(line.strip_prefix(HELP));
         }
         Ok(())
     }
 
-    /// From now on, the input is sent.
-    pub(super) fn start_input(&mut self, person: Option<Person>) {
+    /// From now on, the input is sent: that of a person, if the server has answered `help`.
+    pub(super) fn start_input(&mut self, help: Option<&str>) {
         let (Some(input), Some(sender), Mode::Talk(form)) =
             (self.input.take(), self.sender.clone(), &self.settings.mode)
         else {
             return;
         };
+        let person = help.filter(|_| *form != Form::Verbatim).map(|help| Person::new(help, form));
         let (form, sent) = (form.clone(), Arc::clone(&self.sent));
         if let Err(error) = start("input", move || input.send_all(&form, &sender, person, &sent)) {
             say(&error);
