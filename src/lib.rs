@@ -144,8 +144,8 @@ pub use client::{AskError, Client, ClientError, ClientOptions, Incoming};
 pub use limits::Limits;
 #[doc(inline)]
 pub use server::{
-    Config, CustomCommand, Dialect, InvalidUsage, Join, JoinPassword, JoinUrl, JoinUrlError, Mode, Request,
-    RunningServer, Server, ServerError, ServerHandle, Stats,
+    Config, CustomCommand, Dialect, InvalidUsage, Join, JoinUrl, JoinUrlError, Mode, Request, RunningServer, Server,
+    ServerError, ServerHandle, Stats,
 };
 pub use token::Token;
 #[doc(inline)]

@@ -77,7 +77,7 @@ use log::{info, warn};
 
 pub use command::{CustomCommand, InvalidUsage, Request};
 pub use config::{Config, Dialect, Mode, ServerError};
-pub use engine::{Join, JoinPassword, JoinUrl, JoinUrlError};
+pub use engine::{Join, JoinUrl, JoinUrlError};
 use hub::Hub;
 use lock::lock;
 use room::Room;

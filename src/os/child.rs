@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use super::c;
+use super::process::set_mask;
 use super::result::check;
 
 /// Starts a command with no signal blocked, whatever [`super::Signals`] has blocked here.
@@ -16,14 +17,9 @@ use super::result::check;
 pub fn spawn_unblocked(command: &mut Command) -> io::Result<Child> {
     let unblock = || {
         let mut none = c::sigset_t([0; 16]);
-        // SAFETY: the set is live; a null pointer says that the previous mask is not wanted.
-        unsafe {
-            check(c::sigemptyset(&raw mut none))?;
-            match c::pthread_sigmask(c::SIG_SETMASK, &raw const none, std::ptr::null_mut()) {
-                0 => Ok(()),
-                error => Err(io::Error::from_raw_os_error(error)),
-            }
-        }
+        // SAFETY: the set is live.
+        check(unsafe { c::sigemptyset(&raw mut none) })?;
+        set_mask(c::SIG_SETMASK, &none)
     };
     // SAFETY: between fork and exec, only functions that are safe in a signal handler are called, and nothing is
     // allocated.

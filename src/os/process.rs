@@ -75,13 +75,14 @@ pub fn wait_for_child(child: u32) -> io::Result<ExitStatus> {
 /// A signal that [`Signals::wait`] delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(i32)]
 pub enum Signal {
     /// SIGINT: somebody pressed Ctrl-C.
-    Interrupt,
+    Interrupt = c::SIGINT,
     /// SIGTERM: the process is asked to stop.
-    Terminate,
+    Terminate = c::SIGTERM,
     /// SIGHUP: the terminal has gone, or, by convention, a service is asked to read its configuration again.
-    HangUp,
+    HangUp = c::SIGHUP,
 }
 
 impl Signal {
@@ -96,14 +97,9 @@ impl Signal {
 
     /// Sends it to a process.
     pub fn send_to(self, process: u32) {
-        let number = match self {
-            Signal::Interrupt => c::SIGINT,
-            Signal::Terminate => c::SIGTERM,
-            Signal::HangUp => c::SIGHUP,
-        };
         if let Ok(process @ 1..) = i32::try_from(process) {
             // SAFETY: takes numbers only.
-            unsafe { c::kill(process, number) };
+            unsafe { c::kill(process, self as c_int) };
         }
     }
 }
@@ -111,6 +107,15 @@ impl Signal {
 impl std::fmt::Display for Signal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Changes which signals are blocked in this thread.
+pub(super) fn set_mask(how: c_int, set: &c::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is live; a null pointer says that the previous mask is not wanted.
+    match unsafe { c::pthread_sigmask(how, set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
@@ -142,11 +147,7 @@ impl Signals {
                 check(c::sigaddset(&raw mut set, c::SIGHUP))?;
             }
         }
-        // SAFETY: the set is live; a null pointer says that the previous mask is not wanted.
-        match unsafe { c::pthread_sigmask(c::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
-            0 => Ok(Signals(set)),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
+        set_mask(c::SIG_BLOCK, &set).map(|()| Signals(set))
     }
 
     /// Waits for the next of these signals.

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub(super) use entry::{Entry, Position};
 pub(super) use failure::Failure;
 use resp::{Reader, Value, write_command};
-pub use url::{Join, JoinPassword, JoinUrl, JoinUrlError};
+pub use url::{Join, JoinUrl, JoinUrlError};
 pub(super) use welcome::Welcome;
 
 use crate::limits::ENTRY_MARGIN;
@@ -104,11 +104,7 @@ impl Engine {
         let reader = Reader::new(Half(Arc::clone(&stream)));
         let keys = ["log", "state"].map(|end| format!("localsocket:{{{room}}}:{end}"));
         let mut engine = Engine { stream, reader, out: Vec::new(), script: script.to_vec(), keys };
-        let password = match &join.password {
-            Some(JoinPassword::File(path)) => Some(read_first_line(path).map_err(Failure::Refused)?),
-            Some(JoinPassword::Value(password)) => Some(password.clone()),
-            None => None,
-        };
+        let password = join.password_file.as_deref().map(read_first_line).transpose().map_err(Failure::Refused)?;
         if user.is_some() || password.is_some() {
             let words = [Some("AUTH"), user.as_deref(), Some(password.as_deref().unwrap_or_default())];
             engine.call(&words.into_iter().flatten().map(str::as_bytes).collect::<Vec<_>>())?;
@@ -130,13 +126,10 @@ impl Engine {
     pub(super) fn join(&mut self, caller: Caller, longest: usize, before: u64) -> Result<Welcome, Failure> {
         let numbers = [LEASE.as_millis() as u64, WINDOW, longest as u64, before].map(|number| number.to_string());
         let words = std::iter::once(VERSION).chain(numbers.iter().map(String::as_str));
-        match self.run("join", caller, &words.map(str::as_bytes).collect::<Vec<_>>(), NAMES_MAX)? {
-            Value::Error(words) if words.contains("WRONGTYPE") => Err(self.not_welcome("FOREIGN")),
-            Value::Error(words) => Err(Failure::from_reply(&words)),
-            answer => match answer.text() {
-                Some(answer) => Err(self.not_welcome(answer)),
-                None => Welcome::read(answer).ok_or_else(unexpected),
-            },
+        let answer = self.run("join", caller, &words.map(str::as_bytes).collect::<Vec<_>>(), NAMES_MAX)?;
+        match answer.text() {
+            Some(words) => Err(self.not_welcome(words)),
+            None => Welcome::read(answer).ok_or_else(unexpected),
         }
     }
 
@@ -182,11 +175,7 @@ impl Engine {
     }
 
     fn operate(&mut self, operation: &str, caller: Caller, more: &[&[u8]]) -> Result<Answer, Failure> {
-        let answer = match self.run(operation, caller, more, ANSWER_MAX)? {
-            Value::Error(words) => return Err(Failure::from_reply(&words)),
-            answer => answer,
-        };
-        match answer.text().ok_or_else(unexpected)? {
+        match self.run(operation, caller, more, ANSWER_MAX)?.text().ok_or_else(unexpected)? {
             "FULL" => Ok(Answer::Full),
             // A piece that does not follow those that the engine knows: it has lost some that were confirmed.
             "GONE" | "SKIP" => Ok(Answer::Gone),
@@ -209,6 +198,8 @@ impl Engine {
             write_command(&mut self.out, &arguments);
             match self.exchange(budget)? {
                 Value::Error(words) if words.starts_with("NOSCRIPT") && !is_loaded => {}
+                Value::Error(words) if words.contains("WRONGTYPE") => return Err(self.not_welcome("FOREIGN")),
+                Value::Error(words) => return Err(Failure::from_reply(&words)),
                 value => return Ok(value),
             }
             match self.call(&[b"SCRIPT", b"LOAD", SCRIPT.as_bytes()])? {

@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use crate::joined::{config, hears_of, joined, start_joined};
-use localsocket::JoinPassword;
 
 const CUT_OFF: &str = "error: cut off from the other servers";
 
@@ -21,7 +20,7 @@ fn a_password_that_has_changed_is_read_again() {
     let file = engine.directory.join("password");
     fs::write(&file, "old\n").unwrap();
     let url = engine.url().parse().unwrap();
-    let join = Join { url, password: Some(JoinPassword::File(file.clone())) };
+    let join = Join { url, password_file: Some(file.clone()) };
     assert!(!format!("{join:?}").contains("old"));
     let server = start_joined(Config { join: Some(join), ..config(&engine) });
     let mut ada = Peer::named(&server.tcp, "ada");

@@ -2,7 +2,7 @@
 
 use localsocket::limits::{self, Limits};
 use localsocket::programs::cli::{Arguments, UsageError};
-use localsocket::{Address, Config, Dialect, Join, JoinPassword, JoinUrl, Mode, Token};
+use localsocket::{Address, Config, Dialect, Join, JoinUrl, Mode, Token};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ fn join(arguments: &Arguments) -> Result<Option<Join>, UsageError> {
     let mut join = Join::from(url.parse::<JoinUrl>().map_err(|error| UsageError(format!("--join: {error}")))?);
     // Read now so that a mistake shows at once.
     arguments.first_line("join-password-file")?;
-    join.password = arguments.value("join-password-file").map(|path| JoinPassword::File(path.into()));
+    join.password_file = arguments.value("join-password-file").map(Into::into);
     Ok(Some(join))
 }
 

@@ -35,24 +35,24 @@ pub(crate) fn handle(
     let at_terminal = is_at_terminal();
     let mut reader = token_file.map(|path| start_token_reader(path, server.clone())).transpose()?;
     let work = move || {
-        let first = loop {
-            match signals.wait() {
-                Signal::HangUp if !at_terminal => match &mut reader {
+        // The first signal that stops the server, and since when it stops.
+        let mut stopping: Option<(Signal, Instant)> = None;
+        loop {
+            match (signals.wait(), stopping) {
+                (Signal::HangUp, None) if !at_terminal => match &mut reader {
                     // It fails only when enough requests wait already.
                     Some(reader) => drop(reader.write(&[0])),
                     None => info!("SIGHUP: there is no --token-file to read again"),
                 },
-                signal => break signal,
-            }
-        };
-        stop(first, &server);
-        // Not before: a signal that waits already when this thread gets to it again may have come right behind the first.
-        let stopping = Instant::now();
-        loop {
-            match signals.wait() {
-                repeated if repeated == first && stopping.elapsed() < SAME_REQUEST => {}
-                Signal::HangUp if !at_terminal => info!("SIGHUP is ignored: the server is stopping"),
-                second => {
+                (Signal::HangUp, Some(_)) if !at_terminal => info!("SIGHUP is ignored: the server is stopping"),
+                (first, None) => {
+                    stop(first, &server);
+                    // Not before: a signal that waits already when this thread gets to it again may have come right behind
+                    // the first.
+                    stopping = Some((first, Instant::now()));
+                }
+                (again, Some((first, since))) if again == first && since.elapsed() < SAME_REQUEST => {}
+                (second, Some(_)) => {
                     error!("exiting at once on another signal, {second}");
                     log.flush(PATIENCE / 10);
                     process::exit(1);

@@ -21,28 +21,13 @@ const ROOM_MAX: usize = 64;
 pub struct Join {
     /// Which room, and where.
     pub url: JoinUrl,
-    /// The engine's password, if it has one.
-    pub password: Option<JoinPassword>,
+    /// A file whose first line is the engine's password, if it has one. It is read whenever the engine is connected to.
+    pub password_file: Option<PathBuf>,
 }
 
 impl From<JoinUrl> for Join {
     fn from(url: JoinUrl) -> Join {
-        Join { url, password: None }
-    }
-}
-
-/// The engine's password. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub enum JoinPassword {
-    /// The password itself.
-    Value(String),
-    /// A file whose first line it is, read again whenever the engine is connected to.
-    File(PathBuf),
-}
-
-impl fmt::Debug for JoinPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JoinPassword(..)")
+        Join { url, password_file: None }
     }
 }
 
