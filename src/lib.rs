@@ -100,6 +100,8 @@ mod token;
 mod atomic;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod counted;
+#[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
+mod in_time;
 
 // Much of these two is for the programs alone.
 #[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub))]
@@ -128,6 +130,7 @@ pub mod programs {
         pub use crate::cli::*;
     }
     pub use crate::counted::Counted;
+    pub use crate::in_time::in_time;
     pub use crate::line::{Line, LineReader};
     pub use crate::os::{
         Signal, Signals, Wait, forget_children, kill_apart, permit_only, poll, raise_descriptor_limit, share_one_heap,

@@ -77,15 +77,12 @@ impl fmt::Debug for Token {
 /// # Errors
 /// The file cannot be read, or its first line is empty.
 pub fn read_first_line(path: &Path) -> Result<String, String> {
+    let fail = |why: &dyn fmt::Display| format!("{}: {why}", path.display().to_string().escape_debug());
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
-    let first = match read {
-        Ok(_) => text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next().filter(|line| !line.is_empty()),
-        Err(error) => return Err(format!("{}: {error}", path.display().to_string().escape_debug())),
-    };
-    first
-        .map(str::to_owned)
-        .ok_or_else(|| format!("{}: the first line is empty", path.display().to_string().escape_debug()))
+    read.map_err(|error| fail(&error))?;
+    let first = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next().filter(|line| !line.is_empty());
+    first.map(str::to_owned).ok_or_else(|| fail(&"the first line is empty"))
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 //! polls. The socket's options are set here, once, and each connection inherits them.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::address::Address;
 use super::error::{BindError, reworded};
 use super::listener::Listener;
-use super::ports::{self, Wildcard};
+use super::ports;
 use super::socket_file::{self, SocketFile};
 use super::stream::Stream;
 use crate::limits::LISTEN_BACKLOG;
@@ -43,9 +43,8 @@ impl Acceptor {
                 (Address::Tcp { host, port }, Address::Tcp { port: same, .. }) => port == same && !host.contains(':'),
                 _ => false,
             };
-            let v6_only = address.is_unspecified() && addresses.iter().any(may_be_v4);
-            let wildcard = if v6_only { Wildcard::V6Only } else { Wildcard::Dual };
-            match Acceptor::bind_one(address, unix_mode, wildcard) {
+            let is_apart = address.is_unspecified() && addresses.iter().any(may_be_v4);
+            match Acceptor::bind_one(address, unix_mode, if is_apart { ports::bind_apart } else { TcpListener::bind }) {
                 Ok(more) => acceptors.extend(more),
                 Err(mut error) => {
                     if acceptors.iter().any(|own| own.is_in_the_way(&error)) {
@@ -58,11 +57,11 @@ impl Acceptor {
         Ok(acceptors)
     }
 
-    fn bind_one(address: &Address, unix_mode: u32, wildcard: Wildcard) -> Result<Vec<Acceptor>, BindError> {
+    fn bind_one(address: &Address, unix_mode: u32, bind: ports::Bind) -> Result<Vec<Acceptor>, BindError> {
         let fail = |error| BindError { address: address.clone(), at: None, error };
         match address {
             Address::Tcp { host, port } => {
-                let sockets = ports::listen(host, *port, wildcard);
+                let sockets = ports::listen(host, *port, bind);
                 let sockets = sockets.map_err(|(at, error)| BindError { at, ..fail(error) })?;
                 sockets.into_iter().map(|socket| Acceptor::over(socket.into())).collect()
             }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::error::reworded;
 use super::file_system;
-use super::look_up::{in_time, look_up};
+use super::look_up::look_up;
 use super::socket_path::socket_address;
+use crate::in_time::in_time;
 use crate::os;
 
 /// The shortest time limit: the kernel takes 0 for none.

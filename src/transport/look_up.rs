@@ -2,9 +2,9 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
+
+use crate::in_time::in_time;
 
 /// The distinct addresses of a host, in the order of the name service, with `port` each. There is at least one.
 ///
@@ -37,31 +37,8 @@ fn distinct(found: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<SocketAdd
     Ok(all)
 }
 
-/// Does something that cannot be interrupted in a thread of its own, which is left running when the time is over.
-///
-/// # Errors
-/// `TimedOut` when the time is over, else what it reports.
-pub(super) fn in_time<T: Send + 'static>(
-    timeout: Duration,
-    ask: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let place = Arc::new((Mutex::new(None), Condvar::new()));
-    let asking = Arc::clone(&place);
-    let thread = thread::Builder::new().name("in-time".to_owned()).spawn(move || {
-        let answer = ask();
-        *asking.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        asking.1.notify_one();
-    });
-    thread.map_err(|error| io::Error::new(error.kind(), format!("cannot start a thread: {error}")))?;
-    let answer = place.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = place.1.wait_timeout_while(answer, timeout, |answer| answer.is_none());
-    waited.unwrap_or_else(PoisonError::into_inner).0.take().unwrap_or_else(|| Err(ErrorKind::TimedOut.into()))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     #[test]
@@ -77,14 +54,5 @@ mod tests {
         let [one, two] = ["127.0.0.1:1", "[::1]:1"].map(|text| text.parse::<SocketAddr>().unwrap());
         assert_eq!(distinct([one, two, one].into_iter()).unwrap(), [one, two]);
         assert_eq!(distinct([].into_iter()).unwrap_err().kind(), ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn a_silent_name_service_is_not_waited_for() {
-        let (end, wait) = mpsc::channel::<()>();
-        let error = in_time(Duration::from_millis(20), move || Ok(wait.recv())).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        drop(end);
-        assert_eq!(in_time(Duration::from_secs(10), || Ok(1)).unwrap(), 1);
     }
 }

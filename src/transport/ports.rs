@@ -15,49 +15,43 @@ const PICKS: usize = 20;
 /// The address that failed, and how.
 type Failure = (SocketAddr, io::Error);
 
-/// What `[::]` is listened on for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wildcard {
-    /// IPv4 too, where the system does so.
-    Dual,
-    /// IPv6 alone, since the same port of IPv4 is listened on by itself.
-    V6Only,
+/// How one address is listened on.
+pub(super) type Bind = fn(SocketAddr) -> io::Result<TcpListener>;
+
+/// Leaves the same port of IPv4 alone, also where a socket for `[::]` would take it.
+pub(super) fn bind_apart(address: SocketAddr) -> io::Result<TcpListener> {
+    match address {
+        SocketAddr::V6(v6) => os::listen_on_v6_only(v6, LISTEN_BACKLOG),
+        SocketAddr::V4(_) => TcpListener::bind(address),
+    }
 }
 
 /// Listens on every address of `host`. If one fails, none stays bound; the error names it. An address family that the
 /// machine does not have is left out if there is another.
-pub(super) fn listen(
-    host: &str,
-    port: u16,
-    wildcard: Wildcard,
-) -> Result<Vec<TcpListener>, (Option<IpAddr>, io::Error)> {
+pub(super) fn listen(host: &str, port: u16, bind: Bind) -> Result<Vec<TcpListener>, (Option<IpAddr>, io::Error)> {
     let addresses = look_up(host, port, LOOK_UP_TIMEOUT).map_err(|error| (None, error))?;
-    bind_all(&addresses, wildcard).map_err(|(at, error)| (Some(at.ip()), explain(error, at.port())))
+    bind_all(&addresses, bind).map_err(|(at, error)| (Some(at.ip()), explain(error, at.port())))
 }
 
-fn bind_all(addresses: &[SocketAddr], wildcard: Wildcard) -> Result<Vec<TcpListener>, Failure> {
+fn bind_all(addresses: &[SocketAddr], bind: Bind) -> Result<Vec<TcpListener>, Failure> {
     for _ in 1..PICKS {
-        match bind_once(addresses, wildcard) {
+        match bind_once(addresses, bind) {
             Err((at, error)) if error.kind() == ErrorKind::AddrInUse && !addresses.contains(&at) => {}
             outcome => return outcome,
         }
     }
-    bind_once(addresses, wildcard)
+    bind_once(addresses, bind)
 }
 
 /// Port 0 is whatever the first address gets.
-fn bind_once(addresses: &[SocketAddr], wildcard: Wildcard) -> Result<Vec<TcpListener>, Failure> {
+fn bind_once(addresses: &[SocketAddr], bind: Bind) -> Result<Vec<TcpListener>, Failure> {
     let mut bound: Vec<TcpListener> = Vec::new();
     let mut missing = None;
     for mut address in addresses.iter().copied() {
         if let (0, Some(first)) = (address.port(), bound.first()) {
             address.set_port(first.local_addr().map_err(|error| (address, error))?.port());
         }
-        let listener = match address {
-            SocketAddr::V6(v6) if wildcard == Wildcard::V6Only => os::listen_on_v6_only(v6, LISTEN_BACKLOG),
-            _ => TcpListener::bind(address),
-        };
-        match listener {
+        match bind(address) {
             Ok(listener) => bound.push(listener),
             Err(error) if lacks_family(&error, address.ip()) => missing = Some((address, error)),
             Err(error) => return Err((address, error)),
@@ -132,12 +126,12 @@ mod tests {
     #[cfg_attr(not(target_os = "linux"), ignore = "needs 127.0.0.2")]
     #[test]
     fn one_port_is_had_on_all_addresses_or_on_none() {
-        let both = bind_all(&loopback(0), Wildcard::Dual).unwrap();
+        let both = bind_all(&loopback(0), TcpListener::bind).unwrap();
         assert_eq!(port(&both[0]), port(&both[1]));
         drop(both);
         let taken = TcpListener::bind("127.0.0.2:0").unwrap();
         let addresses = loopback(port(&taken));
-        let (at, error) = bind_all(&addresses, Wildcard::Dual).unwrap_err();
+        let (at, error) = bind_all(&addresses, TcpListener::bind).unwrap_err();
         assert_eq!((at, error.kind()), (addresses[1], ErrorKind::AddrInUse));
         TcpListener::bind(addresses[0]).unwrap();
     }
@@ -146,7 +140,7 @@ mod tests {
     fn an_address_that_the_machine_does_not_have_is_an_error() {
         // Reserved for documentation: RFC 5737.
         let addresses = [([127, 0, 0, 1], 0).into(), ([192, 0, 2, 1], 0).into()];
-        let (at, error) = bind_all(&addresses, Wildcard::Dual).unwrap_err();
+        let (at, error) = bind_all(&addresses, TcpListener::bind).unwrap_err();
         assert_eq!((at.ip(), error.kind()), (addresses[1].ip(), ErrorKind::AddrNotAvailable));
         assert_eq!(explain(error, 1).to_string(), "this machine has no such address");
     }

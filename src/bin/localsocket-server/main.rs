@@ -21,8 +21,8 @@ use std::thread;
 use std::time::Duration;
 
 use localsocket::limits::Limits;
-use localsocket::programs::cli::UsageError;
-use localsocket::programs::{self, Counted, Signals, Wait};
+use localsocket::programs::cli::{Patient, UsageError};
+use localsocket::programs::{self, Counted, Signals};
 use localsocket::{Address, Config, Server, ServerError};
 use log::{info, warn};
 use logging::Log;
@@ -117,29 +117,12 @@ fn make_room_for_clients(limits: &Limits) {
     }
 }
 
-/// Writes the addresses to stdout. A stdout that takes nothing, or that another program has made non-blocking, must
-/// not keep the server from its work: so it is asked first whether it takes anything. Then a pipe takes
-/// `PIPE_BUF` without blocking, 512 bytes at least, and an address is shorter.
+/// Writes the addresses to stdout, which must not keep the server from its work if it takes nothing.
 fn announce(addresses: &[Address]) -> io::Result<()> {
+    let lines: String = addresses.iter().map(|address| format!("listening on {address}\n")).collect();
     // Not through std's buffer, which would keep what cannot be written.
-    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    for address in addresses {
-        let line = format!("listening on {address}\n");
-        let mut rest = line.as_bytes();
-        while !rest.is_empty() {
-            let mut waits = [Wait::writable(stdout.as_fd())];
-            programs::poll(&mut waits, Some(ANNOUNCE_TIME));
-            if !waits[0].is_ready() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            match stdout.write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
+    let mut stdout = Patient(File::from(io::stdout().as_fd().try_clone_to_owned()?));
+    programs::in_time(ANNOUNCE_TIME, move || stdout.write_all(lines.as_bytes()))
 }
 
 /// Reports a state to the service manager. One whose queue is full is tried for some seconds more, by a thread of its
