@@ -71,7 +71,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::{info, warn};
 
@@ -86,6 +86,7 @@ pub use stats::Stats;
 use workers::Workers;
 
 use crate::counted::Counted;
+use crate::in_time::in_time;
 use crate::limits::{STACK_SIZE, STOP_PATIENCE};
 use crate::seconds::Seconds;
 use crate::transport::{self, Acceptor, Address, Listener};
@@ -221,21 +222,16 @@ impl Server {
         let mut refused = None;
         if let (Some(room), Some(link)) = (&hub.room, link) {
             room.leave();
+            let left = hub.around.stop.deadline().saturating_duration_since(Instant::now());
             // Within the timeouts of its calls it ends by itself.
-            let until = hub.around.stop.deadline().max(Instant::now() + *STOP_PATIENCE.start());
-            while !link.is_finished() && Instant::now() < until {
-                thread::sleep(Duration::from_millis(2));
-            }
-            if link.is_finished() {
-                refused = link.join().ok().flatten();
-            }
+            refused = in_time(left.max(*STOP_PATIENCE.start()), || Ok(link.join().ok().flatten())).ok().flatten();
         }
         if let (Some(room), Some(writer)) = (&hub.room, writer) {
             room.close();
             let _ = writer.join();
         }
         info!("stopped after {:.1} s; {}", Seconds(hub.started.elapsed()), hub.stats());
-        refused.map_or(Ok(()), |error| Err(io::Error::other(error)))
+        refused.map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 }
 
@@ -248,12 +244,11 @@ fn start_room_writer(hub: &Arc<Hub>) -> io::Result<JoinHandle<()>> {
 
 fn log_start(hub: &Hub, addresses: &[Address]) {
     let Config { mode, limits, .. } = &hub.config;
-    let seconds = |time| Seconds(time).to_string();
     let wait = match mode {
-        Mode::Echo => format!("write timeout {} s", seconds(limits.write_timeout)),
+        Mode::Echo => format!("write timeout {} s", Seconds(limits.write_timeout)),
         Mode::Room => {
             let [backlog, history] = [limits.max_backlog, limits.room_history()].map(|size| Counted(size, "byte"));
-            format!("backlog {backlog}, history {history}, stall timeout {} s", seconds(limits.stall_timeout))
+            format!("backlog {backlog}, history {history}, stall timeout {} s", Seconds(limits.stall_timeout))
         }
     };
     let others = match hub.config.join {
@@ -267,7 +262,7 @@ fn log_start(hub: &Hub, addresses: &[Address]) {
         Counted(limits.max_clients, "client"),
         Counted(limits.max_line, "byte"),
         limits.idle_timeout.map_or("never".to_owned(), |idle| format!("{} s", Seconds(idle))),
-        seconds(limits.grace),
+        Seconds(limits.grace),
         if hub.wants_token() { "with a token" } else { "no token" },
         hub.config.worst_case_memory().div_ceil(1 << 20),
     );
