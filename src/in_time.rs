@@ -1,0 +1,43 @@
+//! A time limit for what has none of its own.
+
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Does something that cannot be interrupted in a thread of its own, which is left running when the time is over.
+///
+/// # Errors
+/// `TimedOut` when the time is over, else what it reports.
+pub fn in_time<T: Send + 'static>(
+    timeout: Duration,
+    ask: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let place = Arc::new((Mutex::new(None), Condvar::new()));
+    let asking = Arc::clone(&place);
+    let thread = thread::Builder::new().name("in-time".to_owned()).spawn(move || {
+        let answer = ask();
+        *asking.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        asking.1.notify_one();
+    });
+    thread.map_err(|error| io::Error::new(error.kind(), format!("cannot start a thread: {error}")))?;
+    let answer = place.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = place.1.wait_timeout_while(answer, timeout, |answer| answer.is_none());
+    waited.unwrap_or_else(PoisonError::into_inner).0.take().unwrap_or_else(|| Err(ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn what_takes_longer_is_not_waited_for() {
+        let (end, wait) = mpsc::channel::<()>();
+        let error = in_time(Duration::from_millis(20), move || Ok(wait.recv())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        drop(end);
+        assert_eq!(in_time(Duration::from_secs(10), || Ok(1)).unwrap(), 1);
+    }
+}
