@@ -31,6 +31,8 @@ fn echo_is_right_over_tcp_and_unix_at_every_depth_and_size() {
     for address in &server.addresses {
         let address = address.to_string();
         for (messages, arguments) in [
+            // Fewer messages than clients are fine.
+            ("1", ["--clients", "4", "--depth", "1", "--size", "32"]),
             ("1001", ["--clients", "4", "--depth", "1", "--size", "32"]),
             ("3001", ["--clients", "3", "--depth", "500", "--size", "25"]),
             ("301", ["--clients", "2", "--depth", "2", "--size", "30000"]),
@@ -45,12 +47,6 @@ fn echo_is_right_over_tcp_and_unix_at_every_depth_and_size() {
             );
         }
     }
-}
-
-#[test]
-fn fewer_messages_than_clients_are_fine() {
-    let server = ServerProgram::start(&[]);
-    assert_success(&bench(&server.address().to_string(), &["--messages", "1"]), "work=echo ");
 }
 
 #[test]
@@ -81,19 +77,18 @@ fn with_a_token_it_authenticates_first() {
 }
 
 #[test]
-fn a_server_in_the_other_mode_is_told() {
-    let echo = ServerProgram::start(&[]);
-    assert_failure(&bench(&echo.address().to_string(), &["--work", "room"]), "is the server in echo mode");
-    let room = ServerProgram::start(ROOM);
-    for clients in ["1", "2"] {
-        assert_failure(&bench(&room.address().to_string(), &["--clients", clients]), "is the server in room mode?");
+fn what_keeps_it_from_measuring_is_told() {
+    let (echo, room) = (ServerProgram::start(&["--max-clients", "2"]), ServerProgram::start(ROOM));
+    let [echo, room, nobody] = [echo.address(), room.address(), &where_nobody_listens()].map(Address::to_string);
+    for (address, arguments, why) in [
+        (&echo, &["--work", "room", "--clients", "2"][..], "is the server in echo mode"),
+        (&echo, &["--clients", "3"], "'error: server is full (2 clients)'"),
+        (&room, &["--clients", "1"], "is the server in room mode?"),
+        (&room, &["--clients", "2"], "is the server in room mode?"),
+        (&nobody, &[], &format!("cannot connect to {nobody}")),
+    ] {
+        assert_failure(&bench(address, arguments), why);
     }
-}
-
-#[test]
-fn a_full_server_is_told() {
-    let server = ServerProgram::start(&["--max-clients", "2"]);
-    assert_failure(&bench(&server.address().to_string(), &["--clients", "3"]), "'error: server is full (2 clients)'");
 }
 
 #[test]
@@ -109,10 +104,4 @@ fn a_mistake_on_the_command_line_is_exit_code_2() {
         let outcome = bench("127.0.0.1:1", arguments).gives(2, "");
         assert!(outcome.stderr.starts_with(&format!("localsocket-bench: {why}")), "{outcome:?}");
     }
-}
-
-#[test]
-fn without_a_server_it_says_so() {
-    let address = where_nobody_listens().to_string();
-    assert_failure(&bench(&address, &[]), &format!("cannot connect to {address}"));
 }

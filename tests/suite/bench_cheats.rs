@@ -3,158 +3,119 @@
 use crate::bench::{assert_failure, assert_success, bench};
 use crate::common::*;
 
-/// One client of a server that cheats.
-struct Client {
-    stream: TcpStream,
-    input: BufReader<TcpStream>,
-    name: String,
-}
-
-impl Client {
-    /// Accepts one and lets it log in.
-    fn accept(listener: &TcpListener) -> Client {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let mut client = Client { input: BufReader::new(stream.try_clone().unwrap()), stream, name: String::new() };
-        client.name = client.line().strip_prefix("iam:").unwrap().to_owned();
-        client.say(&format!("{} has joined", client.name));
-        client
-    }
-
-    /// The next line, empty at the end of the stream.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        // The bench may be gone already: that is what it is to do.
-        let _ = self.input.read_line(&mut line);
-        line.trim_end().to_owned()
-    }
-
-    fn say(&self, line: &str) {
-        let _ = (&self.stream).write_all(format!("{line}\r\n").as_bytes());
-    }
-}
-
-/// Where a server listens that lets in `clients`, and then does what it is told to.
-fn cheat(clients: usize, script: impl FnOnce(Vec<Client>) + Send + 'static) -> String {
+/// Where a server listens that lets in `count` clients, and then does what it is told to; each client has its name.
+fn cheat(count: usize, script: impl FnOnce(BTreeMap<String, Peer>) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || script((0..clients).map(|_| Client::accept(&listener)).collect()));
+    let let_in = move |_| {
+        let mut peer = Peer::accept(&listener);
+        let name = peer.line().unwrap().strip_prefix("iam:").unwrap().to_owned();
+        peer.send(format!("{name} has joined\r\n"));
+        (name, peer)
+    };
+    thread::spawn(move || script((0..count).map(let_in).collect()));
     address
+}
+
+/// The text of its next message.
+fn hear(peer: &mut Peer) -> String {
+    peer.line().unwrap().strip_prefix("msg:").unwrap().to_owned()
+}
+
+/// Gives a client these lines, and waits until it leaves, if it has not given up.
+fn answer(peer: &Peer, lines: &[String]) {
+    let _ = (&peer.stream).write_all(lines.iter().map(|line| format!("{line}\r\n")).collect::<String>().as_bytes());
+    BufReader::new(&peer.stream).lines().map_while(Result::ok).find(|line| line == "quit");
+    peer.stream.shutdown(Shutdown::Both);
+}
+
+#[track_caller]
+fn assert_outcome(outcome: &Outcome, said: &str, why: &str) {
+    if why.is_empty() { assert_success(outcome, said) } else { assert_failure(outcome, why) }
 }
 
 /// How long a cheating server may be silent: long where that is not what is tested, since the machine may be busy.
 const LONG: &str = "30";
 const SHORT: &str = "1";
 
-/// Ten messages at once to a server that takes all and answers what `spoil` makes of them.
-#[track_caller]
-fn spoiled_echo(timeout: &str, spoil: impl FnOnce(&mut Vec<String>) + Send + 'static) -> Outcome {
-    let address = cheat(1, |mut clients| {
-        let mut client = clients.remove(0);
-        let mut texts: Vec<String> = (0..10).map(|_| client.line().strip_prefix("msg:").unwrap().to_owned()).collect();
-        spoil(&mut texts);
-        texts.iter().for_each(|text| client.say(text));
-        // Until it leaves, or gives up.
-        while !["", "quit"].contains(&client.line().as_str()) {}
-    });
-    bench(&address, &["--clients", "1", "--messages", "10", "--depth", "10", "--timeout", timeout])
-}
-
 #[test]
 fn a_cheating_echo_is_found_out() {
-    assert_success(&spoiled_echo(LONG, |_| {}), "work=echo ");
-    assert_failure(&spoiled_echo(LONG, |texts| texts.swap(4, 5)), "wrong reply: got '000000005");
-    assert_failure(&spoiled_echo(LONG, |texts| drop(texts.remove(4))), "wrong reply: got '000000005");
-    assert_failure(&spoiled_echo(LONG, |texts| texts.insert(4, texts[4].clone())), "wrong reply: got '000000004");
-    assert_failure(&spoiled_echo(LONG, |texts| texts[4].truncate(31)), "wrong reply: got '000000004");
-    assert_failure(&spoiled_echo(LONG, |texts| texts[4] = "error: no".to_owned()), "the server answered 'error: no'");
-    assert_failure(&spoiled_echo(SHORT, |texts| drop(texts.pop())), "the server has not answered for 1 s");
-    assert_failure(&spoiled_echo(LONG, |texts| texts.push(texts[9].clone())), "wanted no more replies");
-    assert_failure(&spoiled_echo(LONG, |texts| texts.push("more".to_owned())), "wrong reply: got 'more'");
+    // What becomes of ten texts, and what is said about it.
+    let cheats: [(fn(&mut Vec<String>), &str, &str); 9] = [
+        (|_| {}, LONG, ""),
+        (|texts| texts.swap(4, 5), LONG, "wrong reply: got '000000005"),
+        (|texts| drop(texts.remove(4)), LONG, "wrong reply: got '000000005"),
+        (|texts| texts.insert(4, texts[4].clone()), LONG, "wrong reply: got '000000004"),
+        (|texts| texts[4].truncate(31), LONG, "wrong reply: got '000000004"),
+        (|texts| texts[4] = "error: no".to_owned(), LONG, "the server answered 'error: no'"),
+        (|texts| drop(texts.pop()), SHORT, "the server has not answered for 1 s"),
+        (|texts| texts.push(texts[9].clone()), LONG, "wanted no more replies"),
+        (|texts| texts.push("more".to_owned()), LONG, "wrong reply: got 'more'"),
+    ];
+    side_by_side(cheats.map(|cheat| (cheat.2, cheat)), |(spoil, timeout, why)| {
+        let address = cheat(1, move |mut peers| {
+            let peer = peers.first_entry().unwrap().into_mut();
+            let mut texts: Vec<String> = (0..10).map(|_| hear(peer)).collect();
+            spoil(&mut texts);
+            answer(peer, &texts);
+        });
+        let arguments = ["--clients", "1", "--messages", "10", "--depth", "10", "--timeout", timeout];
+        assert_outcome(&bench(&address, &arguments), "work=echo ", why);
+    });
 }
 
 #[test]
 fn a_rest_without_a_line_end_is_found_out() {
-    let address = cheat(1, |mut clients| {
-        let client = &mut clients[0];
-        let text = client.line().replace("msg:", "");
-        client.say(&text);
-        assert_eq!(client.line(), "quit");
-        client.stream.write_all(b"rest").unwrap();
+    let address = cheat(1, |mut peers| {
+        let peer = peers.first_entry().unwrap().into_mut();
+        let text = hear(peer);
+        peer.send(text + "\r\n");
+        peer.expect("quit");
+        peer.send("rest");
     });
     assert_failure(&bench(&address, &["--clients", "1", "--messages", "1"]), "got 'rest', wanted no more replies");
 }
 
 #[test]
-fn a_server_that_ends_the_connection_is_told() {
-    let address = cheat(1, drop);
-    bench(&address, &["--clients", "1"]).gives(1, "");
-}
-
-#[test]
-fn a_server_that_never_answers_is_an_error_and_no_hang() {
+fn a_server_that_ends_the_connection_or_never_answers_is_an_error_and_no_hang() {
+    bench(&cheat(1, drop), &["--clients", "1"]).gives(1, "");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     assert_failure(&bench(&address, &["--clients", "3", "--timeout", "0.2"]), "has not answered for 0.2 s");
 }
 
-/// Two of three clients say one line each in a room; what each client then gets is up to `spoil`, which has
-/// the two lines and the number of the client.
-#[track_caller]
-fn spoiled_room(timeout: &str, spoil: fn(usize, &mut Vec<String>)) -> Outcome {
-    let address = cheat(3, move |clients| {
-        // The bench numbers its clients from 0, and they come in any order.
-        let mut clients: BTreeMap<String, Client> =
-            clients.into_iter().map(|client| (client.name.clone(), client)).collect();
-        let mut hear = |client: &mut Client| {
-            let text = client.line().replace("msg:", "");
-            format!("{}: {text}", client.name)
-        };
-        let lines: Vec<String> = clients.values_mut().take(2).map(&mut hear).collect();
-        for (number, client) in clients.values().enumerate() {
-            let mut lines = lines.clone();
-            spoil(number, &mut lines);
-            lines.iter().for_each(|line| client.say(line));
-        }
-        for client in clients.values_mut() {
-            while !["", "quit"].contains(&client.line().as_str()) {}
-            // The bench may be gone already.
-            let _ = client.stream.shutdown(std::net::Shutdown::Both);
-        }
-    });
-    let work = ["--work", "room", "--clients", "3", "--senders", "2", "--messages", "2", "--timeout", timeout];
-    bench(&address, &work)
-}
-
 #[test]
 fn a_cheating_room_is_found_out() {
-    assert_success(&spoiled_room(LONG, |_, _| {}), "work=room ");
-    assert_failure(
-        &spoiled_room(LONG, |number, lines| {
-            if number == 2 {
-                lines.swap(0, 1)
-            }
-        }),
-        "client 2: saw the room's lines in another order than client 0",
-    );
-    assert_failure(
-        &spoiled_room(SHORT, |number, lines| {
-            if number == 2 {
-                drop(lines.pop())
-            }
-        }),
-        "client 2: the server has not answered",
-    );
-    assert_failure(
-        &spoiled_room(LONG, |number, lines| {
-            if number == 1 {
-                lines[1] = lines[0].clone()
-            }
-        }),
-        "client 1: wrong reply",
-    );
-    assert_failure(
-        &spoiled_room(LONG, |_, lines| lines.insert(0, "ada: hello".to_owned())),
-        "wrong reply: got 'ada: hello', wanted the next line of a sender",
-    );
+    // Two of three clients say one line each; what becomes of the two lines for each client, by its number.
+    let cheats: [(fn(usize, &mut Vec<String>), &str, &str); 5] = [
+        (|_, _| {}, LONG, ""),
+        (
+            |number, lines| lines.swap(0, usize::from(number == 2)),
+            LONG,
+            "client 2: saw the room's lines in another order than client 0",
+        ),
+        (|number, lines| lines.truncate(2 - number / 2), SHORT, "client 2: the server has not answered"),
+        (|number, lines| lines[1] = lines[usize::from(number != 1)].clone(), LONG, "client 1: wrong reply"),
+        (
+            |_, lines| lines.insert(0, "ada: hello".to_owned()),
+            LONG,
+            "wrong reply: got 'ada: hello', wanted the next line of a sender",
+        ),
+    ];
+    side_by_side(cheats.map(|cheat| (cheat.2, cheat)), |(spoil, timeout, why)| {
+        let address = cheat(3, move |mut peers| {
+            // The bench numbers its clients from 0, and they come in any order.
+            let said = peers.iter_mut().take(2).map(|(name, peer)| format!("{name}: {}", hear(peer)));
+            let said: Vec<String> = said.collect();
+            thread::scope(|scope| {
+                for (number, peer) in peers.values().enumerate() {
+                    let mut lines = said.clone();
+                    spoil(number, &mut lines);
+                    scope.spawn(move || answer(peer, &lines));
+                }
+            });
+        });
+        let work = ["--work", "room", "--clients", "3", "--senders", "2", "--messages", "2", "--timeout", timeout];
+        assert_outcome(&bench(&address, &work), "work=room ", why);
+    });
 }

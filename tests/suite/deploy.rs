@@ -74,33 +74,17 @@ fn shells_complete_what_the_help_text_lists() {
         ("--no-such", ""),
     ] {
         let program = "localsocket-server";
+        let (bash, zsh, fish) = (bash.display(), zsh.display(), fish.display());
         // What the shell itself adds is replaced: the choice among the words that fit, and in zsh the line.
-        for (shell, arguments) in [
-            (
-                "bash",
-                [
-                    "--norc",
-                    "-c",
-                    &format!(
-                        ". {}; _localsocket {program} {word}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-                        bash.display()
-                    ),
-                ],
-            ),
-            (
-                "zsh",
-                [
-                    "-f",
-                    "-c",
-                    &format!(
-                        "compadd() {{ print -l -- ${{(M)@[2,-1]:#$PREFIX*}} }}; words=({program}) PREFIX={word}; . {}",
-                        zsh.display()
-                    ),
-                ],
-            ),
-            ("fish", ["--no-config", "-c", &format!("source {}; complete -C '{program} {word}'", fish.display())]),
-        ] {
-            let Some(found) = output(Command::new(shell).env("PATH", &path).args(arguments)) else { continue };
+        let in_bash = format!(". {bash}; _localsocket {program} {word}; printf '%s\\n' \"${{COMPREPLY[@]}}\"");
+        let compadd = "compadd() { print -l -- ${(M)@[2,-1]:#$PREFIX*} }";
+        let in_zsh = format!("{compadd}; words=({program}) PREFIX={word}; . {zsh}");
+        let in_fish = format!("source {fish}; complete -C '{program} {word}'");
+        for (shell, option, script) in
+            [("bash", "--norc", in_bash), ("zsh", "-f", in_zsh), ("fish", "--no-config", in_fish)]
+        {
+            let mut command = Command::new(shell);
+            let Some(found) = output(command.env("PATH", &path).args([option, "-c", &script])) else { continue };
             let found = text(&found);
             let mut found: Vec<&str> = found.split_whitespace().collect();
             found.sort_unstable();

@@ -3,74 +3,46 @@
 use crate::common::*;
 use std::fmt::Write as _;
 
-const PROGRAMS: [(&str, &str); 3] = [
-    ("localsocket-server", env!("CARGO_BIN_EXE_localsocket-server")),
-    ("localsocket-client", env!("CARGO_BIN_EXE_localsocket-client")),
-    ("localsocket-bench", env!("CARGO_BIN_EXE_localsocket-bench")),
-];
-
-fn play(mark: &str, mode: Mode) {
-    let transcripts = fenced_blocks(&source("src/protocol.md"), mark);
-    assert!(!transcripts.is_empty(), "no transcript of {mark} mode");
-    for transcript in transcripts {
-        on_each_transport(&Config { mode, ..Config::default() }, |_, address| {
-            // All are there from the start, so that each hears all.
-            let mut peers: BTreeMap<char, Peer> = BTreeMap::new();
-            for line in &transcript {
-                peers.entry(line.chars().next().unwrap()).or_insert_with(|| Peer::connect(address)).ping();
-            }
-            for line in &transcript {
-                let peer = peers.get_mut(&line.chars().next().unwrap()).unwrap();
-                match line.split_at(2) {
-                    (who, text) if who.ends_with('>') => peer.send(format!("{}\n", &text[1..])),
-                    (who, text) if who.ends_with('<') => peer.expect(&text[1..]),
-                    (who, "") if who.ends_with('.') => peer.expect_end(),
-                    _ => panic!("not a line of a transcript: {line}"),
+#[test]
+fn the_transcripts_of_the_protocol_are_true() {
+    for (mark, mode) in [("echo", Mode::Echo), ("room", Mode::Room)] {
+        let transcripts = fenced_blocks(&source("src/protocol.md"), mark);
+        assert!(!transcripts.is_empty(), "no transcript of {mark} mode");
+        for transcript in transcripts {
+            on_each_transport(&Config { mode, ..Config::default() }, |_, address| {
+                let mut talk = Talk::new(address);
+                // All are there from the start, so that each hears all.
+                transcript.iter().for_each(|line| talk.peer(&line[..1]).ping());
+                for line in &transcript {
+                    let peer = talk.peer(&line[..1]);
+                    match line[1..].split_at(1) {
+                        (">", text) => peer.send(format!("{}\n", &text[1..])),
+                        ("<", text) => peer.expect(&text[1..]),
+                        (".", "") => peer.expect_end(),
+                        _ => panic!("not a line of a transcript: {line}"),
+                    }
                 }
-            }
-        });
+            });
+        }
     }
-}
-
-#[test]
-fn the_echo_transcript_is_true() {
-    play("echo", Mode::Echo);
-}
-
-#[test]
-fn the_room_transcript_is_true() {
-    play("room", Mode::Room);
-}
-
-/// The options that a program's help text lists: flags, meaning, default.
-fn options_of(program: &str) -> Vec<[String; 3]> {
-    let help = run(program, &["--help"], b"").stdout;
-    let (_, options) = help.split_once("\nOptions:\n").unwrap();
-    let lines = options.lines().take_while(|line| !line.is_empty());
-    let option = |line: &str| {
-        let (flags, meaning) = line.trim_start().split_once("  ").unwrap();
-        let (meaning, default) = meaning.trim().split_once(" [default: ").unwrap_or((meaning.trim(), ""));
-        [flags, meaning, default.trim_end_matches(']')].map(str::to_owned)
-    };
-    lines.map(option).collect()
-}
-
-/// The same as a table of a document.
-fn table_of(program: &str) -> String {
-    let mut table = "| option | meaning | default |\n|---|---|---|\n".to_owned();
-    for option in options_of(program) {
-        let [flags, meaning, default] = option.map(|cell| cell.replace('|', r"\|").replace('<', r"\<"));
-        let flags = flags.replace(", ", "`, `");
-        writeln!(table, "| `{flags}` | {meaning} | {default} |").unwrap();
-    }
-    table
 }
 
 #[test]
 fn generated_tables_of_options_are_those_of_the_programs() {
-    for (name, program) in PROGRAMS {
-        let (path, begin) = (source("src/guide/options.md"), format!("<!-- {name} -->\n"));
-        is_generated(&path, &begin, "<!-- end -->", &table_of(program), str::to_owned);
+    for program in [SERVER, CLIENT, env!("CARGO_BIN_EXE_localsocket-bench")] {
+        // What the help text lists: flags, meaning, default.
+        let help = run(program, &["--help"], "").stdout;
+        let (_, options) = help.split_once("\nOptions:\n").unwrap();
+        let mut table = "| option | meaning | default |\n|---|---|---|\n".to_owned();
+        for line in options.lines().take_while(|line| !line.is_empty()) {
+            let (flags, meaning) = line.trim_start().split_once("  ").unwrap();
+            let (meaning, default) = meaning.trim().split_once(" [default: ").unwrap_or((meaning.trim(), ""));
+            let cells = [&flags.replace(", ", "`, `"), meaning, default.trim_end_matches(']')];
+            let [flags, meaning, default] = cells.map(|cell| cell.replace('|', r"\|").replace('<', r"\<"));
+            writeln!(table, "| `{flags}` | {meaning} | {default} |").unwrap();
+        }
+        let begin = format!("<!-- {} -->\n", Path::new(program).file_name().unwrap().display());
+        is_generated(&source("src/guide/options.md"), &begin, "<!-- end -->", &table, str::to_owned);
     }
 }
 
@@ -114,24 +86,15 @@ fn the_readme_is_short() {
     assert!(words <= 900, "{words} words");
 }
 
-/// The chart is drawn from the table that it illustrates.
+/// The chart is drawn from the table that it illustrates, and the session of the README is played with the real programs.
 #[test]
-fn the_chart_shows_the_table() {
-    let Ok(drawn) = Command::new("python3").arg(source("src/guide/chart.py")).arg("--check").output() else {
-        return println!("skipped: no python3");
-    };
-    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
-}
-
-/// The session of the README is played with the real programs.
-#[test]
-fn the_recording_shows_what_the_programs_do() {
-    let programs = Path::new(PROGRAMS[0].1).parent().unwrap();
-    let mut play = Command::new("python3");
-    let Ok(played) = play.arg(source("src/guide/recording.py")).arg(programs).arg("--check").output() else {
-        return println!("skipped: no python3");
-    };
-    assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+fn what_is_drawn_shows_the_table_and_what_the_programs_do() {
+    for (script, programs) in [("src/guide/chart.py", None), ("src/guide/recording.py", Some(programs()))] {
+        let Ok(drawn) = Command::new("python3").arg(source(script)).args(programs).arg("--check").output() else {
+            return println!("skipped: no python3");
+        };
+        assert!(drawn.status.success(), "{script}: {}", String::from_utf8_lossy(&drawn.stderr));
+    }
 }
 
 /// The lines of a document's only block with this mark.
@@ -213,8 +176,7 @@ fn the_session_with_nc_is_true() {
     let mut peer = server.connect();
     peer.send("iam:eve\nmsg:hello\nquit\n");
     assert!(nc[0].contains(r"'iam:eve\nmsg:hello\nquit\n'"), "{}", nc[0]);
-    nc[1..].iter().for_each(|line| peer.expect(line));
-    peer.expect_end();
+    peer.hears_last(&nc[1..].join("|"));
 }
 
 /// The log of a short life, from start to stop. `make manuals` writes it anew.
