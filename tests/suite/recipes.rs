@@ -83,13 +83,42 @@ impl Kitchen {
         peer
     }
 
-    /// Waits until `count` clients are connected, `peer` included.
-    fn wait_for_clients(peer: &mut Peer, count: u64) {
-        wait_for("clients", || peer.stat("clients") == count);
-    }
-
     pub fn read(&self, file: &str) -> String {
         fs::read_to_string(self.directory.join(file)).unwrap_or_default()
+    }
+}
+
+#[test]
+fn what_is_said_and_heard() {
+    let demo = recipe("demo");
+    // The room is there already, at an address of its own.
+    let demo = demo.strip_prefix("localsocket-server --mode room &\n").unwrap();
+    let race = recipe("race");
+    // However early the line is said.
+    let early = race.replace("(sleep 0.1; ", "(").replace(") &", ")");
+    let done = "build: build finished\n";
+    // A script, what another client says then, what the script prints and how it ends, and whether the other one hears that.
+    for (script, says, prints, code, is_heard) in [
+        (&*recipe("send"), "", "build has joined\nbuild: build finished\n", Some(0), true),
+        (&recipe("direct"), "", "build has joined\nbuild > ada: your build has failed\n", Some(0), true),
+        (&race, "", done, Some(0), false),
+        (&early, "", done, Some(0), false),
+        (&recipe("wait"), "msg:1\nmsg:2\nmsg:3\nmsg:4\n", "ada: 1\nada: 2\nada: 3\n", Some(0), false),
+        (&recipe("wait").replace("60", "0.1"), "", "", Some(4), false),
+        (&recipe("each"), "iam:build\nmsg:build started\nmsg:build finished\n", "deploying\n", None, false),
+        (demo, "", "144\n", None, false),
+    ] {
+        let kitchen = Kitchen::new();
+        let mut ada = Peer::named(kitchen.server.address(), "ada");
+        let mut script = kitchen.start(script);
+        wait_for("the script", || says.is_empty() || ada.stat("clients") == 2);
+        ada.send(says);
+        let heard = prints.lines().chain(["build has left"]).filter(|_| is_heard);
+        heard.for_each(|line| ada.expect(line));
+        match code {
+            Some(code) => drop(script.0.wait().gives(code, prints)),
+            None => wait_for(prints, || script.0.stdout() == prints),
+        }
     }
 }
 
@@ -100,21 +129,12 @@ fn listening_in_the_background_into_a_file() {
     fs::write(kitchen.directory.join("room.log"), "earlier\n").unwrap();
     let _script = kitchen.start(&recipe("listen"));
     let mut ada = kitchen.listener();
-    Kitchen::wait_for_clients(&mut ada, 2);
+    wait_for("the listener", || ada.stat("clients") == 2);
     ada.send("iam:ada\nmsg:hello\n");
     wait_for("a line in room.log", || kitchen.read("room.log").contains("Z ada: hello\n"));
     let log = kitchen.read("room.log");
     let time = log.strip_prefix("earlier\n").unwrap().split(' ').next().unwrap();
-    let pattern: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    assert_eq!(pattern, "0000-00-00T00:00:00.000Z");
-}
-
-#[test]
-fn sending_one_line() {
-    let kitchen = Kitchen::new();
-    let mut listener = kitchen.listener();
-    kitchen.run(&recipe("send")).ends(0);
-    listener.hears("build has joined|build: build finished|build has left");
+    assert_eq!(time.replace(|c: char| c.is_ascii_digit(), "0"), "0000-00-00T00:00:00.000Z");
 }
 
 #[test]
@@ -133,17 +153,6 @@ fn following_a_log_file() {
 }
 
 #[test]
-fn the_demo() {
-    let kitchen = Kitchen::new();
-    let demo = recipe("demo");
-    // The room is there already, at an address of its own.
-    let (server, rest) = demo.split_once('\n').unwrap();
-    assert_eq!(server, "localsocket-server --mode room &");
-    let script = kitchen.start(rest);
-    wait_for("the answer", || script.0.stdout() == "144\n");
-}
-
-#[test]
 fn serving_and_asking() {
     let kitchen = Kitchen::new();
     let mut asking = kitchen.start(&recipe("ask"));
@@ -155,14 +164,6 @@ fn serving_and_asking() {
 }
 
 #[test]
-fn a_message_to_one_client() {
-    let kitchen = Kitchen::new();
-    let mut ada = Peer::named(kitchen.server.address(), "ada");
-    assert_eq!(kitchen.run(&recipe("direct")).code, Some(0));
-    ada.hears("build has joined|build > ada: your build has failed|build has left");
-}
-
-#[test]
 fn what_was_said_before() {
     let kitchen = Kitchen::new();
     let mut ada = Peer::named(kitchen.server.address(), "ada");
@@ -171,15 +172,6 @@ fn what_was_said_before() {
     wait_for("two lines", || script.0.stdout() == "ada has joined\nada: before\n");
     ada.send("msg:now\n");
     wait_for("the third", || script.0.stdout().ends_with("\nada: now\n"));
-}
-
-#[test]
-fn a_start_that_cannot_come_before_its_listener() {
-    let kitchen = Kitchen::new();
-    kitchen.run(&recipe("race")).gives(0, "build: build finished\n");
-    // However early the line is said.
-    let early = recipe("race").replace("(sleep 0.1; ", "(").replace(") &", ")");
-    kitchen.run(&early).gives(0, "build: build finished\n");
 }
 
 #[test]
@@ -219,28 +211,6 @@ fn three_workers_and_one_that_dies() {
     assert_eq!(squares, (1..=100).map(|number| number * number).collect::<Vec<_>>());
 
     kitchen.run(&recipe("everybody")).gives(0, "144\n144\n2 answered\n");
-}
-
-#[test]
-fn running_something_for_each_message() {
-    let kitchen = Kitchen::new();
-    let script = kitchen.start(&recipe("each"));
-    let mut build = kitchen.listener();
-    Kitchen::wait_for_clients(&mut build, 2);
-    build.send("iam:build\nmsg:build started\nmsg:build finished\n");
-    wait_for("the deployment", || script.0.stdout() == "deploying\n");
-}
-
-#[test]
-fn waiting_for_three_lines() {
-    let kitchen = Kitchen::new();
-    let mut waiting = kitchen.start(&recipe("wait"));
-    let mut ada = kitchen.listener();
-    Kitchen::wait_for_clients(&mut ada, 2);
-    ada.send("iam:ada\nmsg:1\nmsg:2\nmsg:3\nmsg:4\n");
-    waiting.0.wait().gives(0, "ada: 1\nada: 2\nada: 3\n");
-    let in_vain = recipe("wait").replace("60", "0.1");
-    assert_eq!(kitchen.run(&in_vain).code, Some(4));
 }
 
 /// Blocks marked `console`: commands after `$ `, and between them what they print.

@@ -14,9 +14,8 @@ fn from_cron() {
     let line = line.replace("unix:/tmp/kitchen.sock", &kitchen.server.address().to_string());
     let mut cron = kitchen.command("sh");
     cron.env_clear().env("PATH", "/usr/bin:/bin").args(["-c", &format!("({line}) </dev/null")]);
-    let outcome = Program::spawn(&mut cron).wait();
-    let printed = (outcome.stdout.as_str(), outcome.stderr.as_str());
-    assert_eq!((outcome.code, printed), (Some(0), ("", "")), "cron mails what is printed: {outcome:?}");
+    // Cron mails what is printed.
+    Program::spawn(&mut cron).wait().says(0, "", "");
     assert!(listener.line().unwrap().starts_with("disk: "));
 }
 
@@ -68,21 +67,19 @@ fn verify(kitchen: &Kitchen, units: &[(&str, String)]) {
     }
 }
 
-/// The first lines of the README's chapter: a server, and where it is.
+/// The first lines of the README's chapter, and of the chapter about operating: a server, and where it is.
 #[test]
-fn the_server_of_the_recipes() {
+fn the_server_of_the_recipes_and_waiting_for_it() {
     let kitchen = Kitchen::new();
     let path = kitchen.directory.join("other.sock");
     let start = block("README.md", "sh").replace("/tmp/kitchen.sock", &path.display().to_string());
-    let outcome = kitchen.start(&format!("{start}\nlocalsocket-client --wait 20 --ping; kill %1"));
-    wait_for("pong", || outcome.0.stdout().ends_with("pong\n"));
-}
-
-#[test]
-fn waiting_for_the_server_to_listen() {
-    let kitchen = Kitchen::new();
-    let script = kitchen.start(&recipe("start"));
-    wait_for("two pongs", || script.0.stdout() == "pong\npong\n");
+    for (script, prints) in [
+        (format!("{start}\nlocalsocket-client --wait 20 --ping; kill %1"), "pong\n"),
+        (recipe("start"), "pong\npong\n"),
+    ] {
+        let script = kitchen.start(&script);
+        wait_for(prints, || script.0.stdout().ends_with(prints));
+    }
 }
 
 #[test]
@@ -101,12 +98,11 @@ fn a_new_token() {
 #[test]
 fn measuring() {
     let kitchen = Kitchen::new();
-    let less = |recipe: String| recipe.replace("1000000", "1000") + " --messages 1000";
-    kitchen.run(&less(recipe("bench-room"))).ends(0);
     let echo = ServerProgram::start(&[]);
-    let outcome =
-        kitchen.run(&format!("export LOCALSOCKET_CONNECT={}\n{}", echo.address(), less(recipe("bench-echo"))));
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for (mark, address) in [("bench-room", kitchen.server.address()), ("bench-echo", echo.address())] {
+        let script = recipe(mark).replace("1000000", "1000");
+        kitchen.run(&format!("export LOCALSOCKET_CONNECT={address}\n{script} --messages 1000")).ends(0);
+    }
 }
 
 /// The engine of the guide lets servers do all that a shared room needs, with the URL of the systemd drop-in.
@@ -143,16 +139,8 @@ fn one_room_on_two_servers_through_the_engine_as_configured() {
     };
     let (one, other) = (start(), start());
     // Bob is there from the start, so that all that he hears is in one order.
-    let mut bob = other.connect();
-    bob.ping();
-    let mut ada = Peer::named(one.address(), "ada");
-    bob.expect("ada has joined");
-    assert_eq!(bob.ask("iam:bob"), "bob has joined");
-    ada.expect("bob has joined");
-    bob.send("msg:hello\n");
-    ada.expect("bob: hello");
-    bob.expect("bob: hello");
-    assert_eq!(ada.ask("who"), "who: ada, bob");
-    bob.send("quit\n");
-    ada.expect("bob has left");
+    Talk::on(&[one.address(), other.address()]).play(
+        "bob@1 pings  ada joins  bob< ada has joined  bob> iam:bob  ada,bob< bob has joined  bob> msg:hello
+         ada,bob< bob: hello  ada> who  ada< who: ada, bob  bob quits  ada< bob has left",
+    );
 }
