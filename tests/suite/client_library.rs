@@ -36,36 +36,28 @@ fn a_flood_without_an_answer_does_not_hold_up_a_timeout() {
             while (&peer.stream).write_all(&b"eve: x\r\n".repeat(1000)).is_ok() {}
         })
     };
-    let (address, flooding) = flood();
+    let (address, _flooding) = flood();
     let mut client = Client::connect(&address).unwrap();
     assert!(matches!(client.log_in("ada", Duration::from_millis(200)), Err(ClientError::TimedOut)));
-    drop(client);
-    flooding.join();
-
-    let (address, flooding) = flood();
+    let (address, _flooding) = flood();
     run_client(&address, &["--ping", "--connect-timeout", "0.2"], "").gives(1, "");
-    flooding.join();
 }
 
 #[test]
 fn a_piece_of_a_line_is_never_given_as_a_line() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         Peer::accept(&listener).send("whole\r\nerror: server is shut");
-        let mut second = Peer::accept(&listener);
-        second.let_in(&[], "");
-        second.send("whole\r\nerror: server is shut");
-        drop(second);
-        let mut third = Peer::accept(&listener);
-        third.let_in(&[], "");
-        third.send("whole again\r\nerror: server is shutting down\r\n");
+        for lines in ["whole\r\nerror: server is shut", "whole again\r\nerror: server is shutting down\r\n"] {
+            let mut peer = Peer::accept(&listener);
+            peer.let_in(&[], "");
+            peer.send(lines);
+        }
     });
     let mut client = Client::connect(&address).unwrap();
     assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "whole");
     let Ok(Incoming::Disconnected(ending)) = client.next(Some(DEADLINE)) else { panic!("no end") };
     assert_eq!((ending.cut.as_deref(), ending.last_words.as_deref()), (Some("error: server is shut"), None));
-    for _ in 0..2 {
-        assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed)));
-    }
+    (0..2).for_each(|_| assert!(matches!(client.receive(Some(DEADLINE)), Err(ClientError::Closed))));
 
     // With a connection again, it is told with the end of the one before, and lines go on.
     let mut client = reconnecting(&address);
@@ -79,7 +71,6 @@ fn a_piece_of_a_line_is_never_given_as_a_line() {
     }
     let ends = ["Some(\"error: server is shut\") None", "None Some(\"server is shutting down\")"];
     assert_eq!(came, ["whole", ends[0], "whole again", "error: server is shutting down", ends[1]]);
-    playing.join();
     client.send("quit").unwrap();
     assert!(client.lines().next().is_none());
 }
@@ -113,27 +104,39 @@ fn a_client_that_only_listens_pings_all_the_same() {
 }
 
 #[test]
-fn a_client_of_one_thread_reads_on_while_the_server_takes_nothing() {
+fn a_client_reads_on_while_the_server_takes_nothing_whichever_thread_writes() {
     const SIZE: usize = 8 << 20;
-    let (address, playing) = scripted(|listener| {
-        let mut peer = Peer::accept(&listener);
-        // It reads only when all of this is taken.
-        let line = [&[b'y'; SIZE][..], b"\r\n"].concat();
-        (&peer.stream).write_all(&line).unwrap();
-        assert_eq!(peer.line().unwrap().len(), SIZE);
-        peer.send("done\r\n");
-    });
-    let mut client = Client::connect(&address).unwrap();
-    client.send("x".repeat(SIZE)).unwrap();
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap().len(), SIZE);
-    assert_eq!(client.receive(Some(DEADLINE)).unwrap(), "done");
-    playing.join();
+    for is_split in [false, true] {
+        let (address, _playing) = scripted(move |listener| {
+            let mut peer = Peer::accept(&listener);
+            // It reads only when all of this is taken.
+            (&peer.stream).write_all(&[&[b'y'; SIZE][..], b"\r\n"].concat()).unwrap();
+            let mut lengths: Vec<usize> = (0..2).map(|_| peer.line().unwrap().len()).collect();
+            lengths.sort_unstable();
+            assert_eq!(lengths, [4, SIZE]);
+            peer.send("done\r\n");
+        });
+        let mut client = Client::connect(&address).unwrap();
+        let sender = client.sender();
+        let send = move || sender.send("x".repeat(SIZE)).unwrap();
+        let sending = if is_split {
+            let sending = thread::spawn(send);
+            // For the other thread to be writing by then; if it is not, there is nothing to see.
+            thread::sleep(Duration::from_millis(50));
+            sending
+        } else {
+            client.send("x".repeat(SIZE)).unwrap();
+            thread::spawn(|| {})
+        };
+        client.send("last").unwrap();
+        client.receive_where(Some(DEADLINE), |event| event == Event::Other("done")).unwrap();
+        sending.join().unwrap();
+    }
 
     // And a timeout holds.
     let (address, _playing) = scripted(|listener| Peer::accept(&listener));
     let mut client = Client::connect(&address).unwrap();
-    let line = "x".repeat(32 << 20);
-    let outcome = client.request(&line, Duration::from_millis(200));
+    let outcome = client.request("x".repeat(32 << 20), Duration::from_millis(200));
     assert!(matches!(outcome, Err(ClientError::Closed)), "{outcome:?}");
 }
 
@@ -145,9 +148,7 @@ fn lines_are_found_iterated_and_waited_for_with_others() {
     ada.log_in("ada", DEADLINE).unwrap();
     let mut bob = Client::connect(server.tcp.to_string()).unwrap();
     bob.log_in("bob", DEADLINE).unwrap();
-    for line in ["msg:one", "to:ada:two", "msg:three"] {
-        bob.send(line).unwrap();
-    }
+    ["msg:one", "to:ada:two", "msg:three"].iter().for_each(|line| bob.send(line).unwrap());
     bob.ping(DEADLINE).unwrap();
     let is_direct = |event: Event<'_>| matches!(event, Event::Direct { sender: "bob", .. });
     // A call that does not wait reads what has arrived.
@@ -178,8 +179,7 @@ fn a_reply_is_never_that_of_an_earlier_request_or_what_another_says() {
         format!("slow {}", request.argument)
     });
     let server = TestServer::start(Config { commands: vec![slow.unwrap()], ..Config::default() });
-    let options = ClientOptions { name: Some("ada".to_owned()), ..ClientOptions::default() };
-    let mut client = Client::connect_with(&server.tcp, options.clone()).unwrap();
+    let mut client = Client::connect_with(&server.tcp, named("ada")).unwrap();
     // The reply to the login was not received yet.
     assert_eq!(client.request("msg:hello", DEADLINE).unwrap(), "hello");
     assert!(matches!(client.request("slow:a", Duration::from_millis(20)), Err(ClientError::TimedOut)));
@@ -193,12 +193,9 @@ fn a_reply_is_never_that_of_an_earlier_request_or_what_another_says() {
 
     // In a room, where others talk all the time.
     let server = TestServer::start(room());
-    let eve = Client::connect_with(
-        &server.unix,
-        ClientOptions { deaf: true, name: Some("eve".to_owned()), ..options.clone() },
-    );
-    let (mut eve, talking) = (eve.unwrap(), AtomicBool::new(true));
-    let mut ada = Client::connect_with(&server.tcp, options).unwrap();
+    let mut eve = Client::connect_with(&server.unix, ClientOptions { deaf: true, ..named("eve") }).unwrap();
+    let mut ada = Client::connect_with(&server.tcp, named("ada")).unwrap();
+    let talking = AtomicBool::new(true);
     thread::scope(|scope| {
         scope.spawn(|| {
             while talking.load(Ordering::SeqCst) {
@@ -225,32 +222,9 @@ fn a_reply_is_never_that_of_an_earlier_request_or_what_another_says() {
 }
 
 #[test]
-fn a_client_reads_on_while_another_thread_writes() {
-    const SIZE: usize = 8 << 20;
-    let (address, _playing) = scripted(|listener| {
-        let mut peer = Peer::accept(&listener);
-        // It reads only when all of this is taken.
-        (&peer.stream).write_all(&[&[b'y'; SIZE][..], b"\r\n"].concat()).unwrap();
-        let mut lengths = [peer.line(), peer.line()].map(|line| line.unwrap().len());
-        lengths.sort_unstable();
-        assert_eq!(lengths, [4, SIZE]);
-        peer.send("done\r\n");
-    });
-    let mut client = Client::connect(&address).unwrap();
-    let sender = client.sender();
-    let sending = thread::spawn(move || sender.send("x".repeat(SIZE)));
-    // For the other thread to be writing by then; if it is not, there is nothing to see.
-    thread::sleep(Duration::from_millis(50));
-    client.send("last").unwrap();
-    client.receive_where(Some(DEADLINE), |event| event == Event::Other("done")).unwrap();
-    sending.join().unwrap().unwrap();
-}
-
-#[test]
 fn what_a_program_that_only_sends_does_not_receive_is_kept_within_bounds() {
     let server = TestServer::start(room());
-    let options = ClientOptions { name: Some("ada".to_owned()), marks: true, ..ClientOptions::default() };
-    let mut ada = Client::connect_with(&server.tcp, options).unwrap();
+    let mut ada = Client::connect_with(&server.tcp, ClientOptions { marks: true, ..named("ada") }).unwrap();
     let text = "x".repeat(60_000);
     for _ in 0..1000 {
         ada.send(format_args!("msg:{text}")).unwrap();

@@ -60,29 +60,23 @@ fn a_log_in_is_not_fooled_by_what_others_are_called_or_say() {
 #[test]
 fn a_name_that_is_taken_at_first_is_an_error_or_waited_for() {
     let server = TestServer::start(room());
-    let options = |name: &str| ClientOptions { name: Some(name.to_owned()), ..ClientOptions::default() };
-    let first = Client::connect_with(&server.unix, options("ada")).unwrap();
-    assert_eq!(refused(Client::connect_with(&server.tcp, options("ada"))), "name ada is taken");
-    let brief = ClientOptions { wait: Duration::from_millis(300), ..options("ada") };
-    let began = Instant::now();
-    assert_eq!(refused(Client::connect_with(&server.tcp, brief)), "name ada is taken");
-    assert!(began.elapsed() >= Duration::from_millis(300));
+    let waits = |wait, name: &str| Client::connect_with(&server.tcp, ClientOptions { wait, ..named(name) });
+    let first = Client::connect_with(&server.unix, named("ada")).unwrap();
+    assert_eq!(refused(waits(Duration::ZERO, "ada")), "name ada is taken");
+    let (began, brief) = (Instant::now(), Duration::from_millis(300));
+    assert_eq!(refused(waits(brief, "ada")), "name ada is taken");
+    assert!(began.elapsed() >= brief);
     // A name that never can be had is not waited for.
-    assert!(
-        refused(Client::connect_with(&server.tcp, ClientOptions { wait: DEADLINE, ..options("a:b") }))
-            .starts_with("invalid name")
-    );
+    assert!(refused(waits(DEADLINE, "a:b")).starts_with("invalid name"));
 
-    let waiting = thread::spawn({
-        let (address, options) = (server.tcp.clone(), ClientOptions { wait: DEADLINE, ..options("ada") });
-        move || Client::connect_with(&address, options).unwrap()
+    let mut again = Client::connect_with(&server.tcp, ClientOptions { reconnect: true, ..named("ada") }).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| waits(DEADLINE, "ada").unwrap());
+        // Nothing is sent without the name: it would be said by nobody, or by somebody else.
+        assert!(matches!(again.request("msg:too early", Duration::from_millis(300)), Err(ClientError::TimedOut)));
+        first.quit(DEADLINE).unwrap();
+        waiting.join().unwrap().quit(DEADLINE).unwrap();
     });
-    let mut again = Client::connect_with(&server.tcp, ClientOptions { reconnect: true, ..options("ada") }).unwrap();
-    // Nothing is sent without the name: it would be said by nobody, or by somebody else.
-    assert!(matches!(again.request("msg:too early", Duration::from_millis(300)), Err(ClientError::TimedOut)));
-    first.quit(DEADLINE).unwrap();
-    let second = waiting.join();
-    second.unwrap().quit(DEADLINE).unwrap();
     again.send("msg:hello").unwrap();
     let line = again.receive_where(Some(DEADLINE), |event| matches!(event, Event::Message { .. })).unwrap();
     assert_eq!(line, "ada: hello");
@@ -118,7 +112,7 @@ fn what_stands_behind_quit_is_told_not_to_be_sent() {
 #[test]
 fn a_program_speaks_in_the_room_that_it_embeds() {
     let server = TestServer::start(room());
-    let options = ClientOptions { name: Some("host".to_owned()), reconnect: true, ..ClientOptions::default() };
+    let options = ClientOptions { reconnect: true, ..named("host") };
     let mut host = server.handle.connect(options.clone()).unwrap();
     assert_eq!(host.receive(Some(DEADLINE)).unwrap(), "host has joined");
     assert_eq!(refused(server.handle.connect(options)), "name host is taken");

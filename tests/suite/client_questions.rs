@@ -6,8 +6,7 @@ use localsocket::protocol::Event;
 use std::sync::mpsc;
 
 fn deaf(address: &Address, name: &str) -> Client {
-    let options = ClientOptions { name: Some(name.to_owned()), deaf: true, ..ClientOptions::default() };
-    Client::connect_with(address, options).unwrap()
+    Client::connect_with(address, ClientOptions { deaf: true, ..named(name) }).unwrap()
 }
 
 /// It is an error, and shown like this.
@@ -89,17 +88,23 @@ fn a_question_that_cannot_be_answered_says_why() {
     fails(answer(&mut ada, question), "Failed(\"bob has left\")");
     // The end of the one that was too late is not for the caller.
     assert!(matches!(ada.receive(Some(Duration::ZERO)), Err(ClientError::TimedOut)));
+    let sender = ada.sender();
+    drop(ada);
+    fails(sender.put_question("bob", "12"), "Client(Closed)");
 }
 
-/// Waits for the end of one question, or of any, and drops what comes before it.
-fn answer(client: &mut Client, question: impl Into<Option<u64>>) -> Result<String, AskError> {
-    let question = question.into();
+/// Waits for the end of any question.
+fn any_answer(client: &mut Client) -> (u64, Result<String, AskError>) {
     loop {
-        match client.next(Some(DEADLINE)).unwrap() {
-            Incoming::Answer(number, answer) if question.is_none_or(|question| number == question) => return answer,
-            _ => {}
+        if let Incoming::Answer(number, answer) = client.next(Some(DEADLINE)).unwrap() {
+            return (number, answer);
         }
     }
+}
+
+/// Waits for the end of one, and drops what comes before it.
+fn answer(client: &mut Client, question: u64) -> Result<String, AskError> {
+    std::iter::repeat_with(|| any_answer(client)).find(|(number, _)| *number == question).unwrap().1
 }
 
 #[test]
@@ -134,41 +139,29 @@ fn jobs_answer_from_other_threads_in_any_order() {
         jobs.send(question).unwrap();
         Ok(())
     });
-    let working = thread::spawn(move || {
-        for _ in 0..20 {
-            let mut batch: Vec<_> = (0..64).map(|_| questions.recv().unwrap()).collect();
-            batch.reverse();
-            thread::scope(|scope| {
-                for question in batch {
+    let mut ada = deaf(&server.tcp, "ada");
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..4 {
+                let batch: Vec<_> = (0..60).map(|_| questions.recv().unwrap()).collect();
+                for question in batch.into_iter().rev() {
                     scope.spawn(move || {
                         let text = format!("{}\ndone", question.text());
                         question.answer(&text).unwrap();
                     });
                 }
-            });
+            }
+        });
+        // One thread puts the questions, another gets the answers.
+        let sender = ada.sender();
+        scope.spawn(move || {
+            (0..240).for_each(|n| assert_eq!(sender.put_question("worker", &n.to_string()).unwrap(), n + 1));
+        });
+        for _ in 0..240 {
+            let (number, text) = any_answer(&mut ada);
+            assert_eq!(text.unwrap(), format!("{}\ndone", number - 1));
         }
     });
-    // One thread puts the questions, another gets the answers.
-    let mut ada = deaf(&server.tcp, "ada");
-    let sender = ada.sender();
-    let (places, free) = mpsc::sync_channel(64);
-    let asking = thread::spawn(move || {
-        for n in 0..64 * 20 {
-            places.send(()).unwrap();
-            assert_eq!(sender.put_question("worker", &n.to_string()).unwrap(), n + 1);
-        }
-        sender
-    });
-    let mut answered = 0;
-    while answered < 64 * 20 {
-        if let Incoming::Answer(number, answer) = ada.next(Some(DEADLINE)).unwrap() {
-            assert_eq!(answer.unwrap(), format!("{}\ndone", number - 1));
-            answered += 1;
-            free.recv().unwrap();
-        }
-    }
-    asking.join().unwrap().finish();
-    working.join().unwrap();
     server.handle.stop();
     serving.join().unwrap();
 }
@@ -187,7 +180,7 @@ fn an_answerer_of_one_thread_reads_on_while_it_answers() {
                 let sender = ada.sender();
                 scope.spawn(move || (0..60).all(|_| sender.put_question("echo", text).is_ok()));
                 for _ in 0..60 {
-                    assert!(answer(&mut ada, None).unwrap() == *text);
+                    assert!(any_answer(&mut ada).1.unwrap() == *text);
                 }
             });
         }
@@ -210,8 +203,7 @@ fn an_open_question_ends_with_its_connection_and_the_next_goes_over_the_next_one
         second.send(format!("bob => {id}: 2\r\n"));
         second.expect("quit");
     });
-    let options = ClientOptions { name: Some("ada".to_owned()), reconnect: true, ..ClientOptions::default() };
-    let mut ada = Client::connect_with(&address, options).unwrap();
+    let mut ada = Client::connect_with(&address, ClientOptions { reconnect: true, ..named("ada") }).unwrap();
     fails(ada.ask("bob", "one", DEADLINE), "Client(Closed)");
     assert_eq!(ada.ask("bob", "two", DEADLINE).unwrap(), "2");
     let sender = ada.sender();
@@ -221,41 +213,33 @@ fn an_open_question_ends_with_its_connection_and_the_next_goes_over_the_next_one
     fails(sender.put_question("bob", "three"), "Client(Finished)");
 }
 
-/// Asks the same over two connections, one after the other, and gives the second.
-fn old_and_new(listener: &TcpListener) -> Peer {
-    let ask = |text: &str| {
-        let mut peer = Peer::accept(listener);
-        peer.let_in(&[], "");
-        peer.send(format!("ada ?> 1: {text}\r\n"));
-        peer
-    };
-    drop(ask("old"));
-    ask("new")
-}
-
 #[test]
-fn an_answer_never_goes_over_another_connection_than_its_question_came() {
-    let (address, _playing) = scripted(|listener| {
-        let mut second = old_and_new(&listener);
-        second.expect("answer:ada:1:new");
-        second.send("error: server is shutting down\r\n");
-    });
-    let mut bob = reconnecting(&address);
-    let mut old = None;
-    let line = bob.receive(Some(DEADLINE)).unwrap();
-    old.replace(bob.question(&line).unwrap());
-    let line = bob.receive(Some(DEADLINE)).unwrap();
-    let new = bob.question(&line).unwrap();
-    assert!(matches!(old.take().unwrap().answer("old"), Err(ClientError::Closed)));
-    new.answer("new").unwrap();
-}
-
-#[test]
-fn without_a_client_no_question_is_put() {
-    let server = TestServer::start(room());
-    let _bob = deaf(&server.unix, "bob");
-    let sender = deaf(&server.tcp, "ada").sender();
-    fails(sender.put_question("bob", "12"), "Client(Closed)");
+fn an_answer_never_goes_over_another_connection_than_its_question_came_however_late_that_is_looked_at() {
+    for is_late in [false, true] {
+        // The same question over two connections, one after the other.
+        let (address, _playing) = scripted(|listener| {
+            let ask = |text: &str| {
+                let mut peer = Peer::accept(&listener);
+                peer.let_in(&[], "");
+                peer.send(format!("ada ?> 1: {text}\r\n"));
+                peer
+            };
+            drop(ask("old"));
+            ask("new").hears("answer:ada:1:new|quit");
+        });
+        let mut bob = reconnecting(&address);
+        let mut question = |wanted: &str| {
+            let is_wanted = |event: Event<'_>| matches!(event, Event::Question { text, .. } if text == wanted);
+            let line = bob.receive_where(Some(DEADLINE), is_wanted).unwrap();
+            bob.question(&line).unwrap()
+        };
+        let first = question(if is_late { "new" } else { "old" });
+        let second = question(if is_late { "old" } else { "new" });
+        let (old, new) = if is_late { (second, first) } else { (first, second) };
+        assert!(matches!(old.answer("old"), Err(ClientError::Closed)));
+        new.answer("new").unwrap();
+        bob.send("quit").unwrap();
+    }
 }
 
 #[test]
@@ -271,9 +255,10 @@ fn a_question_whose_asker_has_gone_is_not_begun() {
             Ok(String::new())
         })
     });
+    let begins = |text: &str| assert_eq!(told.recv_timeout(DEADLINE).unwrap(), text);
     let mut bob = deaf(&server.unix, "bob");
     bob.sender().put_question("worker", "first").unwrap();
-    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), "first");
+    begins("first");
     let mut ada = deaf(&server.unix, "ada");
     for _ in 0..10 {
         ada.sender().put_question("worker", "withdrawn").unwrap();
@@ -283,13 +268,13 @@ fn a_question_whose_asker_has_gone_is_not_begun() {
     bob.sender().put_question("worker", "last").unwrap();
     bob.ping(DEADLINE).unwrap();
     go.send(()).unwrap();
-    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), "last");
+    begins("last");
     go.send(()).unwrap();
     assert_eq!(answer(&mut bob, 2).unwrap(), "");
     // The server has been told that nothing is owed any more: the same ids can be used again.
     let mut peer = Peer::named(&server.unix, "ada");
     peer.send("ask:worker:1:again\n");
-    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), "again");
+    begins("again");
     go.send(()).unwrap();
     peer.expect("worker => 1: ");
     server.handle.stop();
@@ -310,21 +295,4 @@ fn a_client_that_does_not_answer_costs_nobody_else_a_question() {
     });
     assert_eq!(refused.as_deref(), Some("mute owes too many answers (limit 64)"));
     (0..300).for_each(|n| assert_eq!(ada.ask("bob", &n.to_string(), DEADLINE).unwrap(), n.to_string()));
-}
-
-#[test]
-fn a_question_belongs_to_the_connection_it_came_over_however_late_it_is_looked_at() {
-    let (address, _playing) = scripted(|listener| {
-        let mut second = old_and_new(&listener);
-        second.hears("answer:ada:1:new|quit");
-    });
-    let mut bob = reconnecting(&address);
-    // The connection is made again before what came over the first one is received.
-    let is_new = |line: Event<'_>| matches!(line, Event::Question { text: "new", .. });
-    let line = bob.receive_where(Some(DEADLINE), is_new).unwrap();
-    bob.question(&line).unwrap().answer("new").unwrap();
-    let line = bob.receive(Some(DEADLINE)).unwrap();
-    assert_eq!(line, "ada ?> 1: old");
-    assert!(matches!(bob.question(&line).unwrap().answer("old"), Err(ClientError::Closed)));
-    bob.send("quit").unwrap();
 }

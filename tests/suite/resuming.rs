@@ -20,7 +20,7 @@ fn play(scripts: &'static [Script]) -> (Address, Playing<()>) {
 }
 
 fn resuming() -> ClientOptions {
-    ClientOptions { name: Some("ada".to_owned()), reconnect: true, marks: true, ..ClientOptions::default() }
+    ClientOptions { reconnect: true, marks: true, ..named("ada") }
 }
 
 /// What comes until a certain line, in short.
@@ -190,8 +190,7 @@ fn a_listener_that_is_cut_again_and_again_hears_what_one_hears_that_is_not() {
     let mut reference = Client::connect(&server.unix).unwrap();
     reference.ping(DEADLINE).unwrap();
     let talking = thread::spawn({
-        let options = ClientOptions { name: Some("bob".to_owned()), deaf: true, ..ClientOptions::default() };
-        let mut bob = server.handle.connect(options).unwrap();
+        let mut bob = server.handle.connect(ClientOptions { deaf: true, ..named("bob") }).unwrap();
         move || {
             for number in 0..LINES {
                 bob.send(format_args!("msg:{number}")).unwrap();

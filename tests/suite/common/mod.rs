@@ -158,6 +158,11 @@ pub fn scripted<T: Send + 'static>(script: impl FnOnce(TcpListener) -> T + Send 
     (address, Playing(Some(thread::spawn(move || script(listener)))))
 }
 
+/// The options of a client of the library with a name.
+pub fn named(name: &str) -> ClientOptions {
+    ClientOptions { name: Some(name.to_owned()), ..ClientOptions::default() }
+}
+
 /// A client of the library that connects again by itself.
 #[track_caller]
 pub fn reconnecting(address: &Address) -> Client {
