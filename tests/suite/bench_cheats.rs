@@ -38,25 +38,27 @@ fn assert_outcome(outcome: &Outcome, said: &str, why: &str) {
 const LONG: &str = "30";
 const SHORT: &str = "1";
 
+/// What a server makes of the lines that a client should get, by the number of the client, how long it may be silent, and what is said about it.
+type Cheats<const COUNT: usize> = [(fn(usize, &mut Vec<String>), &'static str, &'static str); COUNT];
+
 #[test]
 fn a_cheating_echo_is_found_out() {
-    // What becomes of ten texts, and what is said about it.
-    let cheats: [(fn(&mut Vec<String>), &str, &str); 9] = [
-        (|_| {}, LONG, ""),
-        (|texts| texts.swap(4, 5), LONG, "wrong reply: got '000000005"),
-        (|texts| drop(texts.remove(4)), LONG, "wrong reply: got '000000005"),
-        (|texts| texts.insert(4, texts[4].clone()), LONG, "wrong reply: got '000000004"),
-        (|texts| texts[4].truncate(31), LONG, "wrong reply: got '000000004"),
-        (|texts| texts[4] = "error: no".to_owned(), LONG, "the server answered 'error: no'"),
-        (|texts| drop(texts.pop()), SHORT, "the server has not answered for 1 s"),
-        (|texts| texts.push(texts[9].clone()), LONG, "wanted no more replies"),
-        (|texts| texts.push("more".to_owned()), LONG, "wrong reply: got 'more'"),
+    let cheats: Cheats<9> = [
+        (|_, _| {}, LONG, ""),
+        (|_, texts| texts.swap(4, 5), LONG, "wrong reply: got '000000005"),
+        (|_, texts| drop(texts.remove(4)), LONG, "wrong reply: got '000000005"),
+        (|_, texts| texts.insert(4, texts[4].clone()), LONG, "wrong reply: got '000000004"),
+        (|_, texts| texts[4].truncate(31), LONG, "wrong reply: got '000000004"),
+        (|_, texts| texts[4] = "error: no".to_owned(), LONG, "the server answered 'error: no'"),
+        (|_, texts| drop(texts.pop()), SHORT, "the server has not answered for 1 s"),
+        (|_, texts| texts.push(texts[9].clone()), LONG, "wanted no more replies"),
+        (|_, texts| texts.push("more".to_owned()), LONG, "wrong reply: got 'more'"),
     ];
     side_by_side(cheats.map(|cheat| (cheat.2, cheat)), |(spoil, timeout, why)| {
         let address = cheat(1, move |mut peers| {
             let peer = peers.first_entry().unwrap().into_mut();
             let mut texts: Vec<String> = (0..10).map(|_| hear(peer)).collect();
-            spoil(&mut texts);
+            spoil(0, &mut texts);
             answer(peer, &texts);
         });
         let arguments = ["--clients", "1", "--messages", "10", "--depth", "10", "--timeout", timeout];
@@ -87,7 +89,7 @@ fn a_server_that_ends_the_connection_or_never_answers_is_an_error_and_no_hang() 
 #[test]
 fn a_cheating_room_is_found_out() {
     // Two of three clients say one line each; what becomes of the two lines for each client, by its number.
-    let cheats: [(fn(usize, &mut Vec<String>), &str, &str); 5] = [
+    let cheats: Cheats<5> = [
         (|_, _| {}, LONG, ""),
         (
             |number, lines| lines.swap(0, usize::from(number == 2)),
