@@ -70,8 +70,6 @@ pub(super) enum Answer {
     Full,
     /// This membership is over.
     Gone,
-    /// A later connection of the same membership has spoken.
-    Old,
 }
 
 #[derive(Debug)]
@@ -179,7 +177,7 @@ impl Engine {
             "FULL" => Ok(Answer::Full),
             // A piece that does not follow those that the engine knows: it has lost some that were confirmed.
             "GONE" | "SKIP" => Ok(Answer::Gone),
-            "OLD" => Ok(Answer::Old),
+            "OLD" => Err(Failure::Lost("a later connection took over".to_owned())),
             answer => {
                 let words = answer.strip_prefix("OK ").ok_or_else(unexpected)?;
                 Ok(Answer::Done(words.split(' ').next_back().and_then(|last| last.parse().ok()).unwrap_or_default()))

@@ -70,7 +70,7 @@ fn enter(
     before: u64,
     retry: &mut Backoff,
 ) -> Result<(Member, Engine), Option<String>> {
-    let name = join.url.room();
+    let name = &join.url.room;
     // If an answer is lost, the next try is under the same number. Otherwise a ghost could stay in the room for a lease.
     let (mut caller, mut log) = (Caller { server: random(), ..Caller::default() }, Throttle::default());
     loop {

@@ -26,13 +26,6 @@ pub struct BindError {
     pub(super) error: io::Error,
 }
 
-impl BindError {
-    /// The address that was asked for.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-}
-
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}", self.address)?;

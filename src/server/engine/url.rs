@@ -44,19 +44,7 @@ pub struct JoinUrl {
     pub(super) address: Address,
     pub(super) user: Option<String>,
     pub(super) database: u32,
-    pub(super) room: String,
-}
-
-impl JoinUrl {
-    /// The name of the room.
-    pub fn room(&self) -> &str {
-        &self.room
-    }
-
-    /// Where the engine listens.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
+    pub(in crate::server) room: String,
 }
 
 impl FromStr for JoinUrl {
@@ -179,7 +167,7 @@ mod tests {
             assert_eq!(shown.parse(), Ok(url), "{shown}");
         }
         let url: JoinUrl = "redis://a@b@h".parse().unwrap();
-        assert_eq!((url.user.as_deref(), url.room()), (Some("a@b"), "main"));
+        assert_eq!((url.user.as_deref(), &*url.room), (Some("a@b"), "main"));
     }
 
     #[test]

@@ -52,7 +52,6 @@ impl Saying {
                 }
                 (_, Err(error)) => return Over::Lost(error),
                 (_, Ok(Answer::Gone)) => return Over::EXPIRED,
-                (_, Ok(Answer::Old)) => return Over::lost("a later connection took over"),
                 (Task::Beat, Ok(Answer::Done(servers))) => {
                     room.set_servers(usize::try_from(servers).unwrap_or_default());
                     (self.beat, self.beat_at) = (Instant::now() + self.lease / 5, position.end + self.unreported);

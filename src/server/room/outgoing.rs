@@ -4,14 +4,12 @@
 //! has confirmed; then the piece is delivered as it is here, with the replies in it that are nobody else's business.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 
 use super::batch::Batch;
 use crate::limits::ENTRY_MARGIN;
 
-/// The most that is gathered into one piece: more does not raise the throughput. It is halved down to the first figure
-/// whenever a link breaks, since a link that breaks often brings short entries only, and doubled when a piece has arrived.
-const GATHERED: RangeInclusive<usize> = 4 * 1024..=ENTRY_MARGIN;
+/// How often the size of a piece is halved at most: a link that breaks often brings short entries only.
+const HALVINGS: u32 = 4;
 
 #[derive(Debug, Default)]
 pub(in crate::server) struct Piece {
@@ -20,7 +18,7 @@ pub(in crate::server) struct Piece {
     pub(super) last: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pieces: VecDeque<Piece>,
     /// How many pieces of this membership have left here.
@@ -30,14 +28,9 @@ pub(super) struct Outgoing {
     /// How many of these the engine has confirmed.
     confirmed: usize,
     bytes: usize,
-    /// What is gathered into one piece now; see [`GATHERED`].
-    most: usize,
-}
-
-impl Default for Outgoing {
-    fn default() -> Outgoing {
-        Outgoing { pieces: VecDeque::new(), gone: 0, sent: 0, confirmed: 0, bytes: 0, most: *GATHERED.end() }
-    }
+    /// How often what is gathered into one piece is halved: once more for a link that has broken, once less for a piece
+    /// that has arrived.
+    halvings: u32,
 }
 
 /// The engine knows pieces that are not here any more, or not yet: this membership is over.
@@ -55,13 +48,14 @@ impl Outgoing {
 
     /// A link has broken.
     pub(super) fn gather_less(&mut self) {
-        self.most = (self.most / 2).max(*GATHERED.start());
+        self.halvings = (self.halvings + 1).min(HALVINGS);
     }
 
     /// Adds a batch, which is then empty. One that is nobody else's business goes with the last piece.
     pub(super) fn add(&mut self, batch: &mut Batch, number: u64) {
-        let length = batch.len();
-        let fits = |piece: &Piece| !batch.is_shared() || piece.batch.len() + length <= self.most;
+        // More does not raise the throughput.
+        let (length, most) = (batch.len(), ENTRY_MARGIN >> self.halvings);
+        let fits = |piece: &Piece| !batch.is_shared() || piece.batch.len() + length <= most;
         let is_open = self.pieces.len() > self.sent || !batch.is_shared();
         if !is_open || !self.pieces.back().is_some_and(fits) {
             self.pieces.push_back(Piece::default());
@@ -83,11 +77,8 @@ impl Outgoing {
 
     /// Notes that the engine has the pieces up to `number`, and no more.
     pub(super) fn confirm(&mut self, number: u64) -> Result<(), Mismatch> {
-        let confirmed = number.checked_sub(self.gone).and_then(|count| usize::try_from(count).ok()).ok_or(Mismatch)?;
-        if confirmed > self.sent {
-            return Err(Mismatch);
-        }
-        self.confirmed = confirmed;
+        let confirmed = number.checked_sub(self.gone).filter(|count| *count <= self.sent as u64);
+        self.confirmed = confirmed.ok_or(Mismatch)? as usize;
         Ok(())
     }
 
@@ -97,7 +88,7 @@ impl Outgoing {
             return Err(Mismatch);
         }
         let piece = self.pieces.pop_front().ok_or(Mismatch)?;
-        self.most = (2 * self.most).min(*GATHERED.end());
+        self.halvings = self.halvings.saturating_sub(1);
         self.gone += 1;
         self.sent -= 1;
         self.confirmed = self.confirmed.saturating_sub(1);
@@ -211,6 +202,6 @@ mod tests {
             assert_eq!(outgoing.confirm(number), Ok(()));
             assert!(outgoing.take(number).is_ok());
         }
-        assert_eq!(outgoing.most, 16 * 1024);
+        assert_eq!(outgoing.halvings, 2);
     }
 }
