@@ -163,17 +163,13 @@ impl Engine {
     ) -> Result<Answer, Failure> {
         let number = number.to_string();
         let piece = [number.as_bytes(), data].into_iter();
-        self.operate("say", caller, &piece.chain(effects.iter().map(String::as_bytes)).collect::<Vec<_>>())
+        self.tell("say", caller, &piece.chain(effects.iter().map(String::as_bytes)).collect::<Vec<_>>())
     }
 
     /// One of `beat` (this server is alive; done with the number of servers), `back` (a membership is taken up again; done
-    /// with the number of the last piece that was said) and `leave`.
-    pub(super) fn tell(&mut self, what: &str, caller: Caller) -> Result<Answer, Failure> {
-        self.operate(what, caller, &[])
-    }
-
-    fn operate(&mut self, operation: &str, caller: Caller, more: &[&[u8]]) -> Result<Answer, Failure> {
-        match self.run(operation, caller, more, ANSWER_MAX)?.text().ok_or_else(unexpected)? {
+    /// with the number of the last piece that was said), `leave`, and `say`, which takes more.
+    pub(super) fn tell(&mut self, what: &str, caller: Caller, more: &[&[u8]]) -> Result<Answer, Failure> {
+        match self.run(what, caller, more, ANSWER_MAX)?.text().ok_or_else(unexpected)? {
             "FULL" => Ok(Answer::Full),
             // A piece that does not follow those that the engine knows: it has lost some that were confirmed.
             "GONE" | "SKIP" => Ok(Answer::Gone),

@@ -136,7 +136,9 @@ impl Member {
                 }
                 self.connection += 1;
                 let caller = Caller { server: self.server, connection: self.connection, position: room.position() };
-                match Engine::connect(join, &script).and_then(|mut engine| Ok((engine.tell("back", caller)?, engine))) {
+                match Engine::connect(join, &script)
+                    .and_then(|mut engine| Ok((engine.tell("back", caller, &[])?, engine)))
+                {
                     Ok((Answer::Done(number), engine)) if room.confirm(number).is_ok() => break engine,
                     Ok(_) => return Over::EXPIRED,
                     Err(error) => why = error,
@@ -151,7 +153,6 @@ impl Member {
             Ok(reader) => reader,
             Err(error) => return Over::Lost(error),
         };
-        room.begin_link();
         // Whoever ends first says why, and makes the other one end.
         let (over, streams) = (OnceLock::new(), [Arc::clone(&engine.stream), Arc::clone(&reader.stream)]);
         let end = |why| {

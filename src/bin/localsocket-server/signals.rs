@@ -2,15 +2,15 @@
 //! too if it was started at a terminal, which has gone then, and otherwise reads the token file again; SIGCHLD, in
 //! process 1, collects children of others.
 //!
-//! The thread that waits for signals does nothing that can take long, so that the next signal is always heard.
+//! The thread that waits for signals does nothing that can take long, so that the next signal is heard soon.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
-use localsocket::programs::{Counted, Signal, Signals, cli};
+use localsocket::programs::{self, Counted, Signal, Signals, cli};
 use localsocket::{ServerHandle, Token};
 use log::{error, info};
 
@@ -20,6 +20,9 @@ use crate::notify;
 /// A signal that comes again within this time is the same request: `timeout` and `make` signal their child, and then the
 /// whole process group. Far shorter than a person takes.
 const SAME_REQUEST: Duration = Duration::from_millis(50);
+
+/// How long reading the token may take, during which no other signal is heard.
+const RELOAD_TIME: Duration = Duration::from_millis(500);
 
 /// Starts the thread that handles the signals.
 ///
@@ -33,15 +36,13 @@ pub(crate) fn handle(
 ) -> io::Result<()> {
     // Asked now: a terminal that has hung up is not one any more.
     let at_terminal = is_at_terminal();
-    let mut reader = token_file.map(|path| start_token_reader(path, server.clone())).transpose()?;
     let work = move || {
         // The first signal that stops the server, and since when it stops.
         let mut stopping: Option<(Signal, Instant)> = None;
         loop {
             match (signals.wait(), stopping) {
-                (Signal::HangUp, None) if !at_terminal => match &mut reader {
-                    // It fails only when enough requests wait already.
-                    Some(reader) => drop(reader.write(&[0])),
+                (Signal::HangUp, None) if !at_terminal => match &token_file {
+                    Some(path) => reload(path, &server),
                     None => info!("SIGHUP: there is no --token-file to read again"),
                 },
                 (Signal::HangUp, Some(_)) if !at_terminal => info!("SIGHUP is ignored: the server is stopping"),
@@ -74,23 +75,12 @@ fn stop(signal: Signal, server: &ServerHandle) {
     server.stop();
 }
 
-/// Starts the thread that reads the token's file again on request: a file on a file system that does not answer can take
-/// for ever. If that fails, everything stays as it was.
-fn start_token_reader(path: String, server: ServerHandle) -> io::Result<UnixStream> {
-    let (requests, waiting) = UnixStream::pair()?;
-    requests.set_nonblocking(true)?;
-    let work = move || {
-        // All requests that have come meanwhile are one.
-        while (&waiting).read(&mut [0; 64]).is_ok_and(|count| count > 0) {
-            reload(&path, &server);
-        }
-    };
-    thread::Builder::new().name("token-reader".to_owned()).spawn(work)?;
-    Ok(requests)
-}
-
+/// Reads the token's file again. If that fails, everything stays as it was.
 fn reload(path: &str, server: &ServerHandle) {
-    match cli::read_first_line(path.as_ref()) {
+    let file = PathBuf::from(path);
+    // A file on a file system that does not answer can take for ever.
+    let read = programs::in_time(RELOAD_TIME, move || Ok(cli::read_first_line(&file)));
+    match read.unwrap_or_else(|error| Err(format!("{path}: {error}"))) {
         Ok(token) => {
             server.set_token(Token::from(token));
             info!("SIGHUP: the token was read again; authenticated clients stay connected");

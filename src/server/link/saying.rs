@@ -40,8 +40,8 @@ impl Saying {
             let caller = Caller { server, connection, position };
             let answer = match &task {
                 Task::HangUp => return Over::lost("the log cannot be read"),
-                Task::Leave => engine.tell("leave", caller),
-                Task::Beat => engine.tell("beat", caller),
+                Task::Leave => engine.tell("leave", caller, &[]),
+                Task::Beat => engine.tell("beat", caller, &[]),
                 Task::Say(number, data, effects) => engine.say(caller, *number, data, effects),
             };
             match (task, answer) {

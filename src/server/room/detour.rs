@@ -27,11 +27,12 @@ impl Room {
     }
 
     /// Does something with the state of the detour, and wakes whoever waits for it.
-    fn with_log<R: Default>(&self, change: impl FnOnce(&mut Log) -> R) -> R {
-        let result = lock(&self.queue).log.as_mut().map(change).unwrap_or_default();
+    fn with_log(&self, change: impl FnOnce(&mut Log)) {
+        if let Some(log) = &mut lock(&self.queue).log {
+            change(log);
+        }
         self.changed.notify_all();
         self.work.notify_all();
-        result
     }
 
     /// This server has joined; the others call it `own`.
@@ -53,10 +54,10 @@ impl Room {
         });
     }
 
-    /// The engine is lost.
+    /// The engine is lost. The next link can begin.
     pub(in crate::server) fn lose_link(&self) {
         self.with_log(|log| {
-            log.phase = Phase::Away;
+            (log.phase, log.link_ends) = (Phase::Away, false);
             log.outgoing.gather_less();
         });
     }
@@ -66,11 +67,7 @@ impl Room {
         self.with_log(|log| log.phase = Phase::Joined);
     }
 
-    pub(in crate::server) fn begin_link(&self) {
-        self.with_log(|log| log.link_ends = false);
-    }
-
-    /// Ends the work of the thread that writes to the log, until the next link begins.
+    /// Ends the work of the threads of a link.
     pub(in crate::server) fn end_link(&self) {
         self.with_log(|log| log.link_ends = true);
     }
