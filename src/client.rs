@@ -42,6 +42,7 @@ mod sender;
 mod wire;
 
 use std::fmt::Display;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,7 @@ use outgoing::one_line;
 use pauses::Pauses;
 pub use question::Question;
 pub use sender::Sender;
+use wire::Phase;
 
 use crate::protocol::Event;
 use crate::token::Token;
@@ -98,7 +100,11 @@ pub struct Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.desk.wire.end();
+        if let Some(connection) = &self.connection {
+            // Senders may be writing.
+            connection.stream.shutdown(Shutdown::Both);
+        }
+        self.desk.wire.change(|state| state.phase = Phase::Over);
     }
 }
 
@@ -203,8 +209,8 @@ impl Client {
     pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
         let deadline = deadline(timeout);
         loop {
-            if let Some(line) = self.next_until(deadline)?.into_line() {
-                return Ok(line);
+            if let Incoming::Line { text, .. } = self.next_until(deadline)? {
+                return Ok(text);
             }
         }
     }
@@ -227,7 +233,10 @@ impl Client {
         mut fits: impl FnMut(Event<'_>) -> bool,
     ) -> Result<String, ClientError> {
         let is_line = |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if fits(Event::parse(text)));
-        self.find(deadline(timeout), is_line)?.into_line().ok_or(ClientError::Closed)
+        let Incoming::Line { text, .. } = self.find(deadline(timeout), is_line)? else {
+            return Err(ClientError::Closed);
+        };
+        Ok(text)
     }
 
     /// The lines that come, one after another. Ends when the server has ended the connection cleanly; a connection

@@ -6,14 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Client;
-use super::connection::{Connection, Desk, time_left};
+use super::connection::{Connection, Desk};
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::login::{self, Login};
 use super::options::{ClientOptions, Ending, Incoming};
 use super::pauses::Pauses;
 use super::place::Place;
-use super::wire::Wire;
+use super::wire::{Wire, time_left};
 use crate::protocol::Refusal;
 use crate::token::Token;
 use crate::transport::{Address, Stream};
@@ -57,9 +57,7 @@ impl Client {
             };
             let (is_final, left) = (self.is_final(&error), left());
             if !is_final && !left.is_zero() {
-                if before.is_none() || !error.is_timeout() {
-                    before = Some(error);
-                }
+                before = Some(error);
                 thread::sleep(self.pauses.next().min(left).min(LONGEST_FIRST_PAUSE));
                 continue;
             }

@@ -15,7 +15,7 @@ use super::options::Incoming;
 use super::outgoing::{PING, one_line, send_few};
 use super::place::{Place, Progress};
 use super::questions::Taken;
-use super::wire::Wire;
+use super::wire::{Phase, Wire, time_left};
 use crate::line::{Line, LineReader};
 use crate::os::{self, Wait};
 use crate::protocol::{Command, Refusal};
@@ -30,6 +30,7 @@ pub(super) struct Connection {
     reader: LineReader,
     /// The login that is under way.
     login: Option<Login>,
+    /// Until when it may last.
     login_deadline: Option<Instant>,
     /// Since when the caller's lines can be sent.
     pub(super) open_since: Option<Instant>,
@@ -57,10 +58,9 @@ impl Connection {
         desk: &mut Desk,
     ) -> Result<Connection, ClientError> {
         let has_login = !lines.is_empty() || desk.wire.state().connection > 0;
-        desk.inbox.now = Moment { connection: desk.wire.begin(), pongs: 0 };
+        desk.inbox.now = Moment { connection: desk.wire.begin(usize::from(has_login)), pongs: 0 };
         if has_login {
             lines.extend_from_slice(PING);
-            desk.wire.state().pings.send(1, true);
         }
         stream
             .set_write_timeout(time_left(deadline))
@@ -101,7 +101,7 @@ impl Connection {
             Ok(_) => {
                 self.heartbeat.heard(now);
                 // No answer has come before its question was put.
-                let has_asked = desk.wire.questions().has_asked();
+                let has_asked = desk.wire.state().questions.has_asked();
                 while let Some(line) = self.reader.next_line().map(text) {
                     self.take_line(line, has_asked, desk)?;
                 }
@@ -110,8 +110,7 @@ impl Connection {
             Err(error) => return Err(ClientError::Lost(error)),
         }
         let next_beat = self.beat(&desk.wire, now)?;
-        let login_deadline = self.login_deadline.filter(|_| self.login.is_some());
-        if login_deadline.is_some_and(|deadline| deadline <= now) {
+        if self.login_deadline.is_some_and(|deadline| deadline <= now) {
             return Err(silence("the server does not answer the login"));
         }
         if has_arrived {
@@ -120,7 +119,7 @@ impl Connection {
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(ClientError::TimedOut);
         }
-        let first = [deadline, login_deadline, next_beat].into_iter().flatten().min();
+        let first = [deadline, self.login_deadline, next_beat].into_iter().flatten().min();
         let mut waits = [Wait::readable(self.stream.as_fd()), Wait::writable(self.stream.as_fd())];
         os::poll(&mut waits[..1 + usize::from(or_write)], time_left(first));
         Ok(())
@@ -130,7 +129,7 @@ impl Connection {
         let error = line.strip_prefix("error: ");
         self.last_words =
             error.filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words())).map(str::to_owned);
-        let taken = if has_asked { desk.wire.questions().take(&line) } else { Taken::No };
+        let taken = if has_asked { desk.wire.state().questions.take(&line) } else { Taken::No };
         match taken {
             Taken::No if line == "pong" && desk.wire.state().pings.answer() => {
                 desk.inbox.now.pongs += 1;
@@ -167,19 +166,19 @@ impl Connection {
 
     /// The login is done: the caller's lines can be sent.
     fn open(&mut self, desk: &mut Desk) {
-        self.open_since = Some(Instant::now());
+        (self.open_since, self.login_deadline) = (Some(Instant::now()), None);
         if let Some(why) = desk.place.take_missed() {
             desk.inbox.push(Incoming::Missed(why));
         }
         let held = self.login.take().map(|login| login.held);
         held.into_iter().flatten().for_each(|line| desk.show(line));
-        desk.wire.open(&self.stream);
+        desk.wire.change(|state| state.phase = Phase::Open(Arc::clone(&self.stream)));
         desk.inbox.push(Incoming::Connected);
     }
 
     /// Sends a ping if one is due. Returns when to look again.
     fn beat(&mut self, wire: &Wire, now: Instant) -> Result<Option<Instant>, ClientError> {
-        let due = self.heartbeat.due(wire.last_sent());
+        let due = self.heartbeat.due(wire.state().last_sent());
         if due.is_none_or(|due| due > now) {
             return Ok(due);
         }
@@ -205,11 +204,6 @@ impl Desk {
         let mark = self.place.count(&text);
         self.inbox.push(Incoming::Line { text, mark });
     }
-}
-
-/// `None` for ever.
-pub(super) fn time_left(deadline: Option<Instant>) -> Option<Duration> {
-    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
 fn silence(what: &'static str) -> ClientError {

@@ -12,6 +12,7 @@ use super::inbox::Moment;
 use super::options::Incoming;
 use super::outgoing::{PING, one_line};
 use super::question::Question;
+use super::questions::Wanted;
 use super::sender::put_question;
 use super::{Client, deadline};
 use crate::protocol::{Command, Event, Refusal};
@@ -125,12 +126,13 @@ impl Client {
     pub fn ask(&mut self, name: &str, text: &str, timeout: Duration) -> Result<String, AskError> {
         let deadline = deadline(Some(timeout));
         let wire = Arc::clone(&self.desk.wire);
-        let asked = put_question(&wire, name, text, false, &mut |need| self.wait(&need, deadline))?;
+        let wanted = Wanted::Whole(String::new());
+        let asked = put_question(&wire, name, text, wanted, &mut |need| self.wait(&need, deadline))?;
         match self.find(deadline, |incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked)) {
             Ok(Incoming::Answer(_, answer)) => answer,
             Ok(_) => Err(AskError::TimedOut),
             Err(error) => {
-                wire.questions().give_up(asked);
+                wire.state().questions.give_up(asked);
                 Err(error.into())
             }
         }

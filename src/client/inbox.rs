@@ -74,7 +74,8 @@ impl Inbox {
             _ => None,
         };
         let (_, index) = self.entries.iter().enumerate().filter_map(fit).max()?;
-        self.take(index)?.into_line()
+        let Incoming::Line { text, .. } = self.take(index)? else { return None };
+        Some(text)
     }
 
     /// Whether a line is here.

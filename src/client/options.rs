@@ -131,15 +131,6 @@ pub enum Incoming {
     Retrying(Duration),
 }
 
-impl Incoming {
-    pub(super) fn into_line(self) -> Option<String> {
-        match self {
-            Incoming::Line { text, .. } => Some(text),
-            _ => None,
-        }
-    }
-}
-
 /// How a connection ended. What was sent shortly before may not have arrived; it is not sent again.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -42,14 +42,20 @@ pub(super) struct Questions {
 struct Open {
     /// The client that was asked.
     name: String,
-    /// Nobody waits for the answer any more.
-    given_up: bool,
     /// The length of its line without the line end, in bytes.
     length: usize,
-    /// The lines of a longer answer, so far, each with an LF.
-    answer: String,
-    /// They are given out as they come instead.
-    gives_parts: bool,
+    wanted: Wanted,
+}
+
+/// What is wanted of an answer.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// Each line as it comes.
+    Parts,
+    /// All of it at the end: the lines so far, each with an LF.
+    Whole(String),
+    /// Nobody waits for it any more.
+    Nothing,
 }
 
 impl Default for Questions {
@@ -62,20 +68,20 @@ impl Default for Questions {
 
 impl Questions {
     /// Opens a question. Returns its number, counted from 1, and its line, which is to be sent now.
-    pub(super) fn put(&mut self, name: &str, text: &str, gives_parts: bool) -> Result<(u64, Vec<u8>), AskError> {
+    pub(super) fn put(&mut self, name: &str, text: &str, wanted: Wanted) -> Result<(u64, Vec<u8>), AskError> {
         if name.contains(':') {
             // It would make another question of it.
             return Err(AskError::Failed(format!("nobody here is called {name}")));
         }
-        if self.open.values().filter(|open| open.given_up && open.name == name).count() >= GIVEN_UP_MAX {
+        let given_up = |open: &&Open| open.name == name && matches!(open.wanted, Wanted::Nothing);
+        if self.open.values().filter(given_up).count() >= GIVEN_UP_MAX {
             let end = QuestionEnd::OwesTooMany { name, limit: GIVEN_UP_MAX };
             return Err(AskError::Failed(end.to_string()));
         }
         let id = format!("{}{}", self.prefix, self.last + 1);
         let line = one_line(Command::Ask { name, id: &id, text })?;
         self.last += 1;
-        let (name, length) = (name.to_owned(), line.len() - 2);
-        self.open.insert(self.last, Open { name, given_up: false, length, answer: String::new(), gives_parts });
+        self.open.insert(self.last, Open { name: name.to_owned(), length: line.len() - 2, wanted });
         Ok((self.last, line))
     }
 
@@ -87,13 +93,14 @@ impl Questions {
     /// Nobody waits for the end of a question any more.
     pub(super) fn give_up(&mut self, number: u64) {
         if let Some(open) = self.open.get_mut(&number) {
-            (open.given_up, open.answer) = (true, String::new());
+            open.wanted = Wanted::Nothing;
         }
     }
 
     /// Ends all, because their connection has ended. Gives those that somebody waits for.
     pub(super) fn end_all(&mut self) -> impl Iterator<Item = u64> + use<> {
-        std::mem::take(&mut self.open).into_iter().filter(|(_, open)| !open.given_up).map(|(number, _)| number)
+        let is_wanted = |open: &Open| !matches!(open.wanted, Wanted::Nothing);
+        std::mem::take(&mut self.open).into_iter().filter(move |(_, open)| is_wanted(open)).map(|(number, _)| number)
     }
 
     /// Whether any was ever put. If not, no line needs to be looked at.
@@ -103,17 +110,14 @@ impl Questions {
 
     /// Takes a line if it is for one of the questions.
     pub(super) fn take(&mut self, line: &str) -> Taken {
-        match Event::parse(line) {
-            Event::Part { id, text, .. } => match self.number(id) {
-                Some(number) => self.add(number, text),
-                None => Taken::No,
-            },
-            Event::Answer { id, text, .. } => self.end(self.number(id), |open| Ok(open.answer + text)),
+        let (number, end) = match Event::parse(line) {
+            Event::Part { id, text, .. } => return self.number(id).map_or(Taken::No, |number| self.add(number, text)),
+            Event::Answer { id, text, .. } => (self.number(id), Ok(text.to_owned())),
             Event::Refused { name, id, text } => {
-                self.end(self.number(id), |_| Err(AskError::Refused { name: name.to_owned(), reason: text.to_owned() }))
+                (self.number(id), Err(AskError::Refused { name: name.to_owned(), reason: text.to_owned() }))
             }
             Event::Error(text) => {
-                let (number, text) = match Refusal::parse(text) {
+                let (number, why) = match Refusal::parse(text) {
                     Some(Refusal::QuestionEnded { id, why }) => (self.number(id), why.to_string()),
                     Some(Refusal::QuestionOpen(id)) => (self.number(id), text.to_owned()),
                     // These name no question. None of them can be true of one that was accepted before, so it is the
@@ -124,10 +128,11 @@ impl Questions {
                     Some(Refusal::LineTooLong(limit)) => (self.oldest(limit.saturating_add(1)), text.to_owned()),
                     _ => return Taken::No,
                 };
-                self.end(number, |_| Err(AskError::Failed(text)))
+                (number, Err(AskError::Failed(why)))
             }
-            _ => Taken::No,
-        }
+            _ => return Taken::No,
+        };
+        number.map_or(Taken::No, |number| self.end(number, end))
     }
 
     /// The number of one of this client's ids.
@@ -141,25 +146,27 @@ impl Questions {
     }
 
     fn add(&mut self, number: u64, text: &str) -> Taken {
-        let Some(open) = self.open.get_mut(&number).filter(|open| !open.given_up) else { return Taken::Yes };
-        if open.gives_parts {
-            return Taken::Give(Incoming::Part(number, text.to_owned()));
+        match self.open.get_mut(&number).map(|open| &mut open.wanted) {
+            None | Some(Wanted::Nothing) => Taken::Yes,
+            Some(Wanted::Parts) => Taken::Give(Incoming::Part(number, text.to_owned())),
+            Some(Wanted::Whole(answer)) if answer.len() + text.len() >= ANSWER_MAX => {
+                self.end(number, Err(AskError::Failed(format!("the answer is longer than {ANSWER_MAX} bytes"))))
+            }
+            Some(Wanted::Whole(answer)) => {
+                answer.push_str(text);
+                answer.push('\n');
+                Taken::Yes
+            }
         }
-        if open.answer.len() + text.len() >= ANSWER_MAX {
-            return self
-                .end(Some(number), |_| Err(AskError::Failed(format!("the answer is longer than {ANSWER_MAX} bytes"))));
-        }
-        open.answer.push_str(text);
-        open.answer.push('\n');
-        Taken::Yes
     }
 
-    fn end(&mut self, number: Option<u64>, end: impl FnOnce(Open) -> Result<String, AskError>) -> Taken {
-        let Some(number) = number else { return Taken::No };
-        match self.open.remove(&number) {
-            Some(open) if !open.given_up => Taken::Give(Incoming::Answer(number, end(open))),
-            _ => Taken::Yes,
-        }
+    fn end(&mut self, number: u64, end: Result<String, AskError>) -> Taken {
+        let end = match self.open.remove(&number).map(|open| open.wanted) {
+            None | Some(Wanted::Nothing) => return Taken::Yes,
+            Some(Wanted::Parts) => end,
+            Some(Wanted::Whole(answer)) => end.map(|last| answer + &last),
+        };
+        Taken::Give(Incoming::Answer(number, end))
     }
 }
 
@@ -170,7 +177,7 @@ mod tests {
 
     /// Puts a question, and gives its id.
     fn put(questions: &mut Questions, text: &str) -> String {
-        let (number, line) = questions.put("bob", text, false).unwrap();
+        let (number, line) = questions.put("bob", text, Wanted::Whole(String::new())).unwrap();
         let id = format!("{}{number}", questions.prefix);
         assert_eq!(line, format!("ask:bob:{id}:{text}\r\n").as_bytes());
         id
@@ -214,7 +221,7 @@ mod tests {
     #[test]
     fn parts_are_given_as_they_come_if_that_is_wanted() {
         let mut questions = Questions::default();
-        questions.put("bob", "12", true).unwrap();
+        questions.put("bob", "12", Wanted::Parts).unwrap();
         let id = format!("{}1", questions.prefix);
         assert!(
             matches!(questions.take(&format!("bob +> {id}: a")), Taken::Give(Incoming::Part(1, part)) if part == "a")
@@ -266,7 +273,7 @@ mod tests {
     #[test]
     fn a_name_or_text_cannot_make_another_question_of_it() {
         let mut questions = Questions::default();
-        let mut put = |name, text| questions.put(name, text, false).map(|(_, line)| line);
+        let mut put = |name, text| questions.put(name, text, Wanted::Parts).map(|(_, line)| line);
         assert!(matches!(put("bob:x", "12"), Err(AskError::Failed(_))));
         for (name, text) in [("bob", "12\nquit"), ("bob\nquit", "12")] {
             assert!(matches!(put(name, text), Err(AskError::Client(ClientError::NotOneLine))));

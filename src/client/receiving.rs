@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Client;
-use super::connection::time_left;
 use super::error::{AskError, ClientError};
 use super::options::{Ending, Incoming};
 use super::pauses::Pauses;
-use super::wire::Need;
+use super::wire::{Need, Phase, time_left};
 
 /// After how long a client asks again whether another thread has stopped writing.
 const TURN: Duration = Duration::from_millis(5);
@@ -113,8 +112,7 @@ impl Client {
         self.heard = heard;
         let cut = connection.end(&error, &mut self.desk);
         let last_words = connection.last_words;
-        self.desk.wire.lose(&connection.stream);
-        for number in self.desk.wire.questions().end_all() {
+        for number in self.desk.wire.lose(&connection.stream) {
             self.desk.inbox.push(Incoming::Answer(number, Err(AskError::Client(ClientError::Closed))));
         }
         self.loss = Some(last_words.clone().map_or(error.again(), ClientError::Refused));
@@ -128,7 +126,7 @@ impl Client {
 
     /// There will be no connection any more.
     pub(super) fn end(&mut self, error: ClientError) {
-        self.desk.wire.end();
+        self.desk.wire.change(|state| state.phase = Phase::Over);
         self.ended = Some(error);
     }
 }

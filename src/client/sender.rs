@@ -5,10 +5,10 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::time_left;
 use super::error::{AskError, ClientError};
 use super::outgoing::one_line;
-use super::wire::{Need, State, Waiting, Wire};
+use super::questions::Wanted;
+use super::wire::{Need, State, Waiting, Wire, time_left};
 use crate::os::{self, Wait};
 
 /// Sends lines over the connection of a [`Client`](super::Client); see [`Client::sender`](super::Client::sender).
@@ -58,7 +58,8 @@ impl Sender {
     /// [`AskError::TimedOut`], and those of [`Sender::put_question`].
     pub fn put_question_within(&self, name: &str, text: &str, timeout: Duration) -> Result<u64, AskError> {
         let deadline = Instant::now().checked_add(timeout);
-        put_question(&self.wire, name, text, self.wire.gives_parts, &mut |need| self.wait(&need, deadline))
+        let wanted = if self.wire.gives_parts { Wanted::Parts } else { Wanted::Whole(String::new()) };
+        put_question(&self.wire, name, text, wanted, &mut |need| self.wait(&need, deadline))
     }
 
     /// Sends a `ping` whose answer is not given to the caller, unless something is being sent. For a client that does not
@@ -70,7 +71,7 @@ impl Sender {
 
     /// Closes the sending half: the server answers what it has, and ends the connection.
     pub fn finish(&self) {
-        self.wire.finish();
+        self.wire.change(|state| state.finished = true);
     }
 
     /// Whether nothing more is to be sent: after [`Sender::finish`], or `quit`. The end of the connection is then no
@@ -100,13 +101,13 @@ pub(super) fn put_question(
     wire: &Wire,
     name: &str,
     text: &str,
-    gives_parts: bool,
+    wanted: Wanted,
     wait: &mut Waiting<'_>,
 ) -> Result<u64, AskError> {
     let connection = wire.connection(wait)?;
-    let (number, line) = wire.questions().put(name, text, gives_parts)?;
+    let (number, line) = wire.state().questions.put(name, text, wanted)?;
     match wire.send(&line, Some(connection), wait) {
-        Err(error) if wire.questions().take_back(number) => Err(error.into()),
+        Err(error) if wire.state().questions.take_back(number) => Err(error.into()),
         // If it could not be sent, its end has come along with that of its connection.
         _ => Ok(number),
     }

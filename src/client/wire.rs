@@ -16,7 +16,7 @@ use super::questions::Questions;
 use crate::os;
 use crate::transport::{ConnectError, Stream};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Wire {
     /// Whether another connection follows one that ends.
     reconnect: bool,
@@ -25,12 +25,11 @@ pub(super) struct Wire {
     state: Mutex<State>,
     /// Notified when others can go on: the phase has changed, nobody is writing, nothing more is to be sent.
     changed: Condvar,
-    questions: Mutex<Questions>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct State {
-    phase: Phase,
+    pub(super) phase: Phase,
     /// Counts the connections, so that what belongs to one is not sent over another.
     pub(super) connection: u64,
     /// A thread is writing.
@@ -38,16 +37,18 @@ pub(super) struct State {
     /// How many threads wait for a change. Without any, a send costs no system call to wake them.
     waiting: usize,
     pub(super) pings: Pings,
-    last_sent: Instant,
+    last_sent: Option<Instant>,
     /// The sender wants no more: the end of its input, or `quit`.
     pub(super) finished: bool,
+    pub(super) questions: Questions,
     /// The outcome of an attempt to connect that another thread has made, and until when the login may last.
     pub(super) dialed: Option<(Result<Stream, ConnectError>, Option<Instant>)>,
 }
 
-#[derive(Debug)]
-enum Phase {
+#[derive(Debug, Default)]
+pub(super) enum Phase {
     /// There is no connection, or the server has yet to accept the login.
+    #[default]
     Waiting,
     /// Lines can be sent.
     Open(Arc<Stream>),
@@ -86,36 +87,31 @@ impl State {
     pub(super) fn is_ready(&self) -> bool {
         !(self.is_waiting() || self.is_writing)
     }
+
+    /// When something was sent last; `None` if nothing can be sent any more.
+    pub(super) fn last_sent(&self) -> Option<Instant> {
+        self.last_sent.filter(|_| !self.finished)
+    }
 }
 
 impl Wire {
     pub(super) fn new(reconnect: bool, gives_parts: bool) -> Wire {
-        let state = State {
-            phase: Phase::Waiting,
-            connection: 0,
-            is_writing: false,
-            waiting: 0,
-            pings: Pings::default(),
-            last_sent: Instant::now(),
-            finished: false,
-            dialed: None,
-        };
-        let (changed, questions) = (Condvar::new(), Mutex::default());
-        Wire { reconnect, gives_parts, state: Mutex::new(state), changed, questions }
+        Wire { reconnect, gives_parts, ..Wire::default() }
     }
 
+    /// A panic elsewhere spoils nothing behind this lock: the state is whole after every statement.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn questions(&self) -> MutexGuard<'_, Questions> {
-        lock(&self.questions)
-    }
-
-    /// Changes the state, and lets all who wait for a change look at it.
+    /// Changes the state, and lets all who wait for a change look at it. The sending half is closed once there is nothing
+    /// more to be sent, also over a connection that comes later.
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
+        if let (true, Phase::Open(stream)) = (state.finished, &state.phase) {
+            stream.shutdown(Shutdown::Write);
+        }
         self.tell(&state);
     }
 
@@ -127,7 +123,7 @@ impl Wire {
 
     /// Waits until this holds, or until the deadline.
     pub(super) fn wait(&self, deadline: Option<Instant>, holds: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let time = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let time = time_left(deadline).unwrap_or(Duration::MAX);
         let mut state = self.state();
         state.waiting += 1;
         let waited = self.changed.wait_timeout_while(state, time, |state| !holds(state));
@@ -136,69 +132,31 @@ impl Wire {
         state
     }
 
-    /// There is a new connection, over which nothing but its login was sent. Returns its number.
-    pub(super) fn begin(&self) -> u64 {
+    /// There is a new connection, over which nothing but its login was sent, with this many pings. Returns its number.
+    pub(super) fn begin(&self, pings: usize) -> u64 {
         let mut state = self.state();
-        (state.phase, state.pings, state.last_sent) = (Phase::Waiting, Pings::default(), Instant::now());
+        (state.pings, state.last_sent) = (Pings::default(), Some(Instant::now()));
+        state.pings.send(pings, true);
         state.connection += 1;
         state.connection
     }
 
-    /// The server has accepted the login.
-    pub(super) fn open(&self, stream: &Arc<Stream>) {
-        self.change(|state| {
-            state.phase = Phase::Open(Arc::clone(stream));
-            if state.finished {
-                // It was while there was no stream to close.
-                stream.shutdown(Shutdown::Write);
-            }
-        });
-    }
-
-    /// Gives up the connection.
-    pub(super) fn lose(&self, stream: &Stream) {
+    /// Gives up the connection. Returns the questions that have ended with it.
+    pub(super) fn lose(&self, stream: &Stream) -> impl Iterator<Item = u64> + use<> {
         // Ends a write that waits, so that it is known what it could not send.
         stream.shutdown(Shutdown::Both);
         let mut state = self.wait(None, |state| !state.is_writing);
         state.phase = Phase::Waiting;
         self.tell(&state);
-    }
-
-    /// There will be no connection any more.
-    pub(super) fn end(&self) {
-        self.change(|state| {
-            if let Phase::Open(stream) = std::mem::replace(&mut state.phase, Phase::Over) {
-                stream.shutdown(Shutdown::Both);
-            }
-        });
-    }
-
-    /// Closes the sending half.
-    pub(super) fn finish(&self) {
-        self.change(|state| {
-            state.finished = true;
-            if let Phase::Open(stream) = &state.phase {
-                stream.shutdown(Shutdown::Write);
-            }
-        });
-    }
-
-    /// When something was sent last; `None` if nothing can be sent any more.
-    pub(super) fn last_sent(&self) -> Option<Instant> {
-        let state = self.state();
-        (!state.finished).then_some(state.last_sent)
+        state.questions.end_all()
     }
 
     /// The number of the connection over which lines can be sent. Waits until there is one.
     pub(super) fn connection(&self, wait: &mut Waiting<'_>) -> Result<u64, ClientError> {
-        loop {
-            let state = self.state();
-            if state.opened()?.is_some() {
-                return Ok(state.connection);
-            }
-            drop(state);
+        while self.state().opened()?.is_none() {
             wait(Need::Turn)?;
         }
+        Ok(self.state().connection)
     }
 
     /// Sends whole lines up to the first `quit`: the caller's over one connection after the other; the library's, which may
@@ -236,20 +194,20 @@ impl Wire {
             state.pings.send(batch.pings, over.is_some());
             (pings, state.is_writing) = (state.pings.own, true);
             drop(state);
-            let (written, result) = write(&stream, &rest[..batch.length], wait);
+            let (written, given_up) = write(&stream, &rest[..batch.length], wait);
             let mut state = self.state();
-            (state.is_writing, state.last_sent) = (false, Instant::now());
-            match result {
-                Ok(()) => {
+            (state.is_writing, state.last_sent) = (false, Some(Instant::now()));
+            self.tell(&state);
+            match given_up {
+                _ if written == batch.length => {
                     state.finished |= batch.quits;
-                    rest = &rest[batch.length..];
+                    rest = &rest[written..];
                 }
-                Err(Some(error)) if written == 0 => {
+                Some(error) if written == 0 => {
                     state.pings.unsend(batch.pings);
-                    self.tell(&state);
                     return Err(error);
                 }
-                Err(_) => {
+                _ => {
                     // What belongs together is not sent in part.
                     let whole = if over.is_some() { 0 } else { whole_lines(&rest[..written]) };
                     if whole < written {
@@ -262,7 +220,6 @@ impl Wire {
                     state.phase = if self.reconnect { Phase::Waiting } else { Phase::Over };
                 }
             }
-            self.tell(&state);
         }
         Ok(pings)
     }
@@ -279,30 +236,30 @@ impl Wire {
             result => result.map_err(ClientError::Lost)?,
         }
         state.pings.send(1, true);
-        state.last_sent = Instant::now();
+        state.last_sent = Some(Instant::now());
         Ok(())
     }
 }
 
-/// Writes as much as can be written. The error is that of `wait`, or none if the stream is broken.
-fn write(stream: &Stream, bytes: &[u8], wait: &mut Waiting<'_>) -> (usize, Result<(), Option<ClientError>>) {
+/// Writes as much as can be written. The error is that of `wait`; there is none if the stream is broken.
+fn write(stream: &Stream, bytes: &[u8], wait: &mut Waiting<'_>) -> (usize, Option<ClientError>) {
     let mut written = 0;
     while written < bytes.len() {
-        match os::send_now(stream.as_fd(), &bytes[written..]) {
+        match os::send_now(stream.as_fd(), &bytes[written..]).map_err(|error| error.kind()) {
             Ok(count) => written += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(ErrorKind::Interrupted) => {}
+            Err(ErrorKind::WouldBlock) => {
                 if let Err(error) = wait(Need::Space(stream)) {
-                    return (written, Err(Some(error)));
+                    return (written, Some(error));
                 }
             }
-            Err(_) => return (written, Err(None)),
+            Err(_) => break,
         }
     }
-    (written, Ok(()))
+    (written, None)
 }
 
-/// A panic elsewhere spoils no value behind a lock here: each is whole after every statement.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// `None` for ever.
+pub(super) fn time_left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
 }
