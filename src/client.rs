@@ -42,7 +42,6 @@ mod sender;
 mod wire;
 
 use std::fmt::Display;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,10 +99,6 @@ pub struct Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if let Some(connection) = &self.connection {
-            // Senders may be writing.
-            connection.stream.shutdown(Shutdown::Both);
-        }
         self.desk.wire.change(|state| state.phase = Phase::Over);
     }
 }

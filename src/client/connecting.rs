@@ -1,6 +1,5 @@
 //! How a client makes its connections: dialing, the token, the login, and what of it can succeed when it is tried again.
 
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -77,11 +76,7 @@ impl Client {
     pub(super) fn log_in_to_the_end(&mut self, stream: Stream, deadline: Option<Instant>) -> Result<(), ClientError> {
         let mut connection = self.begin_login(stream, deadline)?;
         while connection.open_since.is_none() {
-            if let Err(error) = connection.read(&mut self.desk, None, false) {
-                connection.stream.shutdown(Shutdown::Both);
-                self.desk.inbox = Inbox::default();
-                return Err(error);
-            }
+            connection.read(&mut self.desk, None, false).inspect_err(|_| self.desk.inbox = Inbox::default())?;
         }
         self.connection = Some(connection);
         Ok(())

@@ -3,6 +3,7 @@
 //! Made anew with each connection. Never blocks but in [`Connection::read`], and there until the deadline at most.
 
 use std::io::{self, ErrorKind, Read, Write as _};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +13,13 @@ use super::heartbeat::Heartbeat;
 use super::inbox::{Inbox, Moment};
 use super::login::Login;
 use super::options::Incoming;
-use super::outgoing::{PING, one_line, send_few};
+use super::outgoing::{PING, send_few};
 use super::place::{Place, Progress};
 use super::questions::Taken;
 use super::wire::{Phase, Wire, time_left};
 use crate::line::{Line, LineReader};
 use crate::os::{self, Wait};
-use crate::protocol::{Command, Refusal};
+use crate::protocol::Refusal;
 use crate::transport::Stream;
 
 /// The longest line that is accepted from a server, in bytes. The longest ones are `who` of large servers.
@@ -26,7 +27,7 @@ const LONGEST_LINE: usize = 1 << 30;
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) stream: Arc<Stream>,
+    stream: Arc<Stream>,
     reader: LineReader,
     /// The login that is under way.
     login: Option<Login>,
@@ -37,6 +38,13 @@ pub(super) struct Connection {
     heartbeat: Heartbeat,
     /// The last line, if it was the server's own reason to end the connection.
     pub(super) last_words: Option<String>,
+}
+
+/// It ends for the threads that write over it too.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.stream.shutdown(Shutdown::Both);
+    }
 }
 
 /// What outlives a connection, and where it puts what it reads.
@@ -145,7 +153,11 @@ impl Connection {
                 match login.take(line, &mut desk.place) {
                     Progress::Pending => {}
                     Progress::Done => self.open(desk),
-                    Progress::AskAgain => self.ask_again(desk)?,
+                    Progress::AskAgain => {
+                        desk.wire.state().pings.send(1, true);
+                        // A socket that does not take as little as this, after the login alone, is of no use.
+                        send_few(&self.stream, b"mark\r\nping\r\n").map_err(ClientError::Lost)?;
+                    }
                     Progress::Refused(why) => return Err(ClientError::Refused(why)),
                 }
             }
@@ -153,15 +165,6 @@ impl Connection {
             Taken::Give(incoming) => desk.inbox.push(incoming),
         }
         Ok(())
-    }
-
-    /// Asks for the present place, as the one before is of no use.
-    fn ask_again(&mut self, desk: &Desk) -> Result<(), ClientError> {
-        self.login.iter_mut().for_each(Login::ask_again);
-        desk.wire.state().pings.send(1, true);
-        let lines = [one_line(Command::Mark)?, PING.to_vec()].concat();
-        // A socket that does not take as little as this, after the login alone, is of no use.
-        send_few(&self.stream, &lines).map_err(ClientError::Lost)
     }
 
     /// The login is done: the caller's lines can be sent.

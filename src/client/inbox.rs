@@ -48,7 +48,8 @@ impl Inbox {
 
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<Incoming> {
-        self.take(0)
+        let oldest = self.entries.pop_front();
+        self.give(oldest, 0)
     }
 
     /// Begins a search with the oldest.
@@ -60,7 +61,8 @@ impl Inbox {
     pub(super) fn find(&mut self, mut fits: impl FnMut(&Incoming) -> bool) -> Option<Incoming> {
         while let Some(entry) = self.entries.get(self.passed) {
             if fits(&entry.incoming) {
-                return self.take(self.passed);
+                let found = self.entries.remove(self.passed);
+                return self.give(found, self.passed);
             }
             self.passed += 1;
         }
@@ -74,7 +76,8 @@ impl Inbox {
             _ => None,
         };
         let (_, index) = self.entries.iter().enumerate().filter_map(fit).max()?;
-        let Incoming::Line { text, .. } = self.take(index)? else { return None };
+        let best = self.entries.remove(index);
+        let Incoming::Line { text, .. } = self.give(best, index)? else { return None };
         Some(text)
     }
 
@@ -104,8 +107,9 @@ impl Inbox {
         }
     }
 
-    fn take(&mut self, index: usize) -> Option<Incoming> {
-        let entry = self.entries.remove(index)?;
+    /// Notes that one is given out, which stood there.
+    fn give(&mut self, entry: Option<Entry>, index: usize) -> Option<Incoming> {
+        let entry = entry?;
         self.bytes -= cost(&entry.incoming);
         self.passed -= usize::from(index < self.passed);
         self.given = entry.moment.connection;

@@ -61,8 +61,11 @@ impl Login {
                 // The server requires no token. That is for the caller to know, and no harm to the rest.
                 Some(Refusal::UnknownCommand) if self.expects("authenticated") => {}
                 Some(refusal) if self.is_about_the_place(&refusal) => {
-                    self.place = false;
-                    return place.refuse(refusal);
+                    let progress = place.refuse(refusal);
+                    // Asked again, with another ping.
+                    self.place = progress == Progress::AskAgain;
+                    self.pongs += u64::from(self.place);
+                    return progress;
                 }
                 _ => return Progress::Refused(text.to_owned()),
             }
@@ -101,12 +104,6 @@ impl Login {
             Refusal::AuthenticateFirst => is_next && !self.name,
             _ => false,
         }
-    }
-
-    /// The question for the place is sent once more.
-    pub(super) fn ask_again(&mut self) {
-        self.place = true;
-        self.pongs += 1;
     }
 }
 
@@ -214,7 +211,7 @@ mod tests {
         for (lines, wanted) in [
             (&["bob > ada: hi", "at 5f.7"][..], &["show", "place"][..]),
             (&["at 5f.7", "at 5f.7"], &["place", "show"]),
-            (&[NOT_KEPT, "at 60.7"], &["ask again", "show"]),
+            (&[NOT_KEPT, "at 60.7"], &["ask again", "place"]),
             (&["error: this room keeps no history"], &["no place"]),
             (&["error: since is a room mode command"], &["no place"]),
             (&[OLD, OLD], &["no place", "never"]),
@@ -226,10 +223,6 @@ mod tests {
         }
         // An old server knows nothing of served names either.
         assert_eq!(Try::new(None, false, &["work"], Some("5f.7")).take(OLD), "never");
-        let mut again = Try::new(None, false, &[], Some("5f.7"));
-        assert_eq!(again.take(NOT_KEPT), "ask again");
-        again.login.ask_again();
-        assert_eq!(again.take("at 60.7"), "place");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::options::ClientOptions;
 use crate::protocol::{Command, Event, Mark, Refusal};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Place {
     /// Whether the caller wants the mark of each line.
     marks: bool,
@@ -15,19 +15,12 @@ pub(super) struct Place {
     wanted: bool,
     /// Where the caller wants to begin, until the server has agreed.
     since: Option<String>,
-    known: Known,
+    /// Up to where the client has heard everything.
+    mark: Option<Mark>,
+    /// Why the lines that it hears are not kept, if it hears those of a room.
+    unkept: Option<String>,
     /// Why lines may be missing, until that was told.
     missed: Option<String>,
-}
-
-#[derive(Debug)]
-enum Known {
-    /// The client has heard nothing of a room, or need not know its place there.
-    Nothing,
-    /// It has heard everything up to here.
-    Up(Mark),
-    /// It hears a room whose lines are not kept, for this reason.
-    NotKept(String),
 }
 
 /// How far a login is.
@@ -48,59 +41,52 @@ impl Place {
             marks: options.marks || options.since.is_some(),
             wanted: !options.deaf && (options.marks || options.reconnect),
             since: options.since.clone(),
-            known: Known::Nothing,
-            missed: None,
+            ..Place::default()
         }
     }
 
     /// How many lines of the room the client has heard, if it knows.
     pub(super) fn number(&self) -> Option<u64> {
-        match &self.known {
-            Known::Up(mark) => Some(mark.number),
-            _ => None,
-        }
+        self.mark.as_ref().map(|mark| mark.number)
     }
 
     /// The line that a login ends with, if the place is to be known.
     pub(super) fn question(&self) -> Option<String> {
-        match (&self.since, &self.known) {
-            (Some(since), _) => Some(Command::Since(since).to_string()),
-            (None, Known::Up(mark)) => Some(Command::Since(&mark.to_string()).to_string()),
-            (None, _) => self.wanted.then(|| Command::Mark.to_string()),
-        }
+        let since = self.since.clone().or_else(|| self.mark.as_ref().map(Mark::to_string));
+        let question = since.map(|since| Command::Since(&since).to_string());
+        question.or_else(|| self.wanted.then(|| Command::Mark.to_string()))
     }
 
     /// Whether the answer to the question begins with what this connection has brought of the room before.
     pub(super) fn repeats(&self) -> bool {
-        self.since.is_some() || matches!(self.known, Known::Up(_))
+        self.since.is_some() || self.mark.is_some()
     }
 
     /// The server has named the place.
     pub(super) fn found(&mut self, mark: Mark) {
-        self.since = None;
-        if let Known::NotKept(why) = std::mem::replace(&mut self.known, Known::Up(mark)) {
-            self.missed = Some(why);
-        }
+        (self.since, self.mark) = (None, Some(mark));
+        self.missed = self.unkept.take().or(self.missed.take());
     }
 
     /// The server has refused the question.
     pub(super) fn refuse(&mut self, refusal: Refusal<'_>) -> Progress {
+        let why = refusal.to_string();
         if self.since.is_some() {
             // The caller wants to begin with what it cannot have: the connection is of no use.
-            return Progress::Refused(refusal.to_string());
+            return Progress::Refused(why);
         }
-        let was = std::mem::replace(&mut self.known, Known::Nothing);
+        let has_heard = self.mark.take().is_some() | self.unkept.take().is_some();
         // There is no room, or none for this client.
         if matches!(refusal, Refusal::RoomOnly(_) | Refusal::AuthenticateFirst) {
             return Progress::Done;
         }
-        if !matches!(was, Known::Nothing) {
-            self.missed = Some(refusal.to_string());
+        if has_heard {
+            self.missed = Some(why.clone());
         }
         if matches!(refusal, Refusal::NotKept(_)) {
             return Progress::AskAgain;
         }
-        self.known = Known::NotKept(refusal.to_string());
+        self.unkept = Some(why);
         Progress::Done
     }
 
@@ -111,7 +97,7 @@ impl Place {
 
     /// Counts a line. Returns its mark, if it has one that the caller wants.
     pub(super) fn count(&mut self, line: &str) -> Option<Mark> {
-        let Known::Up(mark) = &mut self.known else { return None };
+        let mark = self.mark.as_mut()?;
         if is_of_the_room(line) {
             mark.number += 1;
             return self.marks.then(|| mark.clone());
@@ -120,7 +106,7 @@ impl Place {
         if let Some(asked) = named(line) {
             *mark = asked;
         } else if line == "deaf" {
-            self.known = Known::Nothing;
+            self.mark = None;
         }
         None
     }

@@ -111,8 +111,10 @@ impl Client {
         }
         self.heard = heard;
         let cut = connection.end(&error, &mut self.desk);
-        let last_words = connection.last_words;
-        for number in self.desk.wire.lose(&connection.stream) {
+        let last_words = connection.last_words.take();
+        // Ends a write that waits, so that it is known what it could not send.
+        drop(connection);
+        for number in self.desk.wire.lose() {
             self.desk.inbox.push(Incoming::Answer(number, Err(AskError::Client(ClientError::Closed))));
         }
         self.loss = Some(last_words.clone().map_or(error.again(), ClientError::Refused));

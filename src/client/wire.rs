@@ -141,10 +141,8 @@ impl Wire {
         state.connection
     }
 
-    /// Gives up the connection. Returns the questions that have ended with it.
-    pub(super) fn lose(&self, stream: &Stream) -> impl Iterator<Item = u64> + use<> {
-        // Ends a write that waits, so that it is known what it could not send.
-        stream.shutdown(Shutdown::Both);
+    /// The connection has ended. Returns the questions that have ended with it.
+    pub(super) fn lose(&self) -> impl Iterator<Item = u64> + use<> {
         let mut state = self.wait(None, |state| !state.is_writing);
         state.phase = Phase::Waiting;
         self.tell(&state);
