@@ -50,10 +50,8 @@ impl Client {
             let time = if wait.is_zero() { connect_timeout } else { connect_timeout.min(left()) };
             let deadline = Instant::now().checked_add(time);
             let stream = Stream::connect(address, time).map_err(ClientError::Connect);
-            let error = match stream.and_then(|stream| self.log_in_to_the_end(stream, deadline)) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
+            let connected = stream.and_then(|stream| self.log_in_to_the_end(stream, deadline));
+            let Err(error) = connected else { return Ok(()) };
             let (is_final, left) = (self.is_final(&error), left());
             if !is_final && !left.is_zero() {
                 before = Some(error);
@@ -142,10 +140,10 @@ impl Client {
     /// Whether the same login cannot succeed later.
     pub(super) fn is_final(&self, error: &ClientError) -> bool {
         let ClientError::Refused(text) = error else { return matches!(error, ClientError::TokenFile(_)) };
-        let file_has_changed = || match (&self.options.token_file, &self.token) {
-            (Some(file), Some(sent)) => Token::read(file).is_ok_and(|token| token != *sent),
-            _ => false,
-        };
-        !(login::may_pass(text) || Refusal::parse(text) == Some(Refusal::WrongToken) && file_has_changed())
+        if Refusal::parse(text) != Some(Refusal::WrongToken) {
+            return !login::may_pass(text);
+        }
+        let has_changed = |file| Token::read(file).is_ok_and(|token| Some(token) != self.token);
+        !self.options.token_file.as_deref().is_some_and(has_changed)
     }
 }

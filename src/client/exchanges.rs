@@ -24,12 +24,11 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] with what the server says, and those of [`Client::request`].
     pub fn log_in(&mut self, name: &str, timeout: Duration) -> Result<(), ClientError> {
-        let (command, name) = (Command::Iam(name), name.to_owned());
-        let reply = self.command(&one_line(command)?, command, deadline(Some(timeout)))?;
-        if let Some(Event::Error(text)) = reply.as_deref().map(Event::parse) {
+        let reply = self.request(Command::Iam(name), timeout)?;
+        if let Event::Error(text) = Event::parse(&reply) {
             return Err(ClientError::Refused(text.to_owned()));
         }
-        self.options.name = Some(name);
+        self.options.name = Some(name.to_owned());
         Ok(())
     }
 
@@ -53,28 +52,14 @@ impl Client {
     /// command and it has no reply, like the `msg:` of a deaf client. A server that takes only a part of the line in time
     /// loses the connection.
     pub fn request(&mut self, command: impl Display, timeout: Duration) -> Result<String, ClientError> {
-        let line = one_line(command)?;
-        let text = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
-        let reply = self.command(&line, Command::parse(&text), deadline(Some(timeout)))?;
-        reply.ok_or(ClientError::TimedOut)
-    }
-
-    /// Sends one command, and finds its reply. `None` if the server has dealt with it and there is none.
-    fn command(
-        &mut self,
-        line: &[u8],
-        command: Command<'_>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<String>, ClientError> {
-        let fence = self.send_fenced(line, deadline)?;
+        let (text, deadline) = (command.to_string(), deadline(Some(timeout)));
+        let fence = self.send_fenced(&one_line(&text)?, deadline)?;
         let result = self.wait_for(fence, deadline);
-        let (moment, own) = (Moment { pongs: fence.pongs - 1, ..fence }, self.options.name.as_deref());
+        let (command, own) = (Command::parse(&text), self.options.name.as_deref());
         // It may have come although what follows did not, as with a wrong token.
+        let moment = Moment { pongs: fence.pongs - 1, ..fence };
         let reply = self.desk.inbox.take_best(moment, |line| fit(command, line, own));
-        if reply.is_none() {
-            result?;
-        }
-        Ok(reply)
+        reply.ok_or_else(|| result.err().unwrap_or(ClientError::TimedOut))
     }
 
     /// Sends lines between two pings, or a ping alone. Returns where the answer to the last ping stands.
