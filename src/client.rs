@@ -9,7 +9,6 @@
 //
 //   error       what can go wrong
 //   options     how a client behaves, and what comes in
-//   pauses      between two attempts to connect
 //   heartbeat   when a ping is due
 //   outgoing    lines to be sent, as bytes, and the pings under way
 //   place       where the client is in the order of the room
@@ -33,7 +32,6 @@ mod inbox;
 mod login;
 mod options;
 mod outgoing;
-mod pauses;
 mod place;
 mod question;
 mod questions;
@@ -49,11 +47,11 @@ use connection::{Connection, Desk};
 pub use error::{AskError, ClientError};
 pub use options::{ClientOptions, Ending, Incoming};
 use outgoing::one_line;
-use pauses::Pauses;
 pub use question::Question;
 pub use sender::Sender;
 use wire::Phase;
 
+use crate::pauses::Pauses;
 use crate::protocol::Event;
 use crate::token::Token;
 use crate::transport::{Address, Stream};
@@ -89,8 +87,6 @@ pub struct Client {
     connection: Option<Connection>,
     /// Another thread connects.
     is_dialing: bool,
-    /// How many lines of the room had been heard when the last connection ended.
-    heard: Option<u64>,
     /// Why the last connection ended, in the server's own words if there were any.
     loss: Option<ClientError>,
     /// There is no connection and there will be none.

@@ -94,6 +94,7 @@ mod seconds;
 pub mod protocol;
 
 pub mod limits;
+mod pauses;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod token;
 

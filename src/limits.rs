@@ -101,8 +101,11 @@ pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 /// The pause after an accept error.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that connects again: the shortest pause at first, and the longest that it doubles to.
-pub(crate) const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+/// A client that connects again: the first length of a pause, and the longest that it doubles to.
+pub(crate) const RECONNECT_PAUSE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(10);
+
+/// The same of a server that joins a room.
+pub(crate) const JOIN_PAUSE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(2);
 
 /// The longest time that may be asked for: a year. More is "never", and could overflow a clock.
 pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -10,9 +10,10 @@ use super::error::ClientError;
 use super::inbox::Inbox;
 use super::login::{self, Login};
 use super::options::{ClientOptions, Ending, Incoming};
-use super::pauses::Pauses;
 use super::place::Place;
 use super::wire::{Wire, time_left};
+use crate::limits::RECONNECT_PAUSE;
+use crate::pauses::Pauses;
 use crate::protocol::Refusal;
 use crate::token::Token;
 use crate::transport::{Address, Stream};
@@ -30,11 +31,10 @@ impl Client {
             address,
             options,
             token: None,
-            pauses: Pauses::new(),
+            pauses: Pauses::new(RECONNECT_PAUSE),
             desk: Desk { wire, place, inbox: Inbox::default() },
             connection: None,
             is_dialing: false,
-            heard: None,
             loss: None,
             ended: None,
         })

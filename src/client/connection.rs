@@ -35,6 +35,8 @@ pub(super) struct Connection {
     login_deadline: Option<Instant>,
     /// Since when the caller's lines can be sent.
     pub(super) open_since: Option<Instant>,
+    /// How many lines of the room had been heard before.
+    pub(super) heard: Option<u64>,
     heartbeat: Heartbeat,
     /// The last line, if it was the server's own reason to end the connection.
     pub(super) last_words: Option<String>,
@@ -82,6 +84,7 @@ impl Connection {
             login: Some(login),
             login_deadline: deadline,
             open_since: None,
+            heard: desk.place.number(),
             heartbeat: Heartbeat::new(heartbeat, now),
             last_words: None,
         };

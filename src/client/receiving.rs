@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::Client;
 use super::error::{AskError, ClientError};
 use super::options::{Ending, Incoming};
-use super::pauses::Pauses;
 use super::wire::{Need, Phase, time_left};
 
 /// After how long a client asks again whether another thread has stopped writing.
@@ -101,15 +100,12 @@ impl Client {
     /// The connection has ended.
     fn lose(&mut self, error: ClientError) {
         let Some(mut connection) = self.connection.take() else { return };
-        if let Some(since) = connection.open_since {
-            self.pauses.connected_for(since.elapsed());
+        // A server that accepts and drops is called less and less often, unless that has brought more of the room.
+        if connection.open_since.is_some_and(|since| since.elapsed() > self.pauses.last)
+            || connection.heard.is_some_and(|heard| self.desk.place.number() > Some(heard))
+        {
+            self.pauses.reset();
         }
-        // A connection that has brought more of the room was of use, however short it was.
-        let heard = self.desk.place.number();
-        if self.heard.is_some() && heard > self.heard {
-            self.pauses = Pauses::new();
-        }
-        self.heard = heard;
         let cut = connection.end(&error, &mut self.desk);
         let last_words = connection.last_words.take();
         // Ends a write that waits, so that it is known what it could not send.

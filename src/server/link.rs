@@ -3,9 +3,8 @@
 //! One thread does all of this, but for following, which a second one does for as long as a connection holds. Whatever
 //! breaks, nothing is lost or doubled, or else all clients are ended and told that they were cut off. No lock is held
 //! during a call of the engine. A membership outlives its links: `saying` and `following` are the two halves of a link,
-//! `over` tells how one ended, `backoff` when the next is tried.
+//! `over` tells how one ended.
 
-mod backoff;
 mod following;
 mod over;
 mod saying;
@@ -18,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
-use self::backoff::{Backoff, random};
 use self::following::Following;
 use self::over::Over;
 use self::saying::Saying;
@@ -27,7 +25,8 @@ use super::hub::Hub;
 use super::room::Room;
 use super::throttle::Throttle;
 use crate::counted::Counted;
-use crate::limits::{ENTRY_MARGIN, STACK_SIZE};
+use crate::limits::{ENTRY_MARGIN, JOIN_PAUSE, STACK_SIZE};
+use crate::pauses::{Pauses, random};
 
 /// How long clients are kept while the engine cannot be reached.
 const GIVE_UP: Duration = Duration::from_secs(30);
@@ -41,7 +40,7 @@ pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<Option<
     thread::Builder::new().name("link".to_owned()).stack_size(STACK_SIZE).spawn(move || {
         let room = hub.room.as_ref()?;
         let longest = hub.config.limits.max_line.saturating_add(ENTRY_MARGIN);
-        let (mut before, mut retry) = (0, Backoff::default());
+        let (mut before, mut retry) = (0, Pauses::new(JOIN_PAUSE));
         loop {
             let (mut member, engine) = match enter(room, &join, longest, before, &mut retry) {
                 Ok(entered) => entered,
@@ -56,7 +55,7 @@ pub(super) fn start(hub: &Arc<Hub>, join: Join) -> io::Result<JoinHandle<Option<
             warn!("cut off from the other servers: {why}; all clients are ended, joining anew");
             room.cut_off();
             if began.elapsed() > LASTING {
-                retry = Backoff::default();
+                retry.reset();
             }
         }
     })
@@ -68,7 +67,7 @@ fn enter(
     join: &Join,
     longest: usize,
     before: u64,
-    retry: &mut Backoff,
+    retry: &mut Pauses,
 ) -> Result<(Member, Engine), Option<String>> {
     let name = &join.url.room;
     // If an answer is lost, the next try is under the same number. Otherwise a ghost could stay in the room for a lease.

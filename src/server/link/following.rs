@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
-use super::backoff::Backoff;
 use super::over::Over;
+use crate::limits::JOIN_PAUSE;
+use crate::pauses::Pauses;
 use crate::seconds::Seconds;
 use crate::server::engine::{Engine, Entry, PORTION};
 use crate::server::member::Who;
@@ -19,12 +20,12 @@ pub(super) struct Following {
     /// Since when nothing comes through, and whether the log says so.
     pub(super) away: Option<Instant>,
     pub(super) is_said: bool,
-    pub(super) retry: Backoff,
+    pub(super) retry: Pauses,
 }
 
 impl Following {
     pub(super) fn new(longest: usize) -> Following {
-        Following { longest, portion: PORTION, away: None, is_said: false, retry: Backoff::default() }
+        Following { longest, portion: PORTION, away: None, is_said: false, retry: Pauses::new(JOIN_PAUSE) }
     }
 
     /// Gives what comes out of the log to the room, entry by entry. While the room waits for a slow reader, the position
@@ -80,7 +81,7 @@ impl Following {
     /// The engine is back once the log can be read, not before: a link can hold and bring nothing.
     fn note_progress(&mut self, room: &Room) {
         if let Some(since) = self.away.take() {
-            self.retry = Backoff::default();
+            self.retry.reset();
             room.is_back();
             if std::mem::take(&mut self.is_said) {
                 info!("the engine is back after {:.1} s", Seconds(since.elapsed()));
