@@ -58,8 +58,8 @@ impl Client {
                 thread::sleep(self.pauses.next().min(left).min(LONGEST_FIRST_PAUSE));
                 continue;
             }
-            // An attempt that the end of the wait cut short tells nothing; the one before it does.
-            let error = before.filter(|_| error.is_timeout()).unwrap_or(error);
+            // The end of the wait has cut the last attempt short; the one before it tells more.
+            let error = before.filter(|_| !is_final).unwrap_or(error);
             if is_final || !self.goes_on() || matches!(error, ClientError::Connect(_)) {
                 return Err(error);
             }

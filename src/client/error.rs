@@ -32,15 +32,6 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether it says only that the server did not answer in time.
-    pub(super) fn is_timeout(&self) -> bool {
-        match self {
-            ClientError::Lost(error) => error.kind() == io::ErrorKind::TimedOut,
-            ClientError::Connect(error) => error.kind() == io::ErrorKind::TimedOut,
-            _ => false,
-        }
-    }
-
     /// The same end of a connection, to be told once more.
     pub(super) fn again(&self) -> ClientError {
         match self {

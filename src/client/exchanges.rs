@@ -65,7 +65,7 @@ impl Client {
     /// Sends lines between two pings, or a ping alone. Returns where the answer to the last ping stands.
     fn send_fenced(&mut self, lines: &[u8], deadline: Option<Instant>) -> Result<Moment, ClientError> {
         let wire = Arc::clone(&self.desk.wire);
-        let connection = wire.connection(&mut |need| self.wait(&need, deadline))?;
+        let connection = wire.connection(&mut |full| self.wait(full, deadline))?;
         let fenced = [PING, lines, if lines.is_empty() { lines } else { PING }].concat();
         let pongs = self.send_over(&fenced, Some(connection), deadline)?;
         Ok(Moment { connection, pongs })
@@ -112,7 +112,7 @@ impl Client {
         let deadline = deadline(Some(timeout));
         let wire = Arc::clone(&self.desk.wire);
         let wanted = Wanted::Whole(String::new());
-        let asked = put_question(&wire, name, text, wanted, &mut |need| self.wait(&need, deadline))?;
+        let asked = put_question(&wire, name, text, wanted, &mut |full| self.wait(full, deadline))?;
         match self.find(deadline, |incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked)) {
             Ok(Incoming::Answer(_, answer)) => answer,
             Ok(_) => Err(AskError::TimedOut),

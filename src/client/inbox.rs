@@ -12,7 +12,7 @@ use crate::protocol::Event;
 const LINES_MAX: usize = 16 << 20;
 
 /// What a line takes beside its text: the entry, and what the allocator adds.
-const LINE_COST: usize = size_of::<Entry>() + 16;
+const LINE_COST: usize = size_of::<(Moment, Incoming)>() + 16;
 
 /// When something came: on which connection, and after how many answers to pings of the library.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +21,9 @@ pub(super) struct Moment {
     pub(super) pongs: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    incoming: Incoming,
-    moment: Moment,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<(Moment, Incoming)>,
     /// What the lines among them take.
     bytes: usize,
     /// How many of them the search that is under way has passed.
@@ -43,7 +37,7 @@ pub(super) struct Inbox {
 impl Inbox {
     pub(super) fn push(&mut self, incoming: Incoming) {
         self.bytes += cost(&incoming);
-        self.entries.push_back(Entry { incoming, moment: self.now });
+        self.entries.push_back((self.now, incoming));
     }
 
     /// Takes the oldest.
@@ -59,8 +53,8 @@ impl Inbox {
 
     /// Goes on with the search. Takes what fits.
     pub(super) fn find(&mut self, mut fits: impl FnMut(&Incoming) -> bool) -> Option<Incoming> {
-        while let Some(entry) = self.entries.get(self.passed) {
-            if fits(&entry.incoming) {
+        while let Some((_, incoming)) = self.entries.get(self.passed) {
+            if fits(incoming) {
                 let found = self.entries.remove(self.passed);
                 return self.give(found, self.passed);
             }
@@ -71,8 +65,8 @@ impl Inbox {
 
     /// Takes the line that came at a certain moment and fits best; of several, the last.
     pub(super) fn take_best<Fit: Ord>(&mut self, moment: Moment, fit: impl Fn(&str) -> Option<Fit>) -> Option<String> {
-        let fit = |(index, entry): (usize, &Entry)| match &entry.incoming {
-            Incoming::Line { text, .. } if entry.moment == moment => Some((fit(text)?, index)),
+        let fit = |(index, entry): (usize, &(Moment, Incoming))| match entry {
+            (then, Incoming::Line { text, .. }) if *then == moment => Some((fit(text)?, index)),
             _ => None,
         };
         let (_, index) = self.entries.iter().enumerate().filter_map(fit).max()?;
@@ -83,7 +77,7 @@ impl Inbox {
 
     /// Whether a line is here.
     pub(super) fn contains(&self, line: &str) -> bool {
-        self.entries.iter().any(|entry| matches!(&entry.incoming, Incoming::Line { text, .. } if text == line))
+        self.entries.iter().any(|(_, incoming)| matches!(incoming, Incoming::Line { text, .. } if text == line))
     }
 
     /// Whether more can come without anything being dropped.
@@ -95,25 +89,25 @@ impl Inbox {
     /// way to the caller.
     pub(super) fn make_room(&mut self) {
         while self.bytes > LINES_MAX {
-            let Some(oldest) = self.entries.iter().position(|entry| can_go(&entry.incoming)) else { return };
-            self.bytes -= cost(&self.entries[oldest].incoming);
-            if oldest > 0 && matches!(self.entries[oldest - 1].incoming, Incoming::Missed(_)) {
+            let Some(oldest) = self.entries.iter().position(|(_, incoming)| can_go(incoming)) else { return };
+            self.bytes -= cost(&self.entries[oldest].1);
+            if oldest > 0 && matches!(self.entries[oldest - 1].1, Incoming::Missed(_)) {
                 self.entries.remove(oldest);
                 self.passed -= usize::from(oldest < self.passed);
             } else {
                 let why = format!("more than {LINES_MAX} bytes waited to be received");
-                self.entries[oldest].incoming = Incoming::Missed(why);
+                self.entries[oldest].1 = Incoming::Missed(why);
             }
         }
     }
 
     /// Notes that one is given out, which stood there.
-    fn give(&mut self, entry: Option<Entry>, index: usize) -> Option<Incoming> {
-        let entry = entry?;
-        self.bytes -= cost(&entry.incoming);
+    fn give(&mut self, entry: Option<(Moment, Incoming)>, index: usize) -> Option<Incoming> {
+        let (moment, incoming) = entry?;
+        self.bytes -= cost(&incoming);
         self.passed -= usize::from(index < self.passed);
-        self.given = entry.moment.connection;
-        Some(entry.incoming)
+        self.given = moment.connection;
+        Some(incoming)
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::Client;
 use super::error::{AskError, ClientError};
 use super::options::{Ending, Incoming};
-use super::wire::{Need, Phase, time_left};
+use super::wire::{Phase, time_left};
+use crate::transport::Stream;
 
 /// After how long a client asks again whether another thread has stopped writing.
 const TURN: Duration = Duration::from_millis(5);
@@ -48,12 +49,12 @@ impl Client {
         deadline: Option<Instant>,
     ) -> Result<u64, ClientError> {
         let wire = Arc::clone(&self.desk.wire);
-        wire.send(lines, over, &mut |need| self.wait(&need, deadline))
+        wire.send(lines, over, &mut |full| self.wait(full, deadline))
     }
 
-    /// Waits for what a write needs.
-    pub(super) fn wait(&mut self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
-        if let Need::Space(_) = need {
+    /// Waits for what a write needs; see [`Waiting`](super::wire::Waiting).
+    pub(super) fn wait(&mut self, full: Option<&Stream>, deadline: Option<Instant>) -> Result<(), ClientError> {
+        if full.is_some() {
             self.desk.inbox.make_room();
             let connection = self.connection.as_mut().ok_or(ClientError::Closed)?;
             return connection.read(&mut self.desk, deadline, true);

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use super::error::{AskError, ClientError};
 use super::outgoing::one_line;
 use super::questions::Wanted;
-use super::wire::{Need, State, Waiting, Wire, time_left};
+use super::wire::{State, Waiting, Wire, time_left};
 use crate::os::{self, Wait};
+use crate::transport::Stream;
 
 /// Sends lines over the connection of a [`Client`](super::Client); see [`Client::sender`](super::Client::sender).
 #[derive(Debug, Clone)]
@@ -59,7 +60,7 @@ impl Sender {
     pub fn put_question_within(&self, name: &str, text: &str, timeout: Duration) -> Result<u64, AskError> {
         let deadline = Instant::now().checked_add(timeout);
         let wanted = if self.wire.gives_parts { Wanted::Parts } else { Wanted::Whole(String::new()) };
-        put_question(&self.wire, name, text, wanted, &mut |need| self.wait(&need, deadline))
+        put_question(&self.wire, name, text, wanted, &mut |full| self.wait(full, deadline))
     }
 
     /// Sends a `ping` whose answer is not given to the caller, unless something is being sent. For a client that does not
@@ -81,16 +82,16 @@ impl Sender {
     }
 
     pub(super) fn send_over(&self, lines: &[u8], over: Option<u64>) -> Result<(), ClientError> {
-        self.wire.send(lines, over, &mut |need| self.wait(&need, None)).map(drop)
+        self.wire.send(lines, over, &mut |full| self.wait(full, None)).map(drop)
     }
 
-    fn wait(&self, need: &Need<'_>, deadline: Option<Instant>) -> Result<(), ClientError> {
+    fn wait(&self, full: Option<&Stream>, deadline: Option<Instant>) -> Result<(), ClientError> {
         let left = time_left(deadline);
-        match need {
+        match full {
             _ if left == Some(Duration::ZERO) => return Err(ClientError::TimedOut),
-            Need::Turn => drop(self.wire.wait(deadline, State::is_ready)),
+            None => drop(self.wire.wait(deadline, State::is_ready)),
             // The client breaks the stream if the server is gone.
-            Need::Space(stream) => os::poll(&mut [Wait::writable(stream.as_fd())], left),
+            Some(stream) => os::poll(&mut [Wait::writable(stream.as_fd())], left),
         }
         Ok(())
     }

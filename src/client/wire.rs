@@ -56,16 +56,9 @@ pub(super) enum Phase {
     Over,
 }
 
-/// What a write waits for.
-#[derive(Debug)]
-pub(super) enum Need<'a> {
-    /// A connection over which no other thread is writing.
-    Turn,
-    Space(&'a Stream),
-}
-
-/// Waits for it, or ends the attempt.
-pub(super) type Waiting<'a> = dyn FnMut(Need<'_>) -> Result<(), ClientError> + 'a;
+/// Waits until this stream takes more or, without one, for a connection over which no other thread is writing; or ends the
+/// attempt.
+pub(super) type Waiting<'a> = dyn FnMut(Option<&Stream>) -> Result<(), ClientError> + 'a;
 
 impl State {
     /// The connection, if lines can be sent over it; `None` if it is worth waiting for one.
@@ -152,7 +145,7 @@ impl Wire {
     /// The number of the connection over which lines can be sent. Waits until there is one.
     pub(super) fn connection(&self, wait: &mut Waiting<'_>) -> Result<u64, ClientError> {
         while self.state().opened()?.is_none() {
-            wait(Need::Turn)?;
+            wait(None)?;
         }
         Ok(self.state().connection)
     }
@@ -184,7 +177,7 @@ impl Wire {
                 }
                 _ => {
                     drop(state);
-                    wait(Need::Turn)?;
+                    wait(None)?;
                     continue;
                 }
             };
@@ -247,7 +240,7 @@ fn write(stream: &Stream, bytes: &[u8], wait: &mut Waiting<'_>) -> (usize, Optio
             Ok(count) => written += count,
             Err(ErrorKind::Interrupted) => {}
             Err(ErrorKind::WouldBlock) => {
-                if let Err(error) = wait(Need::Space(stream)) {
+                if let Err(error) = wait(Some(stream)) {
                     return (written, Some(error));
                 }
             }
