@@ -13,8 +13,8 @@
 //   outgoing    lines to be sent, as bytes, and the pings under way
 //   place       where the client is in the order of the room
 //   login       the first exchange on a connection
-//   questions   the open questions of this client
 //   inbox       what has come and was not given out yet
+//   questions   the open questions of this client
 //   wire        what a client and its senders share
 //   connection  one connection as it is read
 //   connecting  how connections are made

@@ -15,7 +15,6 @@ use super::login::Login;
 use super::options::Incoming;
 use super::outgoing::{PING, send_few};
 use super::place::{Place, Progress};
-use super::questions::Taken;
 use super::wire::{Phase, Wire, time_left};
 use crate::line::{Line, LineReader};
 use crate::os::{self, Wait};
@@ -140,32 +139,27 @@ impl Connection {
         let error = line.strip_prefix("error: ");
         self.last_words =
             error.filter(|text| Refusal::parse(text).is_some_and(|refusal| refusal.is_last_words())).map(str::to_owned);
-        let taken = if has_asked { desk.wire.state().questions.take(&line) } else { Taken::No };
-        match taken {
-            Taken::No if line == "pong" && desk.wire.state().pings.answer() => {
-                desk.inbox.now.pongs += 1;
-                if self.login.as_ref().is_some_and(|login| desk.inbox.now.pongs >= login.pongs) {
-                    self.open(desk);
-                }
+        if has_asked && desk.wire.state().questions.take(&line, &mut desk.inbox) {
+            return Ok(());
+        }
+        if line == "pong" && desk.wire.state().pings.answer() {
+            desk.inbox.now.pongs += 1;
+            if self.login.as_ref().is_some_and(|login| desk.inbox.now.pongs >= login.pongs) {
+                self.open(desk);
             }
-            Taken::No => {
-                let Some(login) = &mut self.login else {
-                    desk.show(line);
-                    return Ok(());
-                };
-                match login.take(line, &mut desk.place) {
-                    Progress::Pending => {}
-                    Progress::Done => self.open(desk),
-                    Progress::AskAgain => {
-                        desk.wire.state().pings.send(1, true);
-                        // A socket that does not take as little as this, after the login alone, is of no use.
-                        send_few(&self.stream, b"mark\r\nping\r\n").map_err(ClientError::Lost)?;
-                    }
-                    Progress::Refused(why) => return Err(ClientError::Refused(why)),
+        } else if let Some(login) = &mut self.login {
+            match login.take(line, &mut desk.place) {
+                Progress::Pending => {}
+                Progress::Done => self.open(desk),
+                Progress::AskAgain => {
+                    desk.wire.state().pings.send(1, true);
+                    // A socket that does not take as little as this, after the login alone, is of no use.
+                    send_few(&self.stream, b"mark\r\nping\r\n").map_err(ClientError::Lost)?;
                 }
+                Progress::Refused(why) => return Err(ClientError::Refused(why)),
             }
-            Taken::Yes => {}
-            Taken::Give(incoming) => desk.inbox.push(incoming),
+        } else {
+            desk.show(line);
         }
         Ok(())
     }

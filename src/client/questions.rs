@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::error::AskError;
+use super::inbox::Inbox;
 use super::options::Incoming;
 use super::outgoing::one_line;
 use crate::protocol::{Command, Event, OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
@@ -18,17 +19,6 @@ const ANSWER_MAX: usize = 64 << 20;
 /// How many questions to one client may be given up before it is asked no more: a part of those that the server allows, so
 /// that others can still be asked.
 const GIVEN_UP_MAX: usize = OPEN_QUESTIONS_MAX / 4;
-
-/// What a line is to the questions.
-#[derive(Debug)]
-pub(super) enum Taken {
-    /// It is for the caller.
-    No,
-    /// It is a part of an answer, or comes too late.
-    Yes,
-    /// It is a part of an answer, which the caller wants at once, or ends a question.
-    Give(Incoming),
-}
 
 #[derive(Debug)]
 pub(super) struct Questions {
@@ -108,10 +98,14 @@ impl Questions {
         self.last > 0
     }
 
-    /// Takes a line if it is for one of the questions.
-    pub(super) fn take(&mut self, line: &str) -> Taken {
+    /// Takes a line if it is for one of the questions, and gives out what the caller is to have of it now.
+    pub(super) fn take(&mut self, line: &str, inbox: &mut Inbox) -> bool {
         let (number, end) = match Event::parse(line) {
-            Event::Part { id, text, .. } => return self.number(id).map_or(Taken::No, |number| self.add(number, text)),
+            Event::Part { id, text, .. } => {
+                let number = self.number(id);
+                number.into_iter().for_each(|number| self.add(number, text, inbox));
+                return number.is_some();
+            }
             Event::Answer { id, text, .. } => (self.number(id), Ok(text.to_owned())),
             Event::Refused { name, id, text } => {
                 (self.number(id), Err(AskError::Refused { name: name.to_owned(), reason: text.to_owned() }))
@@ -126,13 +120,13 @@ impl Questions {
                         Refusal::RoomOnly("ask") | Refusal::NoName | Refusal::AuthenticateFirst | Refusal::NotJoined,
                     ) => (self.oldest(0), text.to_owned()),
                     Some(Refusal::LineTooLong(limit)) => (self.oldest(limit.saturating_add(1)), text.to_owned()),
-                    _ => return Taken::No,
+                    _ => return false,
                 };
                 (number, Err(AskError::Failed(why)))
             }
-            _ => return Taken::No,
+            _ => return false,
         };
-        number.map_or(Taken::No, |number| self.end(number, end))
+        number.map(|number| self.end(number, end, inbox)).is_some()
     }
 
     /// The number of one of this client's ids.
@@ -145,28 +139,27 @@ impl Questions {
         self.open.iter().find(|(_, open)| open.length >= length).map(|(number, _)| *number)
     }
 
-    fn add(&mut self, number: u64, text: &str) -> Taken {
+    fn add(&mut self, number: u64, text: &str, inbox: &mut Inbox) {
         match self.open.get_mut(&number).map(|open| &mut open.wanted) {
-            None | Some(Wanted::Nothing) => Taken::Yes,
-            Some(Wanted::Parts) => Taken::Give(Incoming::Part(number, text.to_owned())),
+            None | Some(Wanted::Nothing) => {}
+            Some(Wanted::Parts) => inbox.push(Incoming::Part(number, text.to_owned())),
             Some(Wanted::Whole(answer)) if answer.len() + text.len() >= ANSWER_MAX => {
-                self.end(number, Err(AskError::Failed(format!("the answer is longer than {ANSWER_MAX} bytes"))))
+                let why = format!("the answer is longer than {ANSWER_MAX} bytes");
+                self.end(number, Err(AskError::Failed(why)), inbox);
             }
             Some(Wanted::Whole(answer)) => {
                 answer.push_str(text);
                 answer.push('\n');
-                Taken::Yes
             }
         }
     }
 
-    fn end(&mut self, number: u64, end: Result<String, AskError>) -> Taken {
-        let end = match self.open.remove(&number).map(|open| open.wanted) {
-            None | Some(Wanted::Nothing) => return Taken::Yes,
-            Some(Wanted::Parts) => end,
-            Some(Wanted::Whole(answer)) => end.map(|last| answer + &last),
-        };
-        Taken::Give(Incoming::Answer(number, end))
+    fn end(&mut self, number: u64, end: Result<String, AskError>, inbox: &mut Inbox) {
+        match self.open.remove(&number).map(|open| open.wanted) {
+            None | Some(Wanted::Nothing) => {}
+            Some(Wanted::Parts) => inbox.push(Incoming::Answer(number, end)),
+            Some(Wanted::Whole(answer)) => inbox.push(Incoming::Answer(number, end.map(|last| answer + &last))),
+        }
     }
 }
 
@@ -181,6 +174,12 @@ mod tests {
         let id = format!("{}{number}", questions.prefix);
         assert_eq!(line, format!("ask:bob:{id}:{text}\r\n").as_bytes());
         id
+    }
+
+    /// What the caller is given of a line; `None` if it is for none of the questions.
+    fn take(questions: &mut Questions, line: &str) -> Option<Option<Incoming>> {
+        let mut inbox = Inbox::default();
+        questions.take(line, &mut inbox).then(|| inbox.pop())
     }
 
     #[test]
@@ -206,12 +205,12 @@ mod tests {
             let id = put(&mut questions, "12");
             let mut ends = Vec::new();
             for line in lines {
-                match questions.take(&line.replace("ID", &id)) {
-                    Taken::Give(Incoming::Answer(number, end)) => {
+                match take(&mut questions, &line.replace("ID", &id)) {
+                    Some(Some(Incoming::Answer(number, end))) => {
                         ends.push((number, format!("{end:?}").replace(&id, "ID")))
                     }
-                    Taken::Yes => {}
-                    Taken::Give(_) | Taken::No => panic!("{line}"),
+                    Some(None) => {}
+                    Some(_) | None => panic!("{line}"),
                 }
             }
             assert_eq!(ends, [(1, wanted.to_owned())]);
@@ -224,12 +223,12 @@ mod tests {
         questions.put("bob", "12", Wanted::Parts).unwrap();
         let id = format!("{}1", questions.prefix);
         assert!(
-            matches!(questions.take(&format!("bob +> {id}: a")), Taken::Give(Incoming::Part(1, part)) if part == "a")
+            matches!(take(&mut questions, &format!("bob +> {id}: a")), Some(Some(Incoming::Part(1, part))) if part == "a")
         );
         assert!(
-            matches!(questions.take(&format!("bob => {id}: b")), Taken::Give(Incoming::Answer(1, Ok(last))) if last == "b")
+            matches!(take(&mut questions, &format!("bob => {id}: b")), Some(Some(Incoming::Answer(1, Ok(last)))) if last == "b")
         );
-        assert!(matches!(questions.take(&format!("bob +> {id}: late")), Taken::Yes));
+        assert!(matches!(take(&mut questions, &format!("bob +> {id}: late")), Some(None)));
     }
 
     #[test]
@@ -241,7 +240,7 @@ mod tests {
              error: to is a room mode command|error: name bob is taken|\
              error: unknown command; send help for the list|error: line too long (limit 9999 bytes)|pong";
         for line in lines.split('|') {
-            assert!(matches!(questions.take(line), Taken::No), "{line}");
+            assert!(take(&mut questions, line).is_none(), "{line}");
         }
         assert_eq!(questions.open.len(), 1);
     }
@@ -251,12 +250,11 @@ mod tests {
         let mut questions = Questions::default();
         put(&mut questions, "x");
         put(&mut questions, &"x".repeat(100));
-        assert!(matches!(
-            questions.take("error: line too long (limit 100 bytes)"),
-            Taken::Give(Incoming::Answer(2, Err(_)))
-        ));
-        assert!(matches!(questions.take("error: not joined yet"), Taken::Give(Incoming::Answer(1, Err(_)))));
-        assert!(matches!(questions.take("error: not joined yet"), Taken::No));
+        let mut take = |line| take(&mut questions, line);
+        let too_long = take("error: line too long (limit 100 bytes)");
+        assert!(matches!(too_long, Some(Some(Incoming::Answer(2, Err(_))))));
+        assert!(matches!(take("error: not joined yet"), Some(Some(Incoming::Answer(1, Err(_))))));
+        assert!(take("error: not joined yet").is_none());
     }
 
     #[test]
@@ -266,7 +264,7 @@ mod tests {
         assert!(questions.take_back(1) && !questions.take_back(1));
         assert_eq!(questions.end_all().collect::<Vec<_>>(), [2]);
         for id in ids {
-            assert!(matches!(questions.take(&format!("bob => {id}: late")), Taken::Yes));
+            assert!(matches!(take(&mut questions, &format!("bob => {id}: late")), Some(None)));
         }
     }
 
