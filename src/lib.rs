@@ -89,6 +89,7 @@ pub mod guide;
 struct Readme;
 
 // In layer order: each imports only what stands above it.
+#[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod seconds;
 
 pub mod protocol;
@@ -137,6 +138,7 @@ pub mod programs {
         Signal, Signals, Wait, forget_children, kill_apart, permit_only, poll, raise_descriptor_limit, share_one_heap,
         spawn_apart, spawn_unblocked, survive_full_files, terminate_apart, wait_for_child,
     };
+    pub use crate::seconds::Seconds;
     pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
     pub use crate::timestamp::rfc_3339;
 }

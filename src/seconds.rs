@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// `Display` writes all decimals that are not 0, or as many as a precision asks for; it never rounds up.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub(crate) struct Seconds(pub(crate) Duration);
+pub struct Seconds(pub Duration);
 
 impl Seconds {
     /// Reads digits with at most one point. Decimals beyond nanoseconds are ignored.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use localsocket::client::{Ending, Sender};
-use localsocket::programs::Counted;
+use localsocket::programs::{Counted, Seconds};
 use localsocket::protocol::{Event, Mark, Refusal};
 use localsocket::{AskError, ClientError, ClientOptions, Incoming};
 
@@ -57,7 +57,8 @@ impl Work<'_> {
                 }
                 Incoming::Disconnected(ending) => self.tell_ending(*ending),
                 Incoming::Retrying(pause) => {
-                    say(&format_args!("connecting to {} again in {:.1} s", self.settings.address, pause.as_secs_f64()));
+                    let pause = Seconds(pause);
+                    say(&format_args!("connecting to {} again in {pause:.1} s", self.settings.address));
                 }
                 Incoming::Missed(why) => say(&format_args!("lines may have been missed: {why}")),
                 _ => {}
