@@ -146,10 +146,7 @@ impl<'a> Work<'a> {
             return Ok(Some(happening));
         }
         self.write()?;
-        let of_role = match &self.role {
-            Role::Answer(answering) => answering.deadline,
-            _ => None,
-        };
+        let of_role = if let Role::Answer(answering) = &self.role { answering.deadline } else { None };
         let deadline = self.deadline.into_iter().chain(of_role).min();
         let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
         // The queue does not end, as it can be added to from here.
@@ -158,10 +155,8 @@ impl<'a> Work<'a> {
 
     /// Writes what was printed. Meanwhile nothing is received, which must not look like silence to the server.
     fn write(&mut self) -> Result<(), End> {
-        let sender = &self.sender;
-        let written = self.output.write(self.deadline, self.settings.options.heartbeat, || {
-            sender.iter().for_each(Sender::keep_alive);
-        });
+        let keep_alive = || self.sender.iter().for_each(Sender::keep_alive);
+        let written = self.output.write(self.deadline, self.settings.options.heartbeat, keep_alive);
         written.map_err(|error| match error.kind() {
             ErrorKind::TimedOut => End::Time,
             // As in a pipe to `head`: that is no error.
@@ -206,18 +201,17 @@ impl<'a> Work<'a> {
         // What comes all the time must not make it last for ever.
         let is_over = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         match &mut self.role {
-            Role::Print if is_over => return Err(End::Time),
-            Role::Ask { .. } if self.course.finished => return Err(End::Closed),
-            Role::Print | Role::Ask { .. } => {}
+            Role::Print if is_over => Err(End::Time),
+            Role::Ask { .. } if self.course.finished => Err(End::Closed),
             Role::Answer(answering) => {
-                if is_over {
+                if is_over && self.deadline.take().is_some() {
                     answering.stop(End::Time);
-                    self.deadline = None;
                 }
-                return answering.go_on();
+                answering.go_on()
             }
+            _ if self.output.is_full() => self.write(),
+            _ => Ok(()),
         }
-        if self.output.is_full() { self.write() } else { Ok(()) }
     }
 
     /// Leaves cleanly, so that nothing is lost of what was sent. LINE arguments take no time, unlike other input.
