@@ -103,7 +103,7 @@ mod atomic;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod counted;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
-mod in_time;
+mod threads;
 
 // Much of these two is for the programs alone.
 #[cfg_attr(not(feature = "programs"), allow(dead_code, unreachable_pub))]
@@ -132,7 +132,6 @@ pub mod programs {
         pub use crate::cli::*;
     }
     pub use crate::counted::Counted;
-    pub use crate::in_time::in_time;
     pub use crate::line::{Line, LineReader};
     pub use crate::os::{
         Signal, Signals, Wait, forget_children, kill_apart, permit_only, poll, raise_descriptor_limit, share_one_heap,
@@ -140,6 +139,7 @@ pub mod programs {
     };
     pub use crate::seconds::Seconds;
     pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
+    pub use crate::threads::{in_time, start_thread};
     pub use crate::timestamp::rfc_3339;
 }
 

@@ -86,9 +86,9 @@ pub use stats::Stats;
 use workers::Workers;
 
 use crate::counted::Counted;
-use crate::in_time::in_time;
-use crate::limits::{STACK_SIZE, STOP_PATIENCE};
+use crate::limits::STOP_PATIENCE;
 use crate::seconds::Seconds;
+use crate::threads::{in_time, start_thread};
 use crate::transport::{self, Acceptor, Address, Listener};
 
 /// A server that is bound and not yet running. Connections wait until it runs.
@@ -237,9 +237,7 @@ impl Server {
 
 fn start_room_writer(hub: &Arc<Hub>) -> io::Result<JoinHandle<()>> {
     let hub = Arc::clone(hub);
-    thread::Builder::new().name("room-writer".to_owned()).stack_size(STACK_SIZE).spawn(move || {
-        hub.room.iter().for_each(Room::write_what_waits);
-    })
+    start_thread("room-writer", move || hub.room.iter().for_each(Room::write_what_waits))
 }
 
 fn log_start(hub: &Hub, addresses: &[Address]) {

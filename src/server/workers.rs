@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 
 use super::lock;
-use crate::limits::{IDLE_THREAD_TIME, IDLE_THREADS, STACK_SIZE};
+use crate::limits::{IDLE_THREAD_TIME, IDLE_THREADS};
 use crate::os;
+use crate::threads::start_thread;
 
 pub(super) struct Workers<J> {
     pool: Arc<Pool<J>>,
@@ -61,7 +61,7 @@ impl<J: Send + 'static> Workers<J> {
         let name = format!("session-{}", state.started);
         drop(state);
         let pool = Arc::clone(&self.pool);
-        let thread = thread::Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || pool.work(job));
+        let thread = start_thread(&name, move || pool.work(job));
         thread.map(drop).inspect_err(|_| lock(&self.pool.state).threads -= 1)
     }
 }
@@ -109,6 +109,7 @@ impl<J> Pool<J> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::thread;
     use std::time::{Duration, Instant};
 
     use super::*;

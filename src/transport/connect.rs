@@ -13,8 +13,8 @@ use super::error::reworded;
 use super::file_system;
 use super::look_up::look_up;
 use super::socket_path::socket_address;
-use crate::in_time::in_time;
 use crate::os;
+use crate::threads::in_time;
 
 /// The shortest time limit: the kernel takes 0 for none.
 const SHORTEST: Duration = Duration::from_millis(1);

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::in_time::in_time;
+use crate::threads::in_time;
 
 /// The distinct addresses of a host, in the order of the name service, with `port` each. There is at least one.
 ///

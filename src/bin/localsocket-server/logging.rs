@@ -23,8 +23,8 @@ const VARIABLE: &str = "RUST_LOG";
 const CAPACITY: usize = 256 * 1024;
 /// The longest line that is kept whole. Only `RUST_LOG=trace`, which logs what clients send, has longer ones.
 const LINE_MAX: usize = 4096;
-/// How many lines are written at a time.
-const PIECE: usize = 128;
+/// How many bytes are written at a time.
+const PIECE: usize = 16 * 1024;
 /// How long the writer waits before it tries again after an error, such as a full disk.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for what is left of the log, and how often it looks in a row if nothing is read
@@ -76,7 +76,7 @@ impl Log {
         log::set_max_level(filter.filter());
         let log: &Log = Box::leak(Box::new(Log { filter, queue: Mutex::default(), filled: Condvar::new() }));
         let form = if programs::stderr_is_journal() { for_journal } else { for_people };
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || log.write_to(stderr, form))?;
+        programs::start_thread("log-writer", move || log.write_to(stderr, form))?;
         log::set_logger(log).map_err(io::Error::other)?;
         for mistake in mistakes {
             warn!("{VARIABLE}: '{}' is ignored: use LEVEL or localsocket=LEVEL", mistake.escape_debug());
@@ -142,8 +142,13 @@ impl Log {
         loop {
             let waited = self.filled.wait_while(self.queue(), |queue| queue.lines.is_empty());
             let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
-            let count = queue.lines.len().min(PIECE);
-            let lines: Vec<Line> = queue.lines.drain(..count).collect();
+            let (mut lines, mut weight) = (Vec::new(), 0);
+            while weight < PIECE
+                && let Some(line) = queue.lines.pop_front()
+            {
+                weight += line.weight();
+                lines.push(line);
+            }
             drop(queue);
             let piece: String = lines.iter().map(form).collect();
             let mut rest = piece.as_bytes();
@@ -157,7 +162,7 @@ impl Log {
                 }
             }
             let mut queue = self.queue();
-            queue.held -= lines.iter().map(Line::weight).sum::<usize>();
+            queue.held -= weight;
             let dropped = if queue.held <= CAPACITY / 2 { std::mem::take(&mut queue.dropped) } else { 0 };
             drop(queue);
             if dropped > 0 {

@@ -17,7 +17,6 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use localsocket::limits::Limits;
@@ -133,7 +132,7 @@ fn notify(state: &'static str) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             let work = move || programs::notify(state, NOTIFY_TIME).unwrap_or_else(warn);
-            thread::Builder::new().name("notify".to_owned()).spawn(work).map(drop).unwrap_or_else(warn);
+            programs::start_thread("notify", work).map(drop).unwrap_or_else(warn);
         }
         Err(error) => warn(error),
     }

@@ -7,8 +7,8 @@
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::process;
 use std::time::{Duration, Instant};
-use std::{process, thread};
 
 use localsocket::programs::{self, Counted, Signal, Signals, cli};
 use localsocket::{ServerHandle, Token};
@@ -61,7 +61,7 @@ pub(crate) fn handle(
             }
         }
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(work).map(drop)
+    programs::start_thread("signals", work).map(drop)
 }
 
 /// Whether a terminal belongs to this process, as one of its streams or as the one that controls its session.
