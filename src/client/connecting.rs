@@ -23,7 +23,7 @@ const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Client {
     pub(super) fn new(address: Option<Address>, options: ClientOptions) -> Result<Client, ClientError> {
-        let place = Place::new(&options);
+        let (place, inbox) = (Place::new(&options), Inbox::new(options.together));
         // What could not be sent is told before anything is tried.
         Login::new(&options, options.token.as_ref(), &place)?;
         let wire = Arc::new(Wire::new(options.reconnect, options.parts));
@@ -32,7 +32,7 @@ impl Client {
             options,
             token: None,
             pauses: Pauses::new(RECONNECT_PAUSE),
-            desk: Desk { wire, place, inbox: Inbox::default() },
+            desk: Desk { wire, place, inbox, login: None, last_words: None },
             connection: None,
             is_dialing: false,
             loss: None,
@@ -73,8 +73,10 @@ impl Client {
     /// Waits until the login is done. What comes meanwhile can be received afterwards.
     pub(super) fn log_in_to_the_end(&mut self, stream: Stream, deadline: Option<Instant>) -> Result<(), ClientError> {
         let mut connection = self.begin_login(stream, deadline)?;
-        while connection.open_since.is_none() {
-            connection.read(&mut self.desk, None, false).inspect_err(|_| self.desk.inbox = Inbox::default())?;
+        while self.desk.login.is_some() {
+            connection
+                .read(&mut self.desk, None, false)
+                .inspect_err(|_| self.desk.inbox = Inbox::new(self.options.together))?;
         }
         self.connection = Some(connection);
         Ok(())

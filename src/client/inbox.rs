@@ -11,6 +11,9 @@ use crate::protocol::Event;
 /// What the lines may take that wait to be received, in bytes.
 const LINES_MAX: usize = 16 << 20;
 
+/// How long lines that are given together grow, in bytes.
+const TOGETHER: usize = 64 << 10;
+
 /// What a line takes beside its text: the entry, and what the allocator adds.
 const LINE_COST: usize = size_of::<(Moment, Incoming)>() + 16;
 
@@ -23,6 +26,8 @@ pub(super) struct Moment {
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
+    /// See [`ClientOptions::together`](super::ClientOptions::together).
+    together: bool,
     entries: VecDeque<(Moment, Incoming)>,
     /// What the lines among them take.
     bytes: usize,
@@ -35,9 +40,28 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    pub(super) fn new(together: bool) -> Inbox {
+        Inbox { together, ..Inbox::default() }
+    }
+
     pub(super) fn push(&mut self, incoming: Incoming) {
         self.bytes += cost(&incoming);
         self.entries.push_back((self.now, incoming));
+    }
+
+    /// Adds a line without a mark to the last one, if that came with it and is not long.
+    pub(super) fn append(&mut self, line: &str) -> bool {
+        match self.entries.back_mut() {
+            Some((moment, Incoming::Line { text, mark: None }))
+                if self.together && *moment == self.now && text.len() < TOGETHER =>
+            {
+                text.push('\n');
+                text.push_str(line);
+                self.bytes += 1 + line.len();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes the oldest.
@@ -168,6 +192,25 @@ mod tests {
         assert!(inbox.find(is("b")).is_some());
         assert!(inbox.contains("a") && !inbox.contains("b"));
         assert_eq!(rest(&mut inbox), ["a", "a"]);
+    }
+
+    #[test]
+    fn only_lines_that_came_together_become_one_and_only_if_that_is_wanted() {
+        let mut inbox = Inbox::new(true);
+        assert!(!inbox.append("a"));
+        inbox.push(line("a"));
+        assert!(inbox.append("b") && inbox.append(""));
+        inbox.now.pongs = 1;
+        assert!(!inbox.append("c"));
+        inbox.push(Incoming::Connected);
+        assert!(!inbox.append("c"));
+        inbox.push(line(&"x".repeat(TOGETHER)));
+        assert!(!inbox.append("c"));
+        assert_eq!(rest(&mut inbox), ["a\nb\n", "event", "xxxxxxxxxxxx"]);
+        assert_eq!(inbox.bytes, 0);
+        let mut inbox = Inbox::new(false);
+        inbox.push(line("a"));
+        assert!(!inbox.append("b"));
     }
 
     #[test]

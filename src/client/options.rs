@@ -74,6 +74,9 @@ pub struct ClientOptions {
     /// Give each line of an answer as it comes, as [`Incoming::Part`], and only the last one as [`Incoming::Answer`]. Holds
     /// for [`Sender::put_question`](super::Sender::put_question), not for [`Client::ask`](super::Client::ask).
     pub parts: bool,
+    /// Give lines that come together, and have no mark, as one with an LF in between: for a program that deals with very many,
+    /// by [`Client::next`](super::Client::next). The calls that wait for a certain line do not find it there.
+    pub together: bool,
     /// Connect again when the connection is lost, after pauses that grow from 0.1 s to 10 s. A name that another
     /// client has is then asked for again, at the first login too. In a room, what was said meanwhile comes first, or
     /// [`Incoming::Missed`] if the server has not kept it.
@@ -96,6 +99,7 @@ impl Default for ClientOptions {
             since: None,
             marks: false,
             parts: false,
+            together: false,
             reconnect: false,
             heartbeat: None,
         }
@@ -108,7 +112,7 @@ impl Default for ClientOptions {
 pub enum Incoming {
     /// A line.
     Line {
-        /// The line, without its end.
+        /// The line, without its end; several with [`ClientOptions::together`].
         text: String,
         /// If it is a message or a notice of a room, and the marks are known ([`ClientOptions::marks`], `since` and
         /// `reconnect` ask for them): the place behind it. A client that gives it as [`ClientOptions::since`] later goes

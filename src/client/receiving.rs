@@ -102,13 +102,14 @@ impl Client {
     fn lose(&mut self, error: ClientError) {
         let Some(mut connection) = self.connection.take() else { return };
         // A server that accepts and drops is called less and less often, unless that has brought more of the room.
-        if connection.open_since.is_some_and(|since| since.elapsed() > self.pauses.last)
+        if self.desk.login.is_none() && connection.since.elapsed() > self.pauses.last
             || connection.heard.is_some_and(|heard| self.desk.place.number() > Some(heard))
         {
             self.pauses.reset();
         }
-        let cut = connection.end(&error, &mut self.desk);
-        let last_words = connection.last_words.take();
+        self.desk.end();
+        let last_words = self.desk.last_words.take();
+        let cut = if matches!(error, ClientError::Refused(_)) { None } else { connection.cut() };
         // Ends a write that waits, so that it is known what it could not send.
         drop(connection);
         for number in self.desk.wire.lose() {

@@ -75,7 +75,7 @@ pub(crate) fn connect(settings: &Settings, options: ClientOptions, happenings: H
                         None => Happening::Came(vec![Incoming::Line { text, mark }]),
                     },
                     first if answers => Happening::Came(vec![first]),
-                    first => Happening::Came(together(first, iter::from_fn(|| client.try_next()))),
+                    first => Happening::Came(iter::once(first).chain(iter::from_fn(|| client.try_next())).collect()),
                 };
             }
             Ok(())
@@ -84,20 +84,4 @@ pub(crate) fn connect(settings: &Settings, options: ClientOptions, happenings: H
             let _ = happenings.send(Happening::Over(error));
         }
     })
-}
-
-/// All that is at hand. Lines without a mark that follow each other become one text, with an LF in between: a thread that
-/// hands over a million lines hands over a few hundred texts.
-fn together(first: Incoming, rest: impl Iterator<Item = Incoming>) -> Vec<Incoming> {
-    let mut all = vec![first];
-    for next in rest {
-        match (all.last_mut(), next) {
-            (Some(Incoming::Line { text, mark: None }), Incoming::Line { text: next, mark: None }) => {
-                text.push('\n');
-                text.push_str(&next);
-            }
-            (_, next) => all.push(next),
-        }
-    }
-    all
 }

@@ -123,6 +123,7 @@ impl Settings {
             since: arguments.value("since").map(str::to_owned),
             marks: arguments.has("marks"),
             parts: true,
+            together: !matches!(mode, Mode::Answer { .. }),
             reconnect: arguments.has("reconnect"),
             heartbeat: Some(heartbeat).filter(|time| !time.is_zero()),
             ..ClientOptions::default()
