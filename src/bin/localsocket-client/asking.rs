@@ -25,18 +25,6 @@ pub(crate) enum News {
     Ended(Result<(), AskError>),
 }
 
-/// A question that has no answer.
-pub(crate) struct Failure {
-    /// What to call it.
-    pub(crate) question: String,
-    pub(crate) error: AskError,
-    /// Why it was put more than once.
-    pub(crate) before: Option<AskError>,
-    /// The connection, if the question was late: when that ends, whoever was asked hears of it, and the server forgets the
-    /// question. The next one waits for another connection.
-    pub(crate) given_up: Option<Sender>,
-}
-
 pub(crate) struct Asking {
     pub(crate) name: String,
     pub(crate) timeout: Duration,
@@ -61,9 +49,10 @@ impl Asking {
             let Err((error, before)) = self.ask(&text) else { continue };
             let shown: String = text.chars().take(SHOWN).collect();
             let more = if shown.len() < text.len() { "..." } else { "" };
-            let question = format!("question {count} ('{shown}{more}')");
+            let before = before.map_or(String::new(), |before| format!(" ({before})"));
+            let message = format!("question {count} ('{shown}{more}'): {error}{before}");
             let given_up = self.sender.take_if(|_| matches!(error, AskError::TimedOut));
-            let _ = happenings.send(Happening::Failed(Failure { question, error, before, given_up }));
+            let _ = happenings.send(Happening::Failed { message, error, given_up });
             // It is taken first, which can last: the time of the next question has not begun.
             let _ = self.next(Duration::MAX);
         }

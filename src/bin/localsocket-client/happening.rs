@@ -8,9 +8,8 @@ use std::thread;
 
 use localsocket::client::{Question, Sender};
 use localsocket::programs::Signals;
-use localsocket::{Client, ClientError, ClientOptions, Incoming};
+use localsocket::{AskError, Client, ClientError, ClientOptions, Incoming};
 
-use crate::asking::Failure;
 use crate::command::Job;
 use crate::output::wait_for_reader_to_go;
 use crate::settings::{Mode, Settings};
@@ -26,8 +25,9 @@ pub(crate) enum Happening {
     Over(ClientError),
     /// `--ask`: the next question is about to be put.
     Asking,
-    /// `--ask`: it has no answer.
-    Failed(Failure),
+    /// `--ask`: it has no answer. If it was late, its connection is given up: when that ends, whoever was asked hears of it,
+    /// and the server forgets the question.
+    Failed { message: String, error: AskError, given_up: Option<Sender> },
     /// Input could not be read, or is left after `quit`.
     InputLost,
     /// There is no more input.

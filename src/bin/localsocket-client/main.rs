@@ -5,7 +5,8 @@
 //! - `work.rs`: the one loop, to which all that comes; `work/received.rs`: what it does with what the server sends.
 //! - `input.rs`: the thread that sends the input; `person.rs`: what a person is asked before a line is sent.
 //! - `output.rs`: stdout and stderr.
-//! - `asking.rs`: the thread that puts the questions of `--ask`; `answering.rs`: what `--answer` keeps; `command.rs`: one run of COMMAND.
+//! - `asking.rs`: the thread that puts the questions of `--ask`.
+//! - `answering.rs`: what `--answer` keeps; `command.rs`: one run of COMMAND.
 //! - `exit.rs`: the exit code; `process_1.rs`: the program as the first process of a container.
 
 mod answering;

@@ -187,7 +187,9 @@ impl<'a> Work<'a> {
             (Some(Happening::InputOver), _) => self.course.finished = true,
             (Some(Happening::ReaderGone), _) => return Err(End::ReaderGone),
             (Some(Happening::Asking), Role::Ask { is_open, .. }) => *is_open = true,
-            (Some(Happening::Failed(failure)), Role::Ask { .. }) => self.take_failure(failure)?,
+            (Some(Happening::Failed { message, error, given_up }), Role::Ask { .. }) => {
+                self.take_failure(&message, &error, given_up)?;
+            }
             (Some(Happening::Question(question)), Role::Answer(answering)) => {
                 answering.take(question);
                 if let Err(end) = self.course.count() {

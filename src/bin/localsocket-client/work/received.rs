@@ -9,7 +9,7 @@ use localsocket::protocol::{Event, Mark, Refusal};
 use localsocket::{AskError, ClientError, ClientOptions, Incoming};
 
 use super::{Role, Work};
-use crate::asking::{Failure, News};
+use crate::asking::News;
 use crate::exit::End;
 use crate::happening::{self, start};
 use crate::output::say;
@@ -152,17 +152,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) fn take_failure(&mut self, failure: Failure) -> Result<(), End> {
+    /// A question has no answer, as far as the thread that asks knows. It is told when that is taken.
+    pub(super) fn take_failure(&mut self, text: &str, error: &AskError, given_up: Option<Sender>) -> Result<(), End> {
         let Role::Ask { is_open, news } = &mut self.role else { return Ok(()) };
-        let Failure { question, error, before, given_up } = failure;
         let tell = |what| news.as_ref().map(|news| news.send(what)).map(drop).map_err(|end| *end);
         if !std::mem::take(is_open) {
             // The answer had come in time, but was not looked at: there was something to be written.
             return tell(given_up.map_or(News::Ended(Ok(())), News::Connected));
         }
         self.renews |= given_up.inspect(Sender::finish).is_some();
-        let before = before.map_or(String::new(), |before| format!(" ({before})"));
-        say(&format_args!("{question}: {error}{before}"));
+        say(&text);
         match error {
             AskError::TimedOut => self.course.late = true,
             // The end of the connection is told as such, unless there is to be another one.
