@@ -54,6 +54,16 @@ fn one_question_follows_the_other_and_the_lines_of_an_answer_are_printed_as_they
     asking.wait().gives(0, "1\n\nof ada\n2\n\nof ada\n3\n\nof ada\n");
 }
 
+/// All answers together are more than a pipe holds.
+#[test]
+fn an_answer_that_came_in_time_counts_even_if_nobody_reads_it_for_longer() {
+    let server = ServerProgram::start(ROOM);
+    let address = server.address();
+    let _many = answerer(address, &["-n", "many", "--answer", "seq 2000"]);
+    let script = format!("seq 12 | {CLIENT} -c {address} --ask many --timeout 2 | {{ sleep 2.5; grep -c .; }}");
+    run("sh", &["-c", &script], b"").says(0, "24000\n", "");
+}
+
 #[test]
 fn nobody_else_hears_of_it_and_nobody_is_announced() {
     let server = ServerProgram::start(ROOM);
