@@ -1,6 +1,6 @@
 //! Linux: what only it has, and the numbers and types that differ between its architectures: the generic ABI
 //! (`include/uapi/asm-generic` in the kernel's source), then each family that has numbers of its own
-//! (`arch/*/include/uapi/asm`); alpha and parisc would too, but Rust has no std for them. Every table has the same names.
+//! (`arch/*/include/uapi/asm`); alpha and parisc would too, but Rust has no std for them.
 
 use std::ffi::{c_char, c_int, c_short, c_ulong};
 
@@ -92,51 +92,37 @@ unsafe extern "C" {
     pub(in crate::os) fn statfs64(path: *const c_char, found: *mut statfs64) -> c_int;
 }
 
-#[cfg(not(any(
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "mips",
-    target_arch = "mips32r6",
-    target_arch = "mips64",
-    target_arch = "mips64r6",
-    target_arch = "sparc",
-    target_arch = "sparc64",
-)))]
-numbers! {
-    c_int: SOCK_STREAM = 1, SOL_SOCKET = 1;
-    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 17, SO_ACCEPTCONN = 30;
-    IoctlRequest: FIONREAD = 0x541B, SIOCOUTQ = 0x5411;
-    c_short: POLLRDHUP = 0x2000;
-    c_int: RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
-    c_int: SIG_SETMASK = 2, SIGXFSZ = 25, SO_REUSEADDR = 2;
-}
+/// The column of this architecture in the table below.
+const FAMILY: usize = if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64")) {
+    1
+} else if cfg!(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6")) {
+    2
+} else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+    3
+} else {
+    0
+};
 
-#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
+// Of the generic ABI, PowerPC, MIPS, SPARC.
 numbers! {
-    c_int: SOCK_STREAM = 1, SOL_SOCKET = 1;
-    c_int: SO_TYPE = 3, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_PEERCRED = 21, SO_ACCEPTCONN = 30;
-    IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
-    c_short: POLLRDHUP = 0x2000;
-    c_int: RLIMIT_NOFILE = 7, SIGCHLD = 17, SIG_BLOCK = 0, EAFNOSUPPORT = 97;
-    c_int: SIG_SETMASK = 2, SIGXFSZ = 25, SO_REUSEADDR = 2;
-}
-
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6"))]
-numbers! {
-    c_int: SOCK_STREAM = 2, SOL_SOCKET = 0xFFFF;
-    c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 18, SO_ACCEPTCONN = 0x1009;
-    IoctlRequest: FIONREAD = 0x467F, SIOCOUTQ = 0x7472;
-    c_short: POLLRDHUP = 0x2000;
-    c_int: RLIMIT_NOFILE = 5, SIGCHLD = 18, SIG_BLOCK = 1, EAFNOSUPPORT = 124;
-    c_int: SIG_SETMASK = 3, SIGXFSZ = 31, SO_REUSEADDR = 4;
-}
-
-#[cfg(any(target_arch = "sparc", target_arch = "sparc64"))]
-numbers! {
-    c_int: SOCK_STREAM = 1, SOL_SOCKET = 0xFFFF;
-    c_int: SO_TYPE = 0x1008, SO_KEEPALIVE = 8, SO_LINGER = 0x80, SO_PEERCRED = 0x40, SO_ACCEPTCONN = 0x8000;
-    IoctlRequest: FIONREAD = 0x4004_667F, SIOCOUTQ = 0x4004_7473;
-    c_short: POLLRDHUP = 0x800;
-    c_int: RLIMIT_NOFILE = 6, SIGCHLD = 20, SIG_BLOCK = 1, EAFNOSUPPORT = 47;
-    c_int: SIG_SETMASK = 4, SIGXFSZ = 25, SO_REUSEADDR = 4;
+    c_int:
+        SOCK_STREAM = [1, 1, 2, 1][FAMILY],
+        SOL_SOCKET = [1, 1, 0xFFFF, 0xFFFF][FAMILY],
+        SO_TYPE = [3, 3, 0x1008, 0x1008][FAMILY],
+        SO_KEEPALIVE = [9, 9, 8, 8][FAMILY],
+        SO_LINGER = [13, 13, 0x80, 0x80][FAMILY],
+        SO_PEERCRED = [17, 21, 18, 0x40][FAMILY],
+        SO_ACCEPTCONN = [30, 30, 0x1009, 0x8000][FAMILY],
+        RLIMIT_NOFILE = [7, 7, 5, 6][FAMILY],
+        SIGCHLD = [17, 17, 18, 20][FAMILY],
+        SIG_BLOCK = [0, 0, 1, 1][FAMILY],
+        EAFNOSUPPORT = [97, 97, 124, 47][FAMILY],
+        SIG_SETMASK = [2, 2, 3, 4][FAMILY],
+        SIGXFSZ = [25, 25, 31, 25][FAMILY],
+        SO_REUSEADDR = [2, 2, 4, 4][FAMILY];
+    IoctlRequest:
+        FIONREAD = [0x541B, 0x4004_667F, 0x467F, 0x4004_667F][FAMILY],
+        SIOCOUTQ = [0x5411, 0x4004_7473, 0x7472, 0x4004_7473][FAMILY];
+    c_short:
+        POLLRDHUP = [0x2000, 0x2000, 0x2000, 0x800][FAMILY];
 }
