@@ -86,15 +86,6 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Its name, as `kill -l` lists it, with `SIG` in front.
-    pub fn name(self) -> &'static str {
-        match self {
-            Signal::Interrupt => "SIGINT",
-            Signal::Terminate => "SIGTERM",
-            Signal::HangUp => "SIGHUP",
-        }
-    }
-
     /// Sends it to a process.
     pub fn send_to(self, process: u32) {
         if let Ok(process @ 1..) = i32::try_from(process) {
@@ -104,9 +95,14 @@ impl Signal {
     }
 }
 
+/// Its name, as `kill -l` lists it, with `SIG` in front.
 impl std::fmt::Display for Signal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+            Signal::HangUp => "SIGHUP",
+        })
     }
 }
 

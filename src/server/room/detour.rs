@@ -5,7 +5,8 @@
 
 use super::log::{Arrival, Log, Phase, Task};
 use super::outgoing::Mismatch;
-use super::{Batch, Kind, Room};
+use super::{Batch, Kind, Queue, Room};
+use crate::limits::YEAR;
 use crate::server::ending::EndReason;
 use crate::server::engine::{Position, Welcome};
 use crate::server::lock;
@@ -119,16 +120,9 @@ impl Room {
 
     /// Waits, unless the server leaves. Returns whether it does.
     pub(in crate::server) fn pause(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        let mut queue = lock(&self.queue);
-        loop {
-            let leaves = queue.log.as_ref().is_none_or(|log| log.leaves);
-            let left = until.saturating_duration_since(Instant::now());
-            if leaves || left.is_zero() {
-                return leaves;
-            }
-            queue = self.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let stays = |queue: &mut Queue| queue.log.as_ref().is_some_and(|log| !log.leaves);
+        let waited = self.work.wait_timeout_while(lock(&self.queue), time, stays);
+        !stays(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Puts what has come out of the log into the queue.
@@ -148,18 +142,18 @@ impl Room {
         Ok(())
     }
 
-    /// Waits until all of the queue has been delivered, unless the link is to end. Returns whether it has.
+    /// Waits until all of the queue has been delivered: for `patience`, or unless the link is to end. Returns whether it
+    /// has.
     pub(in crate::server) fn wait_until_idle(&self, patience: Option<Duration>) -> bool {
         let mut queue = lock(&self.queue);
-        let began = Instant::now();
-        while queue.busy {
-            let left = patience.map_or(Duration::from_secs(1), |patience| patience.saturating_sub(began.elapsed()));
-            if left.is_zero() || patience.is_none() && queue.log.as_ref().is_some_and(|log| log.leaves || log.link_ends)
-            {
-                break;
-            }
-            queue = self.wait(queue, left);
-        }
+        queue.waiting += 1;
+        let waits = |queue: &mut Queue| {
+            let ends = queue.log.as_ref().is_some_and(|log| log.leaves || log.link_ends);
+            queue.busy && (patience.is_some() || !ends)
+        };
+        let waited = self.changed.wait_timeout_while(queue, patience.unwrap_or(YEAR), waits);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        queue.waiting -= 1;
         !queue.busy
     }
 
