@@ -14,25 +14,34 @@ fn unread(address: &Address, arguments: &[&str]) -> (Program, PipeReader) {
 }
 
 #[test]
-fn a_command_is_asked_to_end_before_it_is_killed() {
+fn a_command_is_asked_to_end_before_it_is_killed_with_all_that_it_started() {
     let server = ServerProgram::start(ROOM);
     let address = server.address();
-    let directory = TempDir::new();
-    let lock = directory.join("lock");
-    let command = format!("trap 'rm {0}; exit 1' TERM; : >{0}; sleep 30 & wait", lock.display());
-    // Once by the second signal, and once by the end of the patience: two at the same time are one request.
-    for second in ["sleep 0.1; kill -INT", "kill -TERM"] {
-        let mut slow = answerer(address, &["--serve", "slow", "--answer", &command]);
-        let asking = client(address, &["--ask", "slow", "--timeout", "30", "x"]);
-        wait_for("the command", || lock.exists());
-        let began = Instant::now();
+    let cleans_up = "trap 'rm LOCK; exit 1' TERM; echo $$ >LOCK; sleep 30 & wait";
+    let stays = "trap '' TERM; sleep 30 & echo $! >LOCK; wait";
+    // By the second signal, by the end of the patience (two at the same time are one request), and a second after that.
+    let stops = [
+        ("asked at once", "sleep 0.1; kill -INT", cleans_up, "exit status 1"),
+        ("asked in time", "kill -TERM", cleans_up, "exit status 1"),
+        ("killed", "sleep 0.1; kill -INT", stays, "killed by signal 9"),
+    ];
+    side_by_side(stops.map(|stop| (stop.0, stop)), |(name, second, command, why)| {
+        let directory = TempDir::new();
+        let lock = directory.join("lock");
+        let command = command.replace("LOCK", lock.to_str().unwrap());
+        let mut slow = answerer(address, &["--serve", name, "--answer", &command]);
+        let mut asking = client(address, &["--ask", name, "--timeout", "30", "x"]);
+        let process = || fs::read_to_string(&lock).unwrap_or_default();
+        wait_for("the command", || process().ends_with('\n'));
+        let (began, process) = (Instant::now(), process());
         run("sh", &["-c", &format!("kill -TERM {0}; {second} {0}", slow.id())], "").ends(0);
-        assert_eq!(slow.wait().code, Some(0));
-        assert!(!lock.exists(), "it was killed");
+        slow.wait().ends(0);
+        assert_eq!(lock.exists(), name == "killed");
         assert!(second.ends_with("INT") || began.elapsed() >= Duration::from_secs(5), "{:?}", began.elapsed());
-        let outcome = { asking }.wait();
-        assert!(outcome.stderr.ends_with("refused the question: exit status 1\n"), "{outcome:?}");
-    }
+        let outcome = asking.wait();
+        assert!(outcome.stderr.ends_with(&format!("refused the question: {why}\n")), "{outcome:?}");
+        wait_for("its end", || run("sh", &["-c", &format!("kill -0 {process}")], "").code != Some(0));
+    });
 }
 
 #[test]
