@@ -79,41 +79,6 @@ fn empty_lines_are_ignored_and_bad_lines_told() {
 }
 
 #[test]
-fn a_script_cut_anywhere_gets_the_same_replies() {
-    let script = "iam:\u{e4}da\r\nmsg:hello: world\n\nnonsense\r\nmsg:\r\rx\r\nping\nwho\nmsg:last\r";
-    let replies = ["\u{e4}da has joined", "hello: world", UNKNOWN, "\r\rx", "pong", "who: \u{e4}da", "last"];
-    on_each_transport(&Config::default(), |server, address| {
-        let mut other = Peer::connect(address);
-        for cut in 0..=script.len() {
-            let (first, rest) = script.as_bytes().split_at(cut);
-            let mut peer = Peer::connect(address);
-            // The second part goes only when the first has been read, so that it is a read of its own.
-            let mut wanted = other.stat("bytes-in") + first.len() as u64;
-            peer.send(first);
-            wait_for("the first part to be read", || {
-                wanted += "stats\n".len() as u64;
-                other.stat("bytes-in") == wanted
-            });
-            peer.send(rest);
-            peer.end_input();
-            peer.hears_last(&replies.join("|"));
-        }
-        drop(other);
-        server.wait_until_empty();
-    });
-}
-
-#[test]
-fn many_commands_in_one_write_are_answered_in_order() {
-    on_each_transport(&Config::default(), |_, address| {
-        let mut peer = Peer::connect(address);
-        let script: String = (0..10_000).map(|n| format!("msg:{n}\n")).collect();
-        peer.send(script);
-        (0..10_000).for_each(|n| peer.expect(&n.to_string()));
-    });
-}
-
-#[test]
 fn earlier_replies_arrive_before_quit_and_nothing_after_it_is_run() {
     on_each_transport(&Config::default(), |server, address| {
         Talk::new(address).play("ada> iam:ada|msg:a|quit|msg:b  ada< ada has joined|a  ada is ended");

@@ -5,22 +5,16 @@ use crate::common::*;
 #[test]
 fn quit_and_a_closed_connection_are_told_apart() {
     on_each_program(&[], |server, address| {
-        let mut peer = Peer::named(address, "ada");
-        peer.send("quit\n");
-        peer.expect_end();
+        let mut talk = Talk::new(address);
+        talk.play("ada joins  ada quits");
         assert!(server.program.logged("client 1 (ada, ").contains(": quit;"));
-
         let mut peer = Peer::connect(address);
         peer.send("msg:last");
         peer.end_input();
         peer.hears_last("last");
         assert!(server.program.logged("client 2 (").contains(": peer closed; 1 line (8 bytes) in"));
-
-        let mut silent = Peer::connect(address);
-        silent.send("\n");
-        drop(silent);
+        Peer::connect(address).send("\n");
         assert!(server.program.logged("client 3 (").contains(": peer closed; 0 lines (1 byte)"));
-
         // What probes and health checks do is not worth a line: to come and go without a byte, or with nothing but `ping`
         // and `quit`, also by a reset.
         drop(Peer::connect(address));
@@ -30,13 +24,10 @@ fn quit_and_a_closed_connection_are_told_apart() {
             // What is unread when it closes makes that a reset.
             (&peer.stream).read_exact(&mut [0]).unwrap();
         }
-        let mut peer = Peer::connect(address);
-        peer.send("ping\nwho\nquit\n");
+        Peer::connect(address).send("ping\nwho\nquit\n");
         server.program.logged("client 7 (");
-        for probe in 4..7 {
-            let log = server.program.stderr();
-            assert!(!log.contains(&format!("client {probe} (")), "{log}");
-        }
+        let log = server.program.stderr();
+        assert!((4..7).all(|probe| !log.contains(&format!("client {probe} ("))), "{log}");
     });
 }
 
@@ -75,23 +66,17 @@ fn a_reset_in_the_middle_of_a_line_is_a_network_error() {
 #[test]
 fn a_full_server_says_so_and_serves_again_when_one_has_left() {
     on_each_program(&["--max-clients", "2"], |server, address| {
-        let mut first = Peer::connect(address);
-        first.ping();
-        let mut second = Peer::connect(address);
-        second.ping();
-        for _ in 0..20 {
-            let mut refused = Peer::connect(address);
-            refused.hears_last("error: server is full (2 clients)");
-        }
+        let (mut first, mut second) = (Peer::named(address, "first"), Peer::named(address, "second"));
+        (0..20).for_each(|_| Peer::connect(address).hears_last("error: server is full (2 clients)"));
         assert_eq!((first.stat("refused"), first.stat("accepted"), first.stat("clients")), (20, 2, 2));
         // It is only closing: the connection is still open, and counts no more.
         second.send("quit\n");
         second.expect_end();
         Peer::connect(address).ping();
-        server.program.logged("refused a client: the server is full");
+        const REFUSED: &str = "refused a client: the server is full";
+        server.program.logged(REFUSED);
         let log = server.program.stderr();
-        let refusals = log.lines().filter(|line| line.contains("refused a client: the server is full"));
-        assert!((1..=3).contains(&refusals.count()), "{log}");
+        assert!((1..=3).contains(&log.matches(REFUSED).count()), "{log}");
         assert!(!log.contains(": server full"), "{log}");
     });
 }
@@ -124,21 +109,17 @@ fn who_does_not_read_its_replies_blocks_only_itself_and_is_dropped() {
 fn who_reads_slowly_but_reads_is_not_dropped() {
     on_each_program(&["--write-timeout", "0.5"], |_, address| {
         let peer = Peer::connect(address);
-        let lines = 100_000;
-        let line = format!("msg:{}\n", "x".repeat(94));
+        let (lines, line) = (100_000, format!("msg:{}\n", "x".repeat(94)));
         thread::scope(|scope| {
             scope.spawn(|| (&peer.stream).write_all(line.repeat(lines).as_bytes()).unwrap());
-            let mut received = 0;
-            let mut buffer = vec![0; 400_000];
-            let began = Instant::now();
-            let end = lines * 96;
-            while received < end {
+            let (mut received, mut buffer, began) = (0, vec![0; 400_000], Instant::now());
+            while received < lines * 96 {
                 // Slower than the timeout, as long as the sender is surely ahead; then the rest.
-                if began.elapsed() < Duration::from_secs(2) {
+                if began.elapsed() < Duration::from_millis(1500) {
                     thread::sleep(Duration::from_millis(100));
                 }
                 let count = (&peer.stream).read(&mut buffer).unwrap();
-                assert!(count > 0, "ended after {received} of {end} bytes");
+                assert!(count > 0, "ended after {received} bytes");
                 received += count;
             }
         });
@@ -184,20 +165,19 @@ fn the_last_words_arrive_while_the_peer_is_still_sending() {
 #[test]
 fn who_only_closes_keeps_nobody_out() {
     on_each_program(&["--max-clients", "300"], |_, address| {
-        let quit = |mut peer: Peer| {
+        let connect = |count: usize| (0..count).map(|_| Peer::connect(address)).collect::<Vec<_>>();
+        // It does not close its half.
+        let quit = |peer: &mut Peer| {
             peer.send("quit\n");
             peer.expect_end();
-            // It does not close its half.
-            peer
         };
-        let mut old: Vec<Peer> = (0..290).map(|_| Peer::connect(address)).collect();
+        let mut old = connect(290);
         old.iter_mut().for_each(Peer::ping);
         let mut inside = old.pop().unwrap();
         // More than may be closing at a time, the last to come first.
-        let _new: Vec<Peer> = (0..310).map(|_| quit(Peer::connect(address))).collect();
-        let _old: Vec<Peer> = old.into_iter().map(quit).collect();
-        let mut newcomers: Vec<Peer> = (0..20).map(|_| Peer::connect(address)).collect();
-        newcomers.iter_mut().for_each(Peer::ping);
+        let _new: Vec<Peer> = (0..310).flat_map(|_| connect(1)).map(|mut peer| (quit(&mut peer), peer).1).collect();
+        old.iter_mut().for_each(quit);
+        connect(20).iter_mut().for_each(Peer::ping);
         assert_eq!(inside.stat("refused"), 0);
     });
 }
@@ -209,70 +189,66 @@ fn without_a_token_in_time_a_client_is_closed_however_much_it_says() {
     side_by_side([("echo", Mode::Echo), ("room", Mode::Room)], |mode| {
         let token = Some("secret".to_owned().into());
         let config = Config { mode, limits: limits.clone(), token, ..Config::default() };
-        on_each_transport(&config, none_stays_without_a_token);
+        on_each_transport(&config, |_, address| {
+            let mut right = Peer::connect(address);
+            assert_eq!(right.ask("auth:secret"), "authenticated");
+            let (mut silent, mut trickling) = (Peer::connect(address), Peer::connect(address));
+            // Takes a little now and then, but never all of what it asks for.
+            let sipping = Peer::connect(address);
+            let flooding = sipping.stream.as_fd().try_clone_to_owned().unwrap();
+            thread::spawn(move || drop(TcpStream::from(flooding).write_all(&b"help\n".repeat(10_000_000))));
+            let mut pongs = 0;
+            let mut line = trickling.ask("ping");
+            while line == "pong" {
+                pongs += 1;
+                // Its time may be over a little earlier.
+                let _ = (&sipping.stream).read(&mut [0; 1000]);
+                // The pace of the trickle, not a wait for something.
+                thread::sleep(Duration::from_millis(20));
+                line = trickling.ask("ping");
+            }
+            assert_eq!((&*line, pongs > 0), ("error: not authenticated within 2 seconds", true));
+            trickling.expect_end();
+            silent.hears_last("error: not authenticated within 2 seconds");
+            wait_for("all three to have left", || right.stat("clients") == 1);
+            assert_eq!(right.stat("evicted"), 0);
+        });
     });
-}
-
-fn none_stays_without_a_token(_: &TestServer, address: &Address) {
-    let mut right = Peer::connect(address);
-    assert_eq!(right.ask("auth:secret"), "authenticated");
-    let mut silent = Peer::connect(address);
-    let mut trickling = Peer::connect(address);
-    // Takes a little now and then, but never all of what it asks for.
-    let sipping = Peer::connect(address);
-    let flooding = sipping.stream.as_fd().try_clone_to_owned().unwrap();
-    thread::spawn(move || drop(TcpStream::from(flooding).write_all(&b"help\n".repeat(10_000_000))));
-    let mut pongs = 0;
-    let end = loop {
-        let line = trickling.ask("ping");
-        if line != "pong" {
-            break line;
-        }
-        pongs += 1;
-        // Its time may be over a little earlier.
-        let _ = (&sipping.stream).read(&mut [0; 1000]);
-        // The pace of the trickle, not a wait for something.
-        thread::sleep(Duration::from_millis(20));
-    };
-    assert_eq!(end, "error: not authenticated within 2 seconds");
-    assert!(pongs > 0);
-    trickling.expect_end();
-    silent.hears_last("error: not authenticated within 2 seconds");
-    wait_for("all three to have left", || right.stat("clients") == 1);
-    assert_eq!(right.stat("evicted"), 0);
 }
 
 #[test]
 fn the_classic_dialect_speaks_the_bytes_of_the_demo() {
     on_each_program(&["--dialect", "classic"], |server, address| {
-        let stream = Stream::connect(address, DEADLINE).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let ask = |command: &str, reply: &str| {
-            (&stream).write_all(command.as_bytes()).unwrap();
+        // What one read returns is a command.
+        let ask = |peer: &mut Peer, command: &str, reply: &str| {
+            peer.send(command);
             let mut buffer = vec![0; reply.len()];
-            (&stream).read_exact(&mut buffer).unwrap();
+            (&peer.stream).read_exact(&mut buffer).unwrap();
             assert_eq!(String::from_utf8(buffer).unwrap(), reply, "{command:?}");
         };
-        ask("iam:ada", "adahas joined");
-        ask("msg:hello", "hello");
-        ask("msg:hel\r\nlo\r\n", "hello");
-        ask("msg:first:second", "first");
-        ask("iam:error", "errorhas joined");
-        (&stream).write_all(b"quit").unwrap();
-        assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0);
+        let mut peer = Peer::connect(address);
+        for (command, reply) in [
+            ("iam:ada", "adahas joined"),
+            ("msg:hello", "hello"),
+            ("msg:hel\r\nlo\r\n", "hello"),
+            ("msg:first:second", "first"),
+            ("iam:error", "errorhas joined"),
+        ] {
+            ask(&mut peer, command, reply);
+        }
+        peer.send("quit");
+        peer.expect_end();
         server.program.logged(": quit;");
-
-        let stream = Stream::connect(address, DEADLINE).unwrap();
-        (&stream).write_all(b"nonsense").unwrap();
-        stream.shutdown(Shutdown::Write);
-        assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0, "no reply");
-
-        let stream = Stream::connect(address, DEADLINE).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        (&stream).write_all(b"msg:x").unwrap();
-        (&stream).read_exact(&mut [0; 1]).unwrap();
+        // No reply.
+        let mut peer = Peer::connect(address);
+        peer.send("nonsense");
+        peer.end_input();
+        peer.expect_end();
+        // No last words.
+        let mut peer = Peer::connect(address);
+        ask(&mut peer, "msg:x", "x");
         server.program.signal("TERM");
-        assert_eq!((&stream).read(&mut [0; 10]).unwrap(), 0, "no last words");
+        peer.expect_end();
     });
 }
 
@@ -280,13 +256,10 @@ fn the_classic_dialect_speaks_the_bytes_of_the_demo() {
 fn a_client_that_has_quit_keeps_its_place_until_its_lines_are_sent() {
     on_each_program(&["--mode", "room", "--max-clients", "1", "--max-backlog", "32000000"], |server, address| {
         let mut leaver = Peer::named(address, "ada");
-        let line = format!("msg:{}\n", "x".repeat(1000));
         // More than sockets take, less than a backlog.
-        leaver.send(line.repeat(12_000));
-        leaver.send("quit\n");
+        leaver.send(format!("msg:{}\n", "x".repeat(1000)).repeat(12_000) + "quit\n");
         server.program.logged("(ada, ");
-        let mut refused = Peer::connect(address);
-        refused.expect("error: server is full (1 clients)");
+        Peer::connect(address).expect("error: server is full (1 clients)");
         for _ in 0..12_000 {
             assert_eq!(leaver.line().map(|line| line.len()), Some("ada: ".len() + 1000));
         }

@@ -189,13 +189,3 @@ fn random_garbage_harms_nobody() {
     let log = server.program.stderr();
     assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "a control character in the log");
 }
-
-#[test]
-fn a_server_inside_a_program_is_gone_when_it_is_stopped() {
-    let mut server = TestServer::start(Config::default());
-    let mut peer = Peer::connect(&server.unix);
-    peer.ping();
-    server.stop();
-    peer.hears_last("error: server is shutting down");
-    assert!(Stream::connect(&server.unix, DEADLINE).is_err());
-}

@@ -51,28 +51,6 @@ fn marks_count_messages_and_notices_and_nothing_else() {
 }
 
 #[test]
-fn the_oldest_lines_are_forgotten_and_at_least_half_is_kept() {
-    on_each_transport(&room(4096), |_, address| {
-        let mut ada = Peer::named(address, "ada");
-        let start = mark(&mut ada);
-        let lines: Vec<String> = (0..1000).map(|number| format!("ada: line {number}")).collect();
-        for line in &lines {
-            ada.send(format!("msg:{}\n", line.strip_prefix("ada: ").unwrap()));
-            ada.expect(line);
-        }
-        assert_eq!(ada.ask(&format!("since:{start}")), format!("error: lines since {start} are not kept"));
-        let mut bob = Peer::connect(address);
-        let reply = bob.ask("since:all");
-        let oldest = Mark::parse(reply.strip_prefix("at ").unwrap()).unwrap();
-        let kept = &lines[usize::try_from(oldest.number - start.number).unwrap()..];
-        kept.iter().for_each(|line| bob.expect(line));
-        bob.ping();
-        let bytes: usize = kept.iter().map(|line| line.len() + 2).sum();
-        assert!((2048..=4096).contains(&bytes), "{bytes}");
-    });
-}
-
-#[test]
 fn a_room_without_a_history_says_so() {
     on_each_transport(&room(0), |_, address| {
         let mut ada = Peer::named(address, "ada");

@@ -1,7 +1,7 @@
 //! Served names, marks and what was said before, in a room on several servers.
 
 use crate::common::*;
-use crate::joined::{config, hears_of, joined, start_joined};
+use crate::joined::{hears_of, joined};
 
 fn worker(address: &Address, name: &str) -> Peer {
     let mut worker = Peer::connect(address);
@@ -114,50 +114,4 @@ fn a_mark_holds_on_all_servers_and_a_later_one_keeps_what_came_since() {
     let next = joined(&engine);
     let mut later = Peer::connect(&next.tcp);
     assert_eq!(since(&mut later, &end), [format!("error: lines since {end} are not kept")]);
-}
-
-#[test]
-fn marks_agree_while_connections_are_cut_and_clients_come_and_go() {
-    let Some(engine) = Engine::start() else { return };
-    let proxy = Proxy::start(&engine.socket(), 7, 60_000);
-    let through = || {
-        let url: JoinUrl = proxy.url().parse().unwrap();
-        start_joined(Config { join: Some(Join::from(url)), ..config(&engine) })
-    };
-    let servers = [through(), through(), joined(&engine)];
-    let mut witness = Peer::connect(&servers[2].tcp);
-    let start = mark(&mut witness);
-    thread::scope(|scope| {
-        for (index, server) in servers.iter().enumerate() {
-            scope.spawn(move || {
-                for turn in 0..20 {
-                    let name = format!("talker-{index}-{turn}");
-                    let mut talker = Peer::connect(&server.tcp);
-                    talker.send(format!("iam:{name}\n"));
-                    let text = "x".repeat(1500);
-                    (0..5).for_each(|number| talker.send(format!("msg:{number} {text}\n")));
-                    talker.send(format!("iam:{name}-too\nserve:work\nask:work:1:x\nmsg:end\nquit\n"));
-                    while talker.line().is_some() {}
-                }
-            });
-        }
-    });
-    // 5 messages and the last, joined, renamed, left.
-    let total = 3 * 20 * 9;
-    let end = format!("{}.{}", start.split_once('.').unwrap().0, total);
-    let mut peers = [0, 1, 2].map(|index: usize| Peer::connect(&servers[index].tcp));
-    let mut orders = Vec::new();
-    for peer in &mut peers {
-        wait_for("all lines are here", || mark(peer) == end);
-        let all = since(peer, "all");
-        let kept = all.len() as u64 - 1;
-        assert_eq!(all[0].rsplit_once('.').unwrap().1.parse::<u64>().unwrap() + kept, total);
-        orders.push(all);
-    }
-    assert!(proxy.cuts.load(std::sync::atomic::Ordering::SeqCst) > 3);
-    let shortest = orders.iter().map(Vec::len).min().unwrap() - 1;
-    for order in &orders {
-        assert_eq!(order[order.len() - shortest..], orders[0][orders[0].len() - shortest..]);
-    }
-    assert_eq!(peers[0].ask("who:work"), "who: ");
 }

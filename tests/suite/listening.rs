@@ -16,20 +16,14 @@ fn listener(server: &ServerProgram, arguments: &[&str]) -> Program {
 fn recv_only_prints_until_the_server_ends_it_and_never_reads() {
     on_each_program(ROOM, |server, address| {
         let mut ada = Peer::named(address, "ada");
-        let mut command = Command::new(CLIENT);
-        command.args(["-c", &address.to_string(), "--recv-only", "-n", "ear"]);
-        let mut listening = Program::spawn(&mut command);
+        let mut listening = client(address, &["--recv-only", "-n", "ear"]);
         ada.expect("ear has joined");
         // What is written to it stays where it is.
-        let mut stdin = listening.stdin.take().unwrap();
-        stdin.write_all(b"msg:from the input\nquit\n").unwrap();
+        listening.stdin.as_mut().unwrap().write_all(b"msg:from the input\nquit\n").unwrap();
         ada.send("msg:one\nmsg:who\n");
         ada.hears("ada: one|ada: who");
         server.program.signal("TERM");
-        let outcome = listening.wait();
-        let wanted = "ear has joined\nada: one\nada: who\nerror: server is shutting down\n";
-        assert_eq!((outcome.code, &*outcome.stdout), (Some(0), wanted), "{outcome:?}");
-        drop(stdin);
+        listening.wait().gives(0, "ear has joined\nada: one\nada: who\nerror: server is shutting down\n");
     });
 }
 
@@ -43,8 +37,7 @@ fn what_the_server_says_against_a_listener_makes_exit_code_3() {
     let mut busy = listener(&server, &["--recv-only", "--heartbeat", "0.2"]);
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(2200) {
-        ada.send("msg:x\n");
-        ada.expect("ada: x");
+        assert_eq!(ada.ask("msg:x"), "ada: x");
         thread::sleep(Duration::from_millis(20));
     }
     server.program.signal("TERM");
@@ -54,41 +47,38 @@ fn what_the_server_says_against_a_listener_makes_exit_code_3() {
 #[test]
 fn it_leaves_by_itself_after_so_many_lines() {
     let server = ServerProgram::start(ROOM);
-    let mut ada = Peer::named(server.address(), "ada");
+    let address = server.address();
+    let mut ada = Peer::named(address, "ada");
     // Its input stays open: it does not matter.
     let mut counting = listener(&server, &["--count", "3"]);
     ada.send("msg:1\nmsg:2\nmsg:3\nmsg:4\n");
     counting.wait().says(0, "ada: 1\nada: 2\nada: 3\n", "");
     // LINE arguments are sent nevertheless, and arrive. What the client itself does is not counted.
-    let arguments = ["-c", &server.address().to_string(), "-n", "bob", "--count", "1"];
-    run(CLIENT, &[&arguments[..], &["who", "last words"]].concat(), b"").gives(0, "bob has joined\nwho: ada, bob\n");
+    let bob = ["-n", "bob", "--count", "1"];
+    run_client(address, &[&bob[..], &["who", "last words"]].concat(), "").gives(0, "bob has joined\nwho: ada, bob\n");
     ada.hears("ada: 1|ada: 2|ada: 3|ada: 4|bob has joined|bob: last words|bob has left");
-    let outcome = run(CLIENT, &[&arguments[..], &["hello"]].concat(), b"").gives(4, "bob has joined\nbob: hello\n");
-    assert_eq!(outcome.stderr, "localsocket-client: only 0 of the 1 lines of --count came\n");
+    let told = "localsocket-client: only 0 of the 1 lines of --count came\n";
+    run_client(address, &[&bob[..], &["hello"]].concat(), "").says(4, "bob has joined\nbob: hello\n", told);
     // An error counts, and is one.
-    run_client(server.address(), &["--count", "1", "hello"], "").ends(3);
+    run_client(address, &["--count", "1", "hello"], "").ends(3);
 }
 
 #[test]
 fn it_leaves_by_itself_after_so_long() {
     let server = ServerProgram::start(ROOM);
-    for (arguments, code) in [
-        (["--timeout", "0.2"].as_slice(), 0),
-        (&["--timeout", "0.2", "--recv-only"], 0),
-        (&["--timeout", "0.2", "--recv-only", "--count", "1"], 4),
-    ] {
-        let began = Instant::now();
-        let outcome = client(server.address(), arguments).wait();
-        assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(code), "", ""), "{arguments:?}");
-        assert!(began.elapsed() >= Duration::from_millis(200) && began.elapsed() < DEADLINE / 3);
+    for (arguments, code) in [(&["--count", "1"][..], 4), (&[], 0)] {
+        for mode in [&["--timeout", "0.2", "--recv-only"][..], &["--timeout", "0.2"]] {
+            let began = Instant::now();
+            client(server.address(), &[mode, arguments].concat()).wait().gives(code, "");
+            assert!(began.elapsed() >= Duration::from_millis(200) && began.elapsed() < DEADLINE / 3);
+        }
     }
     // Lines that come all the time do not make it last.
     let flood = Peer::named(server.address(), "flood");
     let flooding = thread::spawn(move || {
         // Until the server is gone.
-        while (&flood.stream).write_all(b"msg:x\n").is_ok() && (&flood.stream).read(&mut [0; 9000]).is_ok_and(|n| n > 0)
-        {
-        }
+        let taken = || (&flood.stream).read(&mut [0; 9000]).is_ok_and(|count| count > 0);
+        while (&flood.stream).write_all(b"msg:x\n").is_ok() && taken() {}
     });
     client(server.address(), &["--recv-only", "--timeout", "0.3"]).wait().ends(0);
     drop(server);
@@ -99,24 +89,21 @@ fn it_leaves_by_itself_after_so_long() {
 fn notices_can_be_left_out_and_do_not_count() {
     let server = ServerProgram::start(ROOM);
     let mut listening = listener(&server, &["--recv-only", "--no-notices", "--count", "3"]);
-    let mut ada = Peer::named(server.address(), "ada");
-    ada.send("iam:eve\nmsg:bob has joined\nmsg:bob is now ada\n");
-    ada.hears("ada is now eve|eve: bob has joined|eve: bob is now ada");
-    let mut bob = Peer::named(server.address(), "bob");
-    bob.send("msg:end\nquit\n");
-    let outcome = listening.wait();
-    assert_eq!(outcome.stdout, "eve: bob has joined\neve: bob is now ada\nbob: end\n", "{outcome:?}");
+    Talk::new(server.address()).play(
+        "ada joins  ada> iam:eve|msg:bob has joined|msg:bob is now ada
+         ada< ada is now eve|eve: bob has joined|eve: bob is now ada  bob joins  bob> msg:end|quit",
+    );
+    listening.wait().gives(0, "eve: bob has joined\neve: bob is now ada\nbob: end\n");
 }
 
 #[test]
 fn each_line_can_be_printed_with_its_time() {
     let server = ServerProgram::start(&[]);
     let outcome = run_client(server.address(), &["--timestamps", "a b", "error"], "").ends(0);
-    let date = run("date", &["-u", "+%Y-%m-%dT%H"], b"").stdout;
+    let date = run("date", &["-u", "+%Y-%m-%dT%H"], "").stdout;
     for (line, text) in outcome.stdout.lines().zip(["a b", "error"]) {
         let (time, rest) = line.split_once(' ').unwrap();
-        assert_eq!(rest, text);
-        assert_eq!(time.len(), "2024-02-29T12:00:00.000Z".len());
+        assert_eq!((rest, time.len()), (text, "2024-02-29T12:00:00.000Z".len()));
         // (Unless the hour has just changed.)
         assert!(time.starts_with(date.trim()) || time[14..16] == *"59" || date.is_empty(), "{time} {date}");
     }
@@ -125,13 +112,11 @@ fn each_line_can_be_printed_with_its_time() {
 #[test]
 fn to_reaches_one_client_only() {
     let server = ServerProgram::start(ROOM);
-    let (mut bob, mut eve) = (Peer::named(server.address(), "bob"), Peer::named(server.address(), "eve"));
-    bob.expect("eve has joined");
-    let outcome = run_client(server.address(), &["-n", "ada", "--to", "bob", "--deaf"], "quit\nwho\n");
-    assert_eq!(outcome.stdout, "ada has joined\nada > bob: quit\nada > bob: who\n", "{outcome:?}");
-    assert_eq!(outcome.code, Some(0));
-    bob.hears("ada > bob: quit|ada > bob: who");
-    eve.ping();
+    let mut talk = Talk::new(server.address());
+    talk.play("bob joins  eve joins  bob< eve has joined");
+    run_client(server.address(), &["-n", "ada", "--to", "bob", "--deaf"], "quit\nwho\n")
+        .gives(0, "ada has joined\nada > bob: quit\nada > bob: who\n");
+    talk.play("bob< ada > bob: quit|ada > bob: who  eve pings");
     run_client(server.address(), &["-n", "ada", "--to", "nobody", "x"], "").ends(3);
 }
 
@@ -141,14 +126,12 @@ fn the_environment_says_where_the_server_is_and_what_the_token() {
     let token = &*directory.file("token", "\u{feff}secret\r\n");
     let server = ServerProgram::start(&["--token-file", token]);
     let address = server.address().to_string();
-    let with = |variables: &[(&str, &str)], arguments: &[&str]| {
-        let mut command = Command::new(CLIENT);
-        command.args(arguments).envs(variables.iter().copied());
-        Program::spawn(&mut command).wait()
-    };
     let both = [("LOCALSOCKET_CONNECT", &*address), ("LOCALSOCKET_TOKEN_FILE", token)];
-    with(&both, &["hello"]).gives(0, "hello\n");
-    with(&both[..1], &["hello"]).ends(3);
+    let with = |variables: &[(&str, &str)]| {
+        Program::spawn(Command::new(CLIENT).arg("hello").envs(variables.iter().copied())).wait()
+    };
+    with(&both).gives(0, "hello\n");
+    with(&both[..1]).ends(3);
 }
 
 /// A stream that another program has left non-blocking; one end for the client, one for the test.
@@ -162,51 +145,46 @@ fn non_blocking() -> (OwnedFd, UnixStream) {
 #[test]
 fn streams_may_be_non_blocking() {
     let server = ServerProgram::start(&[]);
-    let (stdin, mut input) = non_blocking();
-    let (stdout, mut output) = non_blocking();
+    let ((stdin, mut input), (stdout, mut output), (stderr, mut errors)) =
+        (non_blocking(), non_blocking(), non_blocking());
     let full = stdout.try_clone().unwrap();
-    let (stderr, mut errors) = non_blocking();
-    let mut command = Command::new(CLIENT);
-    command.args(["-c", &server.address().to_string()]).stdin(stdin).stdout(stdout).stderr(stderr);
-    let mut child = command.spawn().unwrap();
-    // The streams of the command itself would keep them open.
-    drop(command);
+    let start = |arguments: &[&str], stdin: Stdio, stdout, stderr: Stdio| {
+        let mut command = Command::new(CLIENT);
+        command.args(arguments).stdin(stdin).stdout(Stdio::from(stdout)).stderr(stderr).spawn().unwrap()
+    };
+    let mut child = start(&["-c", &server.address().to_string()], stdin.into(), stdout, stderr.into());
     input.write_all(b"one\n").unwrap();
     let mut first = [0; 4];
     output.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"one\n");
     // There is no room for more until it is read.
-    let mut filler = 0;
-    let mut full = UnixStream::from(full);
+    let (mut filler, mut full) = (0, UnixStream::from(full));
     while let Ok(count) = full.write(&[b'-'; 4096]) {
         filler += count;
     }
     drop(full);
     // Much more than the streams hold.
     let lines: String = (0..100_000).map(|n| format!("{n}\n")).collect();
-    let sent = lines.clone();
-    let sending = thread::spawn(move || {
-        input.write_all(sent.as_bytes()).unwrap();
-        input.shutdown(Shutdown::Both).unwrap();
+    let text = |from: &mut UnixStream| {
+        let mut received = String::new();
+        from.read_to_string(&mut received).unwrap();
+        received
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            input.write_all(lines.as_bytes()).unwrap();
+            input.shutdown(Shutdown::Both).unwrap();
+        });
+        let mut watching = server.connect();
+        wait_for("lines to write", || watching.stat("bytes-in") > 10_000);
+        assert!(text(&mut output) == "-".repeat(filler) + &lines, "not what was sent");
     });
-    let mut watching = server.connect();
-    wait_for("lines to write", || watching.stat("bytes-in") > 10_000);
-    let mut received = String::new();
-    output.read_to_string(&mut received).unwrap();
-    sending.join().unwrap();
-    assert!(received == "-".repeat(filler) + &lines, "not what was sent");
     assert!(child.wait().unwrap().success());
-    let mut told = String::new();
-    errors.read_to_string(&mut told).unwrap();
-    assert_eq!(told, "");
+    assert_eq!(text(&mut errors), "");
     // The help text is long enough not to fit at once, when little room is left.
     let (stdout, mut output) = non_blocking();
-    let mut command = Command::new(CLIENT);
-    command.arg("--help").stdin(Stdio::null()).stdout(stdout);
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    let mut help = String::new();
-    output.read_to_string(&mut help).unwrap();
+    let mut child = start(&["--help"], Stdio::null(), stdout, Stdio::inherit());
+    let help = text(&mut output);
     assert!(child.wait().unwrap().success() && help.contains("\nExamples:\n"), "{help}");
 }
 

@@ -97,34 +97,26 @@ fn a_frozen_server_is_noticed_while_the_input_floods() {
 #[test]
 fn a_wrong_token_is_not_tried_again_for_ever() {
     let directory = TempDir::new();
-    let (right, wrong) = (directory.join("right"), directory.join("wrong"));
-    fs::write(&right, "right").unwrap();
-    fs::write(&wrong, "wrong").unwrap();
-    let server = ServerProgram::start(&["--token-file", right.to_str().unwrap()]);
-    let address = server.address().to_string();
-    let arguments = ["-c", &address, "--reconnect", "--token-file", wrong.to_str().unwrap(), "hello"];
-    let outcome = run(CLIENT, &arguments, b"").gives(3, "error: wrong token\n");
-    assert!(outcome.stderr.contains("the server's --token-file holds another token"), "{outcome:?}");
+    let server = ServerProgram::start(&["--token-file", &directory.file("right", "right")]);
+    run_client(server.address(), &["--reconnect", "--token-file", &directory.file("wrong", "wrong"), "hello"], "")
+        .gives(3, "error: wrong token\n")
+        .tells("the server's --token-file holds another token");
 }
 
 #[test]
 fn a_heartbeat_is_no_reason_to_lose_what_comes_after_the_end_of_the_input() {
-    let (address, playing) = scripted(|listener| {
+    let (address, _playing) = scripted(|listener| {
         let mut peer = Peer::accept(&listener);
         peer.hears_last("msg:hello");
         // Longer than one heartbeat, shorter than two: the pace of a busy server, not a wait for something.
         thread::sleep(Duration::from_millis(1300));
         peer.send("hello\r\n");
     });
-    let outcome = client(&address, &["--heartbeat", "1", "hello"]).wait();
-    playing.join();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "hello\n"), "{outcome:?}");
+    client(&address, &["--heartbeat", "1", "hello"]).wait().gives(0, "hello\n");
 
     // But one that is frozen is not waited for for ever.
     let (address, _playing) = scripted(|listener| Peer::accept(&listener));
-    let outcome = client(&address, &["--heartbeat", "0.2", "hello"]).wait();
-    assert_eq!(outcome.code, Some(1));
-    assert!(outcome.stderr.contains("the server does not answer"), "{outcome:?}");
+    client(&address, &["--heartbeat", "0.2", "hello"]).wait().ends(1).tells("the server does not answer");
 }
 
 #[test]
@@ -144,91 +136,52 @@ fn of_two_pongs_the_one_that_was_asked_for_is_shown() {
 
 #[test]
 fn a_line_that_is_cut_by_a_lost_connection_is_not_taken_for_a_whole_one() {
-    let (address, playing) = scripted(|listener| {
-        let peer = Peer::accept(&listener);
-        // It is frozen until the client has given up.
-        move || {
-            let mut received = Vec::new();
-            (&peer.stream).read_to_end(&mut received).map_err(|error| (error.kind(), received.len()))
-        }
-    });
+    // It is frozen until the client has given up.
+    let (address, playing) = scripted(|listener| Peer::accept(&listener));
     // Long enough to take all of the input before, unless the machine is busy.
-    let mut program = client(&address, &["--heartbeat", "1.5"]);
+    let mut program = client(&address, &["--heartbeat", "1"]);
     let _ = program.stdin.as_mut().unwrap().write_all(&[&[b'x'; 20 << 20], &b"\n"[..]].concat());
     program.wait().tells("the connection is lost");
-    let (kind, count) = playing.join()().unwrap_err();
-    assert_eq!(kind, ErrorKind::ConnectionReset);
-    assert!(count > 0);
-}
-
-/// Plays servers, one after another, to a client that connects again, and is sent `hello` in between.
-fn after_the_first_connection(arguments: &[&str], script: impl FnOnce(&TcpListener) + Send + 'static) -> String {
-    let (address, playing) = scripted(|listener| {
-        let mut first = Peer::accept(&listener);
-        log_in(&mut first);
-        drop(first);
-        script(&listener);
-    });
-    let mut program = client(&address, &[&["--reconnect", "--name", "ada"], arguments].concat());
-    program.logged("disconnected");
-    program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
-    let outcome = program.wait();
-    playing.join();
-    assert!(!outcome.stderr.contains("no answer"), "{outcome:?}");
-    outcome.stdout
-}
-
-/// Accepts the name that a client asks for.
-fn log_in(peer: &mut Peer) {
-    peer.let_in(&["iam:ada"], "ada has joined\r\n");
-}
-
-fn serve_hello(listener: &TcpListener) {
-    let mut peer = Peer::accept(listener);
-    log_in(&mut peer);
-    peer.expect("msg:hello");
-    peer.send("hello\r\n");
-    peer.expect("quit");
+    let mut received = Vec::new();
+    let error = (&playing.join().stream).read_to_end(&mut received).unwrap_err();
+    assert!(error.kind() == ErrorKind::ConnectionReset && !received.is_empty(), "{error}");
 }
 
 #[test]
-fn a_server_that_is_full_gets_none_of_the_lines() {
-    let shown = after_the_first_connection(&[], |listener| {
-        let mut full = Peer::accept(listener);
-        full.hears("iam:ada|mark|ping");
-        full.send("error: server is full (1 clients)\r\n");
-        full.end_input();
-        full.expect_end();
-        serve_hello(listener);
-    });
-    // Trying again is what there is to do about it, so it is told on stderr only.
-    assert_eq!(shown, "ada has joined\nada has joined\nhello\n");
-}
-
-#[test]
-fn a_name_that_the_lost_connection_still_bears_is_asked_for_again() {
-    let shown = after_the_first_connection(&[], |listener| {
-        let mut taken = Peer::accept(listener);
-        taken.hears("iam:ada|mark|ping");
-        // Somebody may talk before the answer comes.
-        taken.send("bob: hi\r\nerror: name ada is taken\r\n");
-        taken.expect_end();
-        serve_hello(listener);
-    });
-    assert_eq!(shown, "ada has joined\nbob: hi\nada has joined\nhello\n");
-}
-
-#[test]
-fn a_server_that_says_nothing_to_the_login_gets_none_of_the_lines() {
-    let shown = after_the_first_connection(&["--connect-timeout", "2"], |listener| {
-        let mut silent = Peer::accept(listener);
-        silent.hears("iam:ada|mark|ping");
+fn a_server_that_does_not_let_the_client_in_gets_none_of_the_lines() {
+    let again = "ada has joined\nhello\n";
+    let answers = [
+        // Trying again is what there is to do about it, so it is told on stderr only.
+        ("full", "error: server is full (1 clients)\r\n", String::new()),
+        // The lost connection still has the name; somebody may talk before the answer comes.
+        ("taken", "bob: hi\r\nerror: name ada is taken\r\n", "bob: hi\n".to_owned()),
         // What others say and how they are called is not an answer.
-        silent.send("bob: pong\r\nada has joined\r\n");
-        silent.expect_end();
-        serve_hello(listener);
+        ("silent", "bob: pong\r\nada has joined\r\n", "bob: pong\nada has joined\n".to_owned()),
+    ];
+    side_by_side(answers.map(|answer| (answer.0, answer)), |(kind, answer, shown)| {
+        let log_in = |peer: &mut Peer| peer.let_in(&["iam:ada"], "ada has joined\r\n");
+        let (address, _playing) = scripted(move |listener| {
+            log_in(&mut Peer::accept(&listener));
+            let mut peer = Peer::accept(&listener);
+            peer.hears("iam:ada|mark|ping");
+            peer.send(answer);
+            if kind == "full" {
+                peer.end_input();
+            }
+            peer.expect_end();
+            let mut peer = Peer::accept(&listener);
+            log_in(&mut peer);
+            peer.expect("msg:hello");
+            peer.send("hello\r\n");
+            peer.expect("quit");
+        });
+        let mut program = client(&address, &["--reconnect", "--name", "ada", "--connect-timeout", "2"]);
+        program.logged("disconnected");
+        program.stdin.as_mut().unwrap().write_all(b"hello\nquit\n").unwrap();
+        let outcome = program.wait();
+        assert_eq!(outcome.stdout, format!("ada has joined\n{shown}{again}"));
+        assert!(!outcome.stderr.contains("no answer"), "{outcome:?}");
     });
-    assert_eq!(shown, "ada has joined\nbob: pong\nada has joined\nada has joined\nhello\n");
 }
 
 #[test]

@@ -67,17 +67,6 @@ fn a_question_ends_when_the_client_that_was_asked_goes_however_it_goes() {
 }
 
 #[test]
-fn an_answer_to_an_asker_that_has_gone_is_an_error() {
-    play_on_each_transport(
-        &room(),
-        "ada,bob joins deaf  ada> ask:bob:1:x  bob< ada ?> 1: x
-         ada quits  bob< ada -> 1: withdrawn
-         bob> part:ada:1:x  bob< error: no open question 1 of ada
-         bob> answer:ada:1:x  bob< error: no open question 1 of ada",
-    );
-}
-
-#[test]
 fn no_answer_reaches_another_asker_of_the_same_name_and_id() {
     on_each_transport(&room(), |_, address| {
         let mut talk = Talk::new(address);

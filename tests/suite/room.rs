@@ -88,21 +88,6 @@ fn what_a_client_sent_before_it_was_gone_is_said() {
 }
 
 #[test]
-fn a_stop_says_nothing_of_who_leaves() {
-    on_each_transport(&room(), |server, address| {
-        let mut peers: Vec<Peer> = (0..5).map(|number| Peer::named(address, &format!("n{number}"))).collect();
-        peers.iter_mut().for_each(|peer| peer.send("ping\n"));
-        for peer in &mut peers {
-            while peer.line().unwrap() != "pong" {}
-        }
-        server.handle.stop();
-        for peer in &mut peers {
-            peer.hears_last("error: server is shutting down");
-        }
-    });
-}
-
-#[test]
 fn all_readers_see_all_lines_in_one_order() {
     const LINES: usize = 25_000;
     on_each_program(&["--mode", "room"], |server, address| {

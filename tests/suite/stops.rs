@@ -42,29 +42,27 @@ fn a_stop_takes_a_closed_half_for_the_end_of_the_last_line() {
 }
 
 #[test]
-fn in_a_room_what_had_arrived_is_heard_by_all_before_the_last_words() {
-    on_each_program(&["--mode", "room"], |server, address| {
-        let mut listeners: Vec<Peer> = (0..3).map(|_| Peer::connect(address)).collect();
-        listeners.iter_mut().for_each(Peer::ping);
-        let mut talkers: Vec<Peer> = (0..3).map(|_| Peer::connect(address)).collect();
-        talkers.iter_mut().for_each(Peer::ping);
+fn in_a_room_what_had_arrived_is_heard_by_all_before_the_last_words_and_nothing_of_who_leaves() {
+    on_each_program(ROOM, |server, address| {
+        let mut peers: Vec<Peer> = (0..6).map(|_| Peer::connect(address)).collect();
+        peers.iter_mut().for_each(Peer::ping);
         // While it is frozen, all arrives that fits into a socket.
         server.program.signal("STOP");
-        for (number, talker) in talkers.iter_mut().enumerate() {
-            talker.send(format!("iam:t{number}\n"));
-            talker.send((0..500).map(|n| format!("msg:{n}\n")).collect::<String>());
+        for (number, talker) in peers[..3].iter_mut().enumerate() {
+            let lines: String = (0..500).map(|n| format!("msg:{n}\n")).collect();
+            talker.send(format!("iam:t{number}\n{lines}"));
         }
         server.program.signal("TERM");
         server.program.signal("CONT");
-        let orders: Vec<Vec<String>> =
-            listeners.iter_mut().chain(&mut talkers).map(|peer| std::iter::from_fn(|| peer.line()).collect()).collect();
-        for order in orders {
-            let (last, lines) = order.split_last().unwrap();
+        for peer in &mut peers {
+            let heard: Vec<String> = std::iter::from_fn(|| peer.line()).collect();
+            let (last, lines) = heard.split_last().unwrap();
             assert_eq!(last, "error: server is shutting down");
             for number in 0..3 {
                 let said = lines.iter().filter(|line| line.starts_with(&format!("t{number}: "))).count();
                 assert_eq!(said, 500, "of t{number}");
             }
+            assert!(!lines.iter().any(|line| line.ends_with(" has left")));
         }
     });
 }

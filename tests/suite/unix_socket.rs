@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use std::os::unix::fs::{chown, symlink};
-use std::sync::atomic::AtomicU32;
 
 const NOBODY: u32 = 65534;
 
@@ -20,53 +19,40 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn permissions_are_final_from_the_first_moment() {
-    for (umask, asked, wanted) in
-        [("000", None, 0o600), ("077", Some("666"), 0o666), ("022", Some("660"), 0o660), ("000", Some("0"), 0)]
-    {
+    let cases = [("000", "", 0o600), ("077", "--unix-mode 666", 0o666), ("022", "--unix-mode 660", 0o660)];
+    side_by_side(cases.into_iter().chain([("000", "--unix-mode 0", 0)]).map(|case| (case.0, case)), |case| {
+        let (umask, option, wanted) = case;
         let directory = TempDir::new();
         let path = directory.join("hub.sock");
-        let (loosest, strictest) = (AtomicU32::new(0), AtomicU32::new(0o7777));
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    if let Ok(found) = fs::symlink_metadata(&path) {
-                        let seen = found.permissions().mode() & 0o7777;
-                        loosest.fetch_or(seen, Ordering::Relaxed);
-                        strictest.fetch_and(seen, Ordering::Relaxed);
-                    }
+        let script = format!("umask {umask}; exec \"$0\" --listen \"$1\" {option}");
+        for _ in 0..10 {
+            let mut command = Command::new("sh");
+            let mut program = Program::spawn(command.args(["-c", &script, SERVER, &unix(&path)]));
+            let began = Instant::now();
+            while !program.stdout().ends_with('\n') && began.elapsed() < DEADLINE {
+                // Looked at all the time until it listens.
+                if let Ok(found) = fs::symlink_metadata(&path) {
+                    assert_eq!(found.permissions().mode() & 0o7777, wanted, "under umask {umask}");
                 }
-            });
-            for _ in 0..10 {
-                let option = asked.map_or(String::new(), |mode| format!("--unix-mode {mode}"));
-                let script = format!("umask {umask}; exec \"$0\" --listen \"$1\" {option}");
-                let mut server =
-                    ServerProgram::from_command(Command::new("sh").args(["-c", &script, SERVER, &unix(&path)]));
-                assert_eq!(mode(&path), wanted, "umask {umask}");
-                server.stop();
-                assert!(!path.exists());
             }
-            done.store(true, Ordering::Relaxed);
-        });
-        let seen = (strictest.into_inner(), loosest.into_inner());
-        assert_eq!(seen, (wanted, wanted), "{seen:?} under umask {umask}");
-    }
+            assert_eq!(mode(&path), wanted, "umask {umask}");
+            program.ends_at("TERM");
+            assert!(!path.exists());
+        }
+    });
 }
 
 #[test]
 fn a_stale_file_is_replaced_and_a_live_server_never_robbed() {
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
+    let wanted = format!("localsocket-server: cannot listen on {}: in use: a live server listens there\n", unix(&path));
     for _ in 0..3 {
         let mut server = start(&path);
         server.connect().ping();
-        let second = run(SERVER, &["--listen", &unix(&path)], b"").gives(1, "");
-        let wanted =
-            format!("localsocket-server: cannot listen on {}: in use: a live server listens there\n", unix(&path));
-        assert_eq!(second.stderr, wanted);
+        run(SERVER, &["--listen", &unix(&path)], "").says(1, "", &wanted);
         server.connect().ping();
-        server.program.signal("KILL");
-        server.program.wait();
+        server.program.kill();
         assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
     }
 }
@@ -90,11 +76,11 @@ fn of_two_servers_at_one_stale_file_exactly_one_lives() {
             });
             Peer::connect(&Address::Unix(path.clone())).ping();
             for program in &mut programs {
-                let refused = program.stderr().contains("in use");
-                if !refused {
-                    program.signal("TERM");
-                }
-                assert_eq!(program.wait().code, Some(i32::from(refused)), "round {round}");
+                if program.stderr().contains("in use") {
+                    program.wait().ends(1)
+                } else {
+                    program.ends_at("TERM")
+                };
             }
             assert!(!path.exists());
         }
@@ -126,12 +112,12 @@ fn what_is_no_stale_socket_is_never_touched() {
         (&directory.join("no/where"), "there is no directory"),
         (&directory.join(&"x".repeat(120)), "the path is too long: "),
     ] {
-        let before = fs::symlink_metadata(path).ok().map(|found| (found.ino(), found.mode(), found.size()));
-        let outcome = run(SERVER, &["--listen", &unix(path)], b"").gives(1, "");
+        let found = || fs::symlink_metadata(path).ok().map(|found| (found.ino(), found.mode(), found.size()));
+        let before = found();
+        let outcome = run(SERVER, &["--listen", &unix(path)], "").gives(1, "");
         let wanted = format!("localsocket-server: cannot listen on {}: {what}", unix(path));
         assert!(outcome.stderr.starts_with(&wanted) && outcome.stderr.lines().count() == 1, "{outcome:?}");
-        let after = fs::symlink_metadata(path).ok().map(|found| (found.ino(), found.mode(), found.size()));
-        assert_eq!(before, after);
+        assert_eq!(before, found());
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
@@ -139,8 +125,7 @@ fn what_is_no_stale_socket_is_never_touched() {
 /// Calls that a file system may refuse, played by strace: each failure is told as what it is.
 #[test]
 fn what_a_file_system_refuses_is_told_as_it_is() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("SKIPPED: strace is not installed");
+    if !is_possible(&["strace", "-V"], "what a file system refuses") {
         return;
     }
     let directory = TempDir::new();
@@ -148,17 +133,8 @@ fn what_a_file_system_refuses_is_told_as_it_is() {
     let inject = |fault: &str| {
         let mut command = Command::new("strace");
         // With -D, the server is this process's child, and strace a grandchild.
-        command.args([
-            "-D",
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            &format!("inject={fault}"),
-            SERVER,
-            "--listen",
-            &unix(&path),
-        ]);
+        command.args(["-D", "-f", "-o", "/dev/null", "-e"]).arg(format!("inject={fault}"));
+        command.args([SERVER, "--listen", &unix(&path)]);
         command
     };
     for (fault, why) in [
@@ -169,9 +145,9 @@ fn what_a_file_system_refuses_is_told_as_it_is() {
         ("bind:error=EACCES", "no permission to make a file there"),
         ("bind:error=EADDRINUSE", "in use: another program has just put a socket there"),
     ] {
-        let outcome = Program::spawn(&mut inject(fault)).wait();
+        let outcome = Program::spawn(&mut inject(fault)).wait().ends(1);
         let wanted = format!("localsocket-server: cannot listen on {}: {why}", unix(&path));
-        assert!(outcome.code == Some(1) && outcome.stderr.starts_with(&wanted), "{fault}: {outcome:?}");
+        assert!(outcome.stderr.starts_with(&wanted), "{fault}: {outcome:?}");
         assert!(!path.exists());
     }
     // Without the lock it starts all the same.
@@ -254,11 +230,13 @@ fn a_relative_path_is_relative_to_where_the_server_was_started() {
 fn one_address_that_fails_fails_all_and_leaves_no_file() {
     let directory = TempDir::new();
     let path = directory.join("hub.sock");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let outcome = run(SERVER, &["--listen", &unix(&path), "--listen", &address], b"");
-    let wanted =
-        format!("localsocket-server: cannot listen on {address}: in use: another program listens there already\n");
-    assert_eq!((outcome.code, &*outcome.stdout, outcome.stderr), (Some(1), "", wanted));
+    let why = "in use: another program listens there already";
+    run(SERVER, &["--listen", &unix(&path), "--listen", &address], "").says(
+        1,
+        "",
+        format!("localsocket-server: cannot listen on {address}: {why}\n"),
+    );
     assert!(!path.exists());
 }
