@@ -35,7 +35,7 @@ use crate::output::say;
 use crate::settings::{Mode, Settings};
 
 fn main() -> ExitCode {
-    let main = || {
+    process_1::run_below().unwrap_or_else(|| {
         PROGRAM.run(|arguments| {
             let settings = Settings::new(arguments)?;
             if settings.mode == Mode::Ping {
@@ -44,8 +44,7 @@ fn main() -> ExitCode {
             let course = work::work(&settings).inspect_err(|why| say(why));
             Ok(ExitCode::from(course.map_or(1, |course| exit::code(&course))))
         })
-    };
-    process_1::run_below().unwrap_or_else(main)
+    })
 }
 
 /// The health check: 0 if the server answers in time, 4 if the time of `--timeout` is over first. Says nothing but `pong`

@@ -24,9 +24,7 @@ const NEEDED: [(&str, &[&str]); 4] =
     [("answer", &["name", "serve"]), ("serve", &["answer"]), ("jobs", &["answer"]), ("retry", &["ask"])];
 
 /// How many commands of `--answer` may run at a time.
-const JOBS: std::ops::RangeInclusive<usize> = 1..=1024;
-
-const COUNT: std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+const JOBS_MAX: usize = 1024;
 
 /// How long the answer to a question may take, unless `--timeout` says otherwise.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,7 +129,7 @@ impl Settings {
         Ok(Settings {
             address: arguments.parsed("connect")?,
             options,
-            count: arguments.has("count").then(|| arguments.number("count", &COUNT)).transpose()?,
+            count: arguments.has("count").then(|| arguments.number("count", &(1..=usize::MAX))).transpose()?,
             timeout: timeout.filter(|_| !matches!(mode, Mode::Ask { .. })),
             mode,
             no_notices: arguments.has("no-notices"),
@@ -162,7 +160,7 @@ fn check_combinations(arguments: &Arguments) -> Result<(), UsageError> {
 }
 
 fn mode(arguments: &Arguments, timeout: Option<Duration>) -> Result<Mode, UsageError> {
-    let jobs = arguments.number("jobs", &JOBS)?;
+    let jobs = arguments.number("jobs", &(1..=JOBS_MAX))?;
     Ok(if arguments.has("ping") {
         Mode::Ping
     } else if arguments.has("recv-only") {

@@ -4,6 +4,7 @@
 mod received;
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver};
@@ -219,19 +220,16 @@ impl<'a> Work<'a> {
     /// Leaves cleanly, so that nothing is lost of what was sent. LINE arguments take no time, unlike other input.
     fn leave(self, queue: &Receiver<Happening>) {
         let Some(sender) = self.sender else { return };
-        let mut deadline = Instant::now() + LEAVING;
-        let mut is_sending = !self.settings.lines.is_empty() && !sender.is_finished();
-        loop {
-            if !is_sending {
-                sender.finish();
-            }
-            match queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Happening::InputOver) => is_sending = false,
-                Ok(Happening::Over(_)) => return,
-                Ok(_) => {}
-                Err(_) if is_sending => (is_sending, deadline) = (false, deadline + LEAVING),
-                Err(_) => return,
-            }
+        let wait_for = |is_it: fn(&Happening) -> bool| {
+            let deadline = Instant::now() + LEAVING;
+            let next = || queue.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+            iter::from_fn(next).find(is_it)
+        };
+        let is_sending = !self.settings.lines.is_empty() && !sender.is_finished();
+        let last = is_sending.then(|| wait_for(|next| matches!(next, Happening::InputOver | Happening::Over(_))));
+        sender.finish();
+        if !matches!(last.flatten(), Some(Happening::Over(_))) {
+            wait_for(|next| matches!(next, Happening::Over(_)));
         }
     }
 }
