@@ -5,7 +5,7 @@
 //! macOS and the BSDs. A program that embeds it turns off the default feature `programs`, and then depends on `log` alone:
 //!
 //! ```toml
-//! localsocket = { version = "0.1", default-features = false }
+//! localsocket = { version = "0.2", default-features = false }
 //! ```
 //!
 //! - To put a hub into a program: [`Server`] and its [`Config`]. It gives each line back to its sender ([`Mode::Echo`]) or

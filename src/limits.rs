@@ -1,7 +1,7 @@
 //! The limits of a server, with their units, defaults and ranges. All sizes are bytes.
 
-// Every number of the project is here, with the reason for it. A number that an operator may set is a field of `Limits`;
-// the others are constants of the crate. Knows nothing of sockets or threads; `Limits::check` holds for every server that
+// A number that an operator may set is a field of `Limits`; those that several modules need are constants of the crate. A
+// number that one module needs stands there, with its reason. Knows nothing of sockets or threads; `Limits::check` holds for every server that
 // was bound.
 
 use std::fmt;

@@ -110,6 +110,17 @@ pub struct Server {
     addresses: Vec<Address>,
     /// Readable when the accept loop is to look at more than its listeners.
     wake: UnixStream,
+    open: Open,
+}
+
+/// Until it is dropped, clients can connect from within the process.
+#[derive(Debug)]
+struct Open(Arc<Hub>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        drop(self.0.arrivals(true));
+    }
 }
 
 impl Server {
@@ -169,8 +180,8 @@ impl Server {
         }
         let (waker, wake) = UnixStream::pair().map_err(ServerError::System)?;
         wake.set_nonblocking(true).map_err(ServerError::System)?;
-        let hub = Hub::new(config, waker).map_err(ServerError::System)?;
-        Ok(Server { hub: Arc::new(hub), acceptors, addresses, wake })
+        let hub = Arc::new(Hub::new(config, waker).map_err(ServerError::System)?);
+        Ok(Server { open: Open(Arc::clone(&hub)), hub, acceptors, addresses, wake })
     }
 
     /// The addresses as clients take them, with the ports that were picked.
@@ -200,7 +211,7 @@ impl Server {
     /// The system has no thread for the room, or a room that is shared with other servers cannot be joined and
     /// trying again cannot help.
     pub fn run(self) -> io::Result<()> {
-        let Server { hub, acceptors, addresses, wake } = self;
+        let Server { hub, acceptors, addresses, wake, open: _open } = self;
         log_start(&hub, &addresses);
         let writer = hub.room.is_some().then(|| start_room_writer(&hub)).transpose()?;
         let link = hub.config.join.clone().map(|join| link::start(&hub, join)).transpose().inspect_err(|_| {

@@ -1,4 +1,4 @@
-//! Starts threads, in one way for all, and gives a time limit to what has none of its own.
+//! Starts threads with a small stack, and gives a time limit to what has none of its own.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -5,12 +5,12 @@
 //! later is thrown away. One that nobody waits for any more stays until then, since the server counts it as open.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 
 use super::error::AskError;
 use super::inbox::Inbox;
 use super::options::Incoming;
 use super::outgoing::one_line;
+use crate::pauses::random;
 use crate::protocol::{Command, Event, OPEN_QUESTIONS_MAX, QuestionEnd, Refusal};
 
 /// The longest answer, in bytes, with all its lines. One that never ends must not fill the memory.
@@ -50,9 +50,7 @@ pub(super) enum Wanted {
 
 impl Default for Questions {
     fn default() -> Questions {
-        // std's hasher keys are the only random numbers it has.
-        let random = RandomState::new().hash_one("id");
-        Questions { prefix: format!("{:08x}-", random as u32), last: 0, open: BTreeMap::new() }
+        Questions { prefix: format!("{:08x}-", random() as u32), last: 0, open: BTreeMap::new() }
     }
 }
 

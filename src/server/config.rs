@@ -1,4 +1,4 @@
-//! The configuration of a server, and the check that its parts go together. Does no I/O.
+//! The configuration of a server, and the check that its parts go together. Does no I/O but to look up host names.
 
 use std::fmt;
 

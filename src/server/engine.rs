@@ -28,6 +28,7 @@ pub use url::{Join, JoinUrl, JoinUrlError};
 pub(super) use welcome::Welcome;
 
 use crate::limits::ENTRY_MARGIN;
+use crate::threads::in_time;
 use crate::token::read_first_line;
 use crate::transport::Stream;
 
@@ -102,7 +103,8 @@ impl Engine {
         let reader = Reader::new(Half(Arc::clone(&stream)));
         let keys = ["log", "state"].map(|end| format!("localsocket:{{{room}}}:{end}"));
         let mut engine = Engine { stream, reader, out: Vec::new(), script: script.to_vec(), keys };
-        let password = join.password_file.as_deref().map(read_first_line).transpose().map_err(Failure::Refused)?;
+        let password = join.password_file.clone().map(|file| in_time(SILENCE, move || Ok(read_first_line(&file))));
+        let password = password.transpose()?.transpose().map_err(Failure::Refused)?;
         if user.is_some() || password.is_some() {
             let words = [Some("AUTH"), user.as_deref(), Some(password.as_deref().unwrap_or_default())];
             engine.call(&words.into_iter().flatten().map(str::as_bytes).collect::<Vec<_>>())?;

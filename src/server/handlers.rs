@@ -1,4 +1,4 @@
-//! What each command does: one function for each, and the commands of an embedding program.
+//! What each command does, and the commands of an embedding program.
 //!
 //! A handler lets the [`Speaker`] say something and returns; `Err` is the reason that ends the session. Handlers know
 //! no sockets and no locks.
@@ -44,11 +44,11 @@ pub(super) fn run(speaker: &mut Speaker<'_>, line: &str) -> Outcome {
         Command::Ping => speaker.reply(Event::Other("pong")),
         Command::Stats => return stats(speaker),
         Command::Help => speaker.reply(Event::Other(&speaker.hub.help)),
-        Command::Auth(token) => return auth(speaker, token, line),
+        Command::Auth(token) => return auth(speaker, token),
         Command::Quit => return Err(EndReason::Quit),
         Command::Unknown(_) => custom(speaker, line),
         _ if speaker.hub.room.is_some() => return in_room(speaker, command),
-        Command::WhoServes(_) => custom(speaker, line),
+        Command::WhoServes(_) => speaker.refuse(Refusal::UnknownCommand),
         _ => speaker.refuse(Refusal::RoomOnly(line.split(':').next().unwrap_or(line))),
     }
     Ok(())
@@ -150,9 +150,9 @@ fn stats(speaker: &mut Speaker<'_>) -> Outcome {
 }
 
 #[inline(never)] // see `session`
-fn auth(speaker: &mut Speaker<'_>, token: &str, line: &str) -> Outcome {
+fn auth(speaker: &mut Speaker<'_>, token: &str) -> Outcome {
     match speaker.hub.is_token(token) {
-        None => custom(speaker, line),
+        None => speaker.refuse(Refusal::UnknownCommand),
         Some(true) => {
             speaker.checks += 1;
             return speaker.authenticate();

@@ -1,5 +1,6 @@
-//! What all sessions of one server share. Knows neither handlers nor workers. Its own locks (the token, the
-//! in-process connections) are innermost: no other lock is taken under them.
+//! What all sessions of one server share. Knows neither handlers nor workers. Its locks for the token
+//! and for connections from within the process are innermost: no other is taken under them. That for a long list is taken
+//! before all others.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;

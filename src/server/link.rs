@@ -68,7 +68,7 @@ fn enter(
     longest: usize,
     before: u64,
     retry: &mut Pauses,
-) -> Result<(Member, Engine), Option<String>> {
+) -> Result<(Membership, Engine), Option<String>> {
     let name = &join.url.room;
     // If an answer is lost, the next try is under the same number. Otherwise a ghost could stay in the room for a lease.
     let (mut caller, mut log) = (Caller { server: random(), ..Caller::default() }, Throttle::default());
@@ -88,7 +88,7 @@ fn enter(
                     );
                 }
                 info!("joined room {name} ({}): {}", join.url, Counted(welcome.servers, "server"));
-                return Ok((Member::new(caller, welcome, room), engine));
+                return Ok((Membership::new(caller, welcome, room), engine));
             }
             Err(Failure::Refused(why)) if before == 0 => {
                 error!("cannot join room {name}: {why}");
@@ -100,19 +100,19 @@ fn enter(
 }
 
 /// A server's membership in the room.
-struct Member {
+struct Membership {
     server: u64,
     connection: u64,
     saying: Saying,
     following: Following,
 }
 
-impl Member {
-    fn new(Caller { server, connection, .. }: Caller, welcome: Welcome, room: &Room) -> Member {
+impl Membership {
+    fn new(Caller { server, connection, .. }: Caller, welcome: Welcome, room: &Room) -> Membership {
         let saying = Saying::new(welcome.head.end, welcome.window, welcome.lease);
         let following = Following::new(welcome.longest);
         room.begin(server, welcome);
-        Member { server, connection, saying, following }
+        Membership { server, connection, saying, following }
     }
 
     /// Keeps the membership over as many links as it takes.
@@ -159,7 +159,7 @@ impl Member {
             room.end_link();
             streams.iter().for_each(|stream| stream.shutdown(Shutdown::Both));
         };
-        let Member { server, connection, saying, following } = self;
+        let Membership { server, connection, saying, following } = self;
         thread::scope(|scope| {
             let follower = thread::Builder::new().name("follower".to_owned()).stack_size(STACK_SIZE);
             match follower.spawn_scoped(scope, || end(following.follow(room, *server, reader))) {

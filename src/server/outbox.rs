@@ -234,7 +234,7 @@ impl Waiting {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
                     self.broken = true;
-                    // Whoever still reads there sees that no more comes.
+                    // The peer sees the end of the stream.
                     outbox.stream.shutdown(Shutdown::Write);
                 }
                 _ => {}

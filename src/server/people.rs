@@ -1,7 +1,7 @@
 //! Who is called what and serves what: the named clients of the room, of all servers if several share it.
 //!
-//! In a room, only delivery changes this, entry by entry, so in a joined room all servers have the same names at the same
-//! place of the log. In echo mode sessions do, and several clients may have one name. The lock is innermost.
+//! In a room, delivery changes this, entry by entry, so in a joined room all servers have the same names at the same
+//! place of the log; joining sets it, and a cut-off clears it. In echo mode sessions do, and several clients may have one name. The lock is innermost.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

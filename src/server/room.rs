@@ -4,8 +4,8 @@
 //! joined room a batch makes a detour before it comes into that queue: through a log that all servers read.
 //!
 //! A session that finds the room idle delivers until the queue is empty or its share is done; then the room's writer, a
-//! thread of its own, goes on. A session waits only while the queue has no room for its batch: this is how readers hold
-//! senders back. When a reader has no room for the next entry, delivery pauses until the writer has emptied the full
+//! thread of its own, goes on. A session that submits waits only while the queue has no room for its batch: this is how
+//! readers hold senders back. When a reader has no room for the next entry, delivery pauses until the writer has emptied the full
 //! outboxes or ended their clients.
 //!
 //! Lock order: `delivery`, then `queue`, the client list's, an outbox's; the tables of names and questions are innermost.
@@ -69,8 +69,9 @@ struct Queue {
     batch: Batch,
     /// The number of the last batch that was submitted.
     submitted: u64,
-    /// The number of the last of these that is here or has left, and the sender of the last batch.
+    /// The number of the newest batch in the queue.
     last: u64,
+    /// The sender of the newest batch.
     sender: u64,
     /// The detour, if the room is joined.
     log: Option<Log>,

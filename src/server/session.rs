@@ -1,4 +1,4 @@
-//! One client's life, from its first byte to the reason it ended: hello, lines, last words, close.
+//! One client's life, from its first byte to the reason it ended: lines, last words, close.
 //!
 //! A session answers all lines that have arrived before it waits for more. The [`Speaker`] handles what its client
 //! says; `input` waits for bytes, `lines` and `classic` cut them into commands.
@@ -74,7 +74,7 @@ fn converse(speaker: &mut Speaker<'_>) -> EndReason {
     end.and(flushed).err().unwrap_or(closed)
 }
 
-// What is done once is kept out of the frame of a session, most of which wait.
+// One-time work stays out of the long-lived stack frame of a session.
 #[inline(never)]
 fn log_end(speaker: &Speaker<'_>, reason: EndReason) {
     let Speaker { member, heard, .. } = speaker;

@@ -29,10 +29,10 @@ pub(super) struct Speaker<'h> {
     pub(super) started: Instant,
     /// Everything that was received.
     pub(super) heard: Traffic,
-    /// How many of the lines were what a health check sends: `ping`, `quit` or the right token.
-    pub(super) checks: u64,
     /// The part of it that is in the server's counters already.
     counted: Traffic,
+    /// How many of the lines were what a health check sends: `ping`, `quit` or the right token.
+    pub(super) checks: u64,
     batch: Batch,
     /// The number of the last batch that went into the room's queue.
     submitted: u64,

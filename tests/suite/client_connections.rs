@@ -159,7 +159,10 @@ fn a_connection_within_the_process_to_a_server_that_has_ended_is_an_error_at_onc
         let server = TestServer::start(Config { mode, ..Config::default() });
         let handle = server.handle.clone();
         drop(server);
-        let error = handle.connect(ClientOptions::default()).unwrap_err();
-        assert!(matches!(error, ClientError::Closed), "{error}");
+        let never_run = Server::bind(&["127.0.0.1:0".parse().unwrap()], Config::default()).unwrap().handle();
+        for handle in [handle, never_run] {
+            let error = handle.connect(ClientOptions::default()).unwrap_err();
+            assert!(matches!(error, ClientError::Closed), "{error}");
+        }
     }
 }

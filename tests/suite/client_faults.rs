@@ -21,23 +21,29 @@ fn a_command_is_asked_to_end_before_it_is_killed_with_all_that_it_started() {
     let stays = "trap '' TERM; sleep 30 & echo $! >LOCK; wait";
     // By the second signal, by the end of the patience (two at the same time are one request), and a second after that.
     let stops = [
-        ("asked at once", "sleep 0.1; kill -INT", cleans_up, "exit status 1"),
-        ("asked in time", "kill -TERM", cleans_up, "exit status 1"),
-        ("killed", "sleep 0.1; kill -INT", stays, "killed by signal 9"),
+        ("asked at once", "INT", cleans_up, "exit status 1"),
+        ("asked in time", "TERM", cleans_up, "exit status 1"),
+        ("killed", "INT", stays, "killed by signal 9"),
     ];
     side_by_side(stops.map(|stop| (stop.0, stop)), |(name, second, command, why)| {
         let directory = TempDir::new();
         let lock = directory.join("lock");
         let command = command.replace("LOCK", lock.to_str().unwrap());
-        let mut slow = answerer(address, &["--serve", name, "--answer", &command]);
+        let mut slow = answerer(address, &["--serve", name, "--answer", &command, "--count", "2"]);
         let mut asking = client(address, &["--ask", name, "--timeout", "30", "x"]);
         let process = || fs::read_to_string(&lock).unwrap_or_default();
         wait_for("the command", || process().ends_with('\n'));
         let (began, process) = (Instant::now(), process());
-        run("sh", &["-c", &format!("kill -TERM {0}; {second} {0}", slow.id())], "").ends(0);
+        let send = |signals: &str| run("sh", &["-c", &signals.replace("PID", &slow.id().to_string())], "").ends(0);
+        send(if second == "TERM" { "kill -TERM PID; kill -TERM PID" } else { "kill -TERM PID" });
+        // The last question that it counts is refused, and changes nothing about the stop.
+        run_client(address, &["--ask", name, "late"], "").ends(3);
+        if second == "INT" {
+            send("sleep 0.1; kill -INT PID");
+        }
         slow.wait().ends(0);
         assert_eq!(lock.exists(), name == "killed");
-        assert!(second.ends_with("INT") || began.elapsed() >= Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(second == "INT" || began.elapsed() >= Duration::from_secs(5), "{:?}", began.elapsed());
         let outcome = asking.wait();
         assert!(outcome.stderr.ends_with(&format!("refused the question: {why}\n")), "{outcome:?}");
         wait_for("its end", || run("sh", &["-c", &format!("kill -0 {process}")], "").code != Some(0));
@@ -181,6 +187,21 @@ fn a_script_goes_on_at_the_mark_of_its_last_line() {
         assert_eq!((outcome.code, &*outcome.stdout), (Some(3), ""), "{outcome:?}");
         assert_eq!(outcome.stderr, format!("localsocket-client: lines since {gone} are not kept\n"));
     }
+}
+
+#[test]
+fn at_a_terminal_the_token_can_be_typed() {
+    if !is_possible(&["script", "-qec", "true", "/dev/null"], "a terminal") {
+        return;
+    }
+    let directory = TempDir::new();
+    let server = ServerProgram::start(&["--token-file", &directory.file("token", "secret")]);
+    let inner = format!("stty -echo; exec {CLIENT} -c {}", server.address());
+    let mut program = Program::spawn(Command::new("script").args(["-qec", &inner, "/dev/null"]));
+    wait_for("the client", || program.stdout().contains("authenticate first"));
+    program.stdin.take().unwrap().write_all(b"auth:secret\nmsg:it works\nquit\n").unwrap();
+    let outcome = program.wait();
+    assert!(["authenticated", "it works"].iter().all(|line| outcome.stdout.contains(line)), "{outcome:?}");
 }
 
 #[test]

@@ -143,7 +143,9 @@ impl Answering {
 
     /// Takes no more questions, but answers those that were taken.
     pub(crate) fn finish(&mut self, end: End) {
-        (self.stage, self.end) = (Stage::LastTaken, end);
+        if let Stage::Working = self.stage {
+            (self.stage, self.end) = (Stage::LastTaken, end);
+        }
     }
 
     /// Starts no more commands, and gives those that run some time.

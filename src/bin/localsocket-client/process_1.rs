@@ -18,7 +18,8 @@ pub(crate) fn run_below() -> Option<ExitCode> {
     let mut program = Command::new(env::current_exe().ok()?);
     let signals = Signals::block().ok()?;
     let child = spawn_unblocked(program.args(env::args_os().skip(1))).ok()?.id();
-    start("signals", move || iter::repeat_with(|| signals.wait()).for_each(|signal| signal.send_to(child))).ok()?;
+    // Without that thread, only SIGKILL ends the program.
+    let _ = start("signals", move || iter::repeat_with(|| signals.wait()).for_each(|signal| signal.send_to(child)));
     let status = wait_for_child(child).ok()?;
     // As a shell tells a signal.
     let code = status.code().or(status.signal().map(|signal| 128 + signal));

@@ -4,7 +4,7 @@
 //! - `options`: the table of options
 //! - `settings`: what a command line asks for
 //! - `logging`: the log, which never holds up the service
-//! - `signals`: stop, read the token again, collect children
+//! - `signals`: stop, read the token again
 //!
 //! Nothing here waits for stdout, stderr or the service manager without a limit.
 

@@ -71,7 +71,7 @@ pub(crate) const PROGRAM: Program = Program {
             &[
                 ("RUST_LOG", "what is logged: off, error, warn, info (the default), debug or trace"),
                 ("LISTEN_FDS, LISTEN_PID", "sockets from a service manager, which are used instead of --listen"),
-                ("NOTIFY_SOCKET", "where READY=1, RELOADING=1 and STOPPING=1 are reported"),
+                ("NOTIFY_SOCKET", "where READY=1 and STOPPING=1 are reported"),
                 ("JOURNAL_STREAM", "if it names stderr, log lines have a priority for journald and no time"),
             ],
         ),

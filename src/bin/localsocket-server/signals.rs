@@ -1,6 +1,5 @@
 //! What the signals do: SIGINT and SIGTERM stop the server, and a second one ends the process at once; SIGHUP stops it
-//! too if it was started at a terminal, which has gone then, and otherwise reads the token file again; SIGCHLD, in
-//! process 1, collects children of others.
+//! too if it was started at a terminal, which has gone then, and otherwise reads the token file again.
 //!
 //! The thread that waits for signals does nothing that can take long, so that the next signal is heard soon.
 

@@ -49,10 +49,11 @@ impl Room {
         }
         self.around.own.store(own, Ordering::Relaxed);
         lock(&self.delivery).delivery.history.begin(&life, lines);
-        self.joining.store(false, Ordering::Relaxed);
         self.with_log(|log| {
             *log = Log { phase: Phase::Joined, position, servers, leaves: log.leaves, ..Log::default() }
         });
+        // Last: until then, a client is told that the server has not joined yet, and not that it is cut off.
+        self.joining.store(false, Ordering::Relaxed);
     }
 
     /// The engine is lost. The next link can begin.

@@ -1,9 +1,9 @@
 //! The last lines for everyone, and the place of each in the order of the room. Does no I/O.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 
 use crate::os;
+use crate::pauses::random;
 use crate::protocol::Mark;
 
 /// A ring of rendered lines. What it takes in memory is at most its limit.
@@ -22,8 +22,7 @@ pub(super) struct History {
 impl History {
     /// Keeps up to `limit` bytes.
     pub(super) fn new(limit: usize) -> History {
-        // The keys of std's hashers are its only random numbers.
-        let life = format!("{:x}", RandomState::new().hash_one(limit) as u32);
+        let life = format!("{:x}", random() as u32);
         History { life: life.into_boxed_str(), limit, bytes: VecDeque::new(), kept: 0, now: 0 }
     }
 

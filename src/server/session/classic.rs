@@ -14,13 +14,18 @@ use crate::server::speaker::{Outcome, Speaker};
 pub(super) fn serve(speaker: &mut Speaker<'_>) -> Outcome {
     let mut buffer = vec![0; speaker.hub.config.limits.max_line];
     let mut input = Input::default();
-    let mut is_first = true;
+    let (mut is_first, mut left) = (true, None);
     loop {
-        let is_stopping = speaker.hub.around.stop.has_begun();
-        if is_stopping && os::unread(speaker.member.outbox.stream().as_fd()) == 0 {
-            return Err(EndReason::ShuttingDown);
+        if speaker.hub.around.stop.has_begun() {
+            // What comes later is not run.
+            let left = left.get_or_insert_with(|| os::unread(speaker.member.outbox.stream().as_fd()));
+            if *left == 0 {
+                return Err(EndReason::ShuttingDown);
+            }
+            buffer.truncate(*left);
         }
         let count = input.read(speaker, |mut stream| stream.read(&mut buffer))?;
+        left = left.map(|left| left - count);
         if count == 0 {
             return if speaker.hub.around.stop.has_begun() { Err(EndReason::ShuttingDown) } else { Ok(()) };
         }

@@ -120,9 +120,12 @@ impl Work<'_> {
 
     fn take_error(&mut self, text: &str) -> Result<(), End> {
         let refusal = Refusal::parse(text);
+        if refusal == Some(Refusal::AuthenticateFirst) {
+            self.probes.retain(|probe| *probe != STATS);
+        }
         let is_answerer = matches!(self.role, Role::Answer(_));
         match refusal {
-            // Who asked has gone before the answer came. That happens.
+            // The asker left before the answer came.
             Some(Refusal::NoOpenQuestion { .. }) if is_answerer => return Ok(()),
             Some(Refusal::RoomOnly(_)) if matches!(self.settings.mode, Mode::Talk(Form::To(_))) => {
                 return Err(echo_mode());

@@ -36,7 +36,7 @@ impl Delivery {
         } else {
             let (who, number) = self.around.read(numbers, sender.server)?;
             if entry.kind == Kind::Put {
-                // Whoever of the two has left meanwhile, the question has its end already.
+                // If either client has left, the question has ended already.
                 let are_here = [who, sender].iter().all(|who| self.around.people.get(*who).is_some());
                 let key = Key { asker: sender, number };
                 return Some(if are_here { self.put(who, key, label, line) } else { Ok(()) });
