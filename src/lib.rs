@@ -95,6 +95,7 @@ mod seconds;
 pub mod protocol;
 
 pub mod limits;
+#[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod pauses;
 #[cfg_attr(not(feature = "programs"), allow(unreachable_pub))]
 mod token;
@@ -137,6 +138,7 @@ pub mod programs {
         Signal, Signals, Wait, forget_children, kill_apart, permit_only, poll, raise_descriptor_limit, share_one_heap,
         spawn_apart, spawn_unblocked, survive_full_files, terminate_apart, wait_for_child,
     };
+    pub use crate::pauses::random;
     pub use crate::seconds::Seconds;
     pub use crate::service_manager::{inherited_sockets, notify, stderr_is_journal};
     pub use crate::threads::{in_time, start_thread};

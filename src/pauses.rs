@@ -37,7 +37,7 @@ impl Pauses {
 }
 
 /// The keys of std's hashers are its only random numbers. Never 0.
-pub(crate) fn random() -> u64 {
+pub fn random() -> u64 {
     RandomState::new().hash_one(0) | 1
 }
 

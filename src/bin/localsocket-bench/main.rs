@@ -22,6 +22,8 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
 
+use localsocket::programs::cli::Patient;
+
 use crate::options::PROGRAM;
 use crate::plan::Plan;
 
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
     PROGRAM.run(|arguments| {
         let plan = Plan::new(&arguments)?;
         let line = run::run(&plan).report(&plan);
-        match io::stdout().write_all(line.as_bytes()) {
+        match Patient(io::stdout()).write_all(line.as_bytes()) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => fail(&format_args!("cannot write to stdout: {error}")),
         }

@@ -1,11 +1,10 @@
 //! What the command line and the environment ask for, checked: no value is more than a part of one line.
 
-use std::hash::{BuildHasher, RandomState};
-use std::process;
 use std::time::Duration;
 
 use localsocket::limits;
 use localsocket::programs::cli::{Arguments, UsageError};
+use localsocket::programs::random;
 use localsocket::{Address, ClientOptions};
 
 /// Options of which only one can be given. `LINE` stands for operands.
@@ -107,8 +106,7 @@ impl Settings {
             Mode::Answer { .. } => Some("answerer"),
             _ => None,
         };
-        // std's hasher keys are the only random numbers it has.
-        let own_name = own_name.map(|start| format!("{start}-{:016x}", RandomState::new().hash_one(process::id())));
+        let own_name = own_name.map(|start| format!("{start}-{:016x}", random()));
         // A missing file is a mistake of the user; later it is read again before each login.
         arguments.first_line("token-file")?;
         let options = ClientOptions {
