@@ -8,7 +8,7 @@ use super::Client;
 use super::connection::{Connection, Desk};
 use super::error::ClientError;
 use super::inbox::Inbox;
-use super::login::{self, Login};
+use super::login::{Login, may_pass};
 use super::options::{ClientOptions, Ending, Incoming};
 use super::place::Place;
 use super::wire::{Wire, time_left};
@@ -142,10 +142,10 @@ impl Client {
     /// Whether the same login cannot succeed later.
     pub(super) fn is_final(&self, error: &ClientError) -> bool {
         let ClientError::Refused(text) = error else { return matches!(error, ClientError::TokenFile(_)) };
-        if Refusal::parse(text) != Some(Refusal::WrongToken) {
-            return !login::may_pass(text);
-        }
         let has_changed = |file| Token::read(file).is_ok_and(|token| Some(token) != self.token);
-        !self.options.token_file.as_deref().is_some_and(has_changed)
+        !match Refusal::parse(text) {
+            Some(Refusal::WrongToken) => self.options.token_file.as_deref().is_some_and(has_changed),
+            refusal => refusal.is_some_and(may_pass),
+        }
     }
 }

@@ -107,13 +107,9 @@ impl Login {
     }
 }
 
-/// Whether the same login can succeed later, when it was refused with this text.
-pub(super) fn may_pass(refusal: &str) -> bool {
-    match Refusal::parse(refusal) {
-        Some(Refusal::NameTaken(_) | Refusal::NotJoined) => true,
-        Some(refusal) => refusal.is_last_words(),
-        None => false,
-    }
+/// Whether the same login can succeed later, when it was refused so.
+pub(super) fn may_pass(refusal: Refusal<'_>) -> bool {
+    matches!(refusal, Refusal::NameTaken(_) | Refusal::NotJoined) || refusal.is_last_words()
 }
 
 #[cfg(test)]
@@ -148,7 +144,7 @@ mod tests {
                 Progress::Done if self.place.number().is_some() => "place",
                 Progress::Done => "no place",
                 Progress::AskAgain => "ask again",
-                Progress::Refused(text) if may_pass(&text) => "later",
+                Progress::Refused(text) if Refusal::parse(&text).is_some_and(may_pass) => "later",
                 Progress::Refused(_) => "never",
             }
         }

@@ -40,13 +40,13 @@ impl Batch {
         let mut batch = Batch::default();
         while batch.length < lines.len() && !batch.quits {
             let rest = &lines[batch.length..];
-            let length = os::find(b'\n', rest).map_or(rest.len(), |end| end + 1);
-            let line = rest[..length].strip_suffix(b"\n").unwrap_or(&rest[..length]);
+            let end = os::find(b'\n', rest);
+            let line = &rest[..end.unwrap_or(rest.len())];
             match line.strip_suffix(b"\r").unwrap_or(line) {
                 b"quit" => batch.quits = true,
                 line => batch.pings += usize::from(line == b"ping"),
             }
-            batch.length += length;
+            batch.length += end.map_or(rest.len(), |end| end + 1);
         }
         batch
     }
@@ -86,10 +86,6 @@ pub(super) fn send_few(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
         count if count == bytes.len() => Ok(()),
         _ => Err(ErrorKind::WriteZero.into()),
     }
-}
-
-pub(super) fn first_line(lines: &[u8]) -> &[u8] {
-    lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 
 /// How many of these bytes are whole lines.

@@ -20,8 +20,9 @@ const ANSWER_MAX: usize = 64 << 20;
 /// that others can still be asked.
 const GIVEN_UP_MAX: usize = OPEN_QUESTIONS_MAX / 4;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Questions {
+    /// How the ids begin, once there is one.
     prefix: String,
     last: u64,
     /// By number, so the oldest question comes first.
@@ -48,12 +49,6 @@ pub(super) enum Wanted {
     Nothing,
 }
 
-impl Default for Questions {
-    fn default() -> Questions {
-        Questions { prefix: format!("{:08x}-", random() as u32), last: 0, open: BTreeMap::new() }
-    }
-}
-
 impl Questions {
     /// Opens a question. Returns its number, counted from 1, and its line, which is to be sent now.
     pub(super) fn put(&mut self, name: &str, text: &str, wanted: Wanted) -> Result<(u64, Vec<u8>), AskError> {
@@ -65,6 +60,9 @@ impl Questions {
         if self.open.values().filter(given_up).count() >= GIVEN_UP_MAX {
             let end = QuestionEnd::OwesTooMany { name, limit: GIVEN_UP_MAX };
             return Err(AskError::Failed(end.to_string()));
+        }
+        if self.last == 0 {
+            self.prefix = format!("{:08x}-", random() as u32);
         }
         let id = format!("{}{}", self.prefix, self.last + 1);
         let line = one_line(Command::Ask { name, id: &id, text })?;
@@ -96,7 +94,7 @@ impl Questions {
         self.last > 0
     }
 
-    /// Takes a line if it is for one of the questions, and gives out what the caller is to have of it now.
+    /// Takes a line if it is for one of the questions, of which there was one, and gives out what the caller is to have of it now.
     pub(super) fn take(&mut self, line: &str, inbox: &mut Inbox) -> bool {
         let (number, end) = match Event::parse(line) {
             Event::Part { id, text, .. } => {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::ClientError;
-use super::outgoing::{Batch, PING, Pings, first_line, send_few, whole_lines};
+use super::outgoing::{Batch, PING, Pings, send_few, whole_lines};
 use super::questions::Questions;
 use crate::os;
 use crate::transport::{ConnectError, Stream};
@@ -168,7 +168,7 @@ impl Wire {
             }
             let stream = match opened {
                 Some(stream) if !state.is_writing => stream,
-                None if Batch::of(first_line(rest)).quits => {
+                None if batch.quits && whole_lines(&rest[..batch.length - 1]) == 0 => {
                     // There is no connection to end.
                     state.finished = true;
                     self.tell(&state);
