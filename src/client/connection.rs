@@ -47,6 +47,8 @@ pub(super) struct Connection {
     /// How many lines of the room had been heard before.
     pub(super) heard: Option<u64>,
     heartbeat: Heartbeat,
+    /// Why it is of no use any more, until that was told.
+    failed: Option<ClientError>,
 }
 
 /// It ends for the threads that write over it too.
@@ -82,7 +84,7 @@ impl Connection {
             desk.open(&stream);
         }
         let (heard, heartbeat) = (desk.place.number(), Heartbeat::new(heartbeat, since));
-        Ok(Connection { stream, reader, login_deadline, since, heard, heartbeat })
+        Ok(Connection { stream, reader, login_deadline, since, heard, heartbeat, failed: None })
     }
 
     /// Gives out the lines that have arrived, or waits until something can be read, or, if asked to, written.
@@ -95,6 +97,9 @@ impl Connection {
         deadline: Option<Instant>,
         or_write: bool,
     ) -> Result<(), ClientError> {
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
         let filled = self.reader.fill(&mut Arrived(&self.stream));
         let now = Instant::now();
         let has_arrived = filled.is_ok();
@@ -139,6 +144,12 @@ impl Connection {
         }
         wire.beat()?;
         Ok(self.heartbeat.due(None))
+    }
+
+    /// Ends it, and lets the next read tell why.
+    pub(super) fn fail(&mut self, error: ClientError) {
+        self.stream.shutdown(Shutdown::Both);
+        self.failed = Some(error);
     }
 
     /// At the end: the piece after the last line end.

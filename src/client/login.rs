@@ -220,19 +220,4 @@ mod tests {
         // An old server knows nothing of served names either.
         assert_eq!(Try::new(None, false, &["work"], Some("5f.7")).take(OLD), "never");
     }
-
-    #[test]
-    fn what_was_held_of_the_room_comes_again_or_counts() {
-        for (mark, number, rest) in
-            [(Some("5f.7"), 9, vec!["bob > ada: hi"]), (None, 7, vec!["bob: hi", "bob > ada: hi", "ada has joined"])]
-        {
-            let mut place = Place::new(&ClientOptions { marks: true, ..ClientOptions::default() });
-            mark.into_iter().for_each(|mark| place.found(Mark::parse(mark).unwrap()));
-            let (_, mut login) = Login::new(&ClientOptions::default(), None, &place).unwrap();
-            for line in ["bob: hi", "bob > ada: hi", "ada has joined", "at 5f.9"] {
-                login.take(line.to_owned(), &mut place);
-            }
-            assert_eq!((login.held, place.number()), (rest.into_iter().map(str::to_owned).collect(), Some(number)));
-        }
-    }
 }

@@ -57,7 +57,14 @@ impl Client {
         if full.is_some() {
             self.desk.inbox.make_room();
             let connection = self.connection.as_mut().ok_or(ClientError::Closed)?;
-            return connection.read(&mut self.desk, deadline, true);
+            return match connection.read(&mut self.desk, deadline, true) {
+                Err(error) if !matches!(error, ClientError::TimedOut) => {
+                    // The write fails, and the next step tells why.
+                    connection.fail(error);
+                    Ok(())
+                }
+                result => result,
+            };
         }
         // Nothing that comes in tells when another thread has stopped writing.
         let turn = self.connection.as_ref().map(|_| Instant::now() + TURN);

@@ -84,6 +84,28 @@ fn a_client_that_is_not_split_connects_again_when_it_sends() {
 }
 
 #[test]
+fn what_a_frozen_server_does_not_take_goes_over_the_next_connection() {
+    let directory = TempDir::new();
+    let address = Address::Unix(directory.join("hub.sock"));
+    let frozen = ServerProgram::start(&["--listen", &address.to_string()]);
+    let heartbeat = Some(Duration::from_millis(200));
+    let options = ClientOptions { reconnect: true, heartbeat, ..ClientOptions::default() };
+    let mut client = Client::connect_with(&address, options).unwrap();
+    frozen.program.signal("STOP");
+    fs::remove_file(directory.join("hub.sock")).unwrap();
+    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    // More than a socket holds.
+    (0..2000).for_each(|_| client.send("msg:x").unwrap());
+    client.ping(DEADLINE).unwrap();
+    let ending = std::iter::from_fn(|| client.try_next()).find_map(|incoming| match incoming {
+        Incoming::Disconnected(ending) => Some(ending.error.unwrap().to_string()),
+        _ => None,
+    });
+    assert_eq!(ending.unwrap(), "the connection is lost: the server does not answer");
+    frozen.program.signal("CONT");
+}
+
+#[test]
 fn an_attempt_to_connect_outlasts_the_calls_that_wait_for_it() {
     let (address, _playing) = scripted(|listener| {
         Peer::accept(&listener).let_in(&[], "");
