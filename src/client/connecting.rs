@@ -74,9 +74,11 @@ impl Client {
     pub(super) fn log_in_to_the_end(&mut self, stream: Stream, deadline: Option<Instant>) -> Result<(), ClientError> {
         let mut connection = self.begin_login(stream, deadline)?;
         while self.desk.login.is_some() {
-            connection
-                .read(&mut self.desk, None, false)
-                .inspect_err(|_| self.desk.inbox = Inbox::new(self.options.together))?;
+            connection.read(&mut self.desk, None, false)?;
+            if let Some(error) = connection.failed.take() {
+                self.desk.inbox = Inbox::new(self.options.together);
+                return Err(error);
+            }
         }
         self.connection = Some(connection);
         Ok(())

@@ -47,8 +47,8 @@ pub(super) struct Connection {
     /// How many lines of the room had been heard before.
     pub(super) heard: Option<u64>,
     heartbeat: Heartbeat,
-    /// Why it is of no use any more, until that was told.
-    failed: Option<ClientError>,
+    /// Why it is of no use any more, until that is dealt with.
+    pub(super) failed: Option<ClientError>,
 }
 
 /// It ends for the threads that write over it too.
@@ -87,19 +87,24 @@ impl Connection {
         Ok(Connection { stream, reader, login_deadline, since, heard, heartbeat, failed: None })
     }
 
-    /// Gives out the lines that have arrived, or waits until something can be read, or, if asked to, written.
+    /// Gives out the lines that have arrived, or waits until something can be read, or, if asked to, written. Afterwards the
+    /// connection may have failed.
     ///
     /// # Errors
-    /// [`ClientError::TimedOut`]; all others are the end of the connection.
-    pub(super) fn read(
-        &mut self,
-        desk: &mut Desk,
-        deadline: Option<Instant>,
-        or_write: bool,
-    ) -> Result<(), ClientError> {
-        if let Some(failed) = self.failed.take() {
-            return Err(failed);
+    /// [`ClientError::TimedOut`].
+    pub(super) fn read(&mut self, desk: &mut Desk, deadline: Option<Instant>, writes: bool) -> Result<(), ClientError> {
+        match self.try_read(desk, deadline, writes) {
+            Err(error) if !matches!(error, ClientError::TimedOut) => {
+                // Whoever writes fails too.
+                self.stream.shutdown(Shutdown::Both);
+                self.failed.get_or_insert(error);
+                Ok(())
+            }
+            result => result,
         }
+    }
+
+    fn try_read(&mut self, desk: &mut Desk, deadline: Option<Instant>, writes: bool) -> Result<(), ClientError> {
         let filled = self.reader.fill(&mut Arrived(&self.stream));
         let now = Instant::now();
         let has_arrived = filled.is_ok();
@@ -129,7 +134,7 @@ impl Connection {
         }
         let first = [deadline, login_deadline, next_beat].into_iter().flatten().min();
         let mut waits = [Wait::readable(self.stream.as_fd()), Wait::writable(self.stream.as_fd())];
-        os::poll(&mut waits[..1 + usize::from(or_write)], time_left(first));
+        os::poll(&mut waits[..1 + usize::from(writes)], time_left(first));
         Ok(())
     }
 
@@ -144,12 +149,6 @@ impl Connection {
         }
         wire.beat()?;
         Ok(self.heartbeat.due(None))
-    }
-
-    /// Ends it, and lets the next read tell why.
-    pub(super) fn fail(&mut self, error: ClientError) {
-        self.stream.shutdown(Shutdown::Both);
-        self.failed = Some(error);
     }
 
     /// At the end: the piece after the last line end.

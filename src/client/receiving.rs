@@ -57,14 +57,7 @@ impl Client {
         if full.is_some() {
             self.desk.inbox.make_room();
             let connection = self.connection.as_mut().ok_or(ClientError::Closed)?;
-            return match connection.read(&mut self.desk, deadline, true) {
-                Err(error) if !matches!(error, ClientError::TimedOut) => {
-                    // The write fails, and the next step tells why.
-                    connection.fail(error);
-                    Ok(())
-                }
-                result => result,
-            };
+            return connection.read(&mut self.desk, deadline, true);
         }
         // Nothing that comes in tells when another thread has stopped writing.
         let turn = self.connection.as_ref().map(|_| Instant::now() + TURN);
@@ -98,9 +91,9 @@ impl Client {
         }
         self.desk.inbox.make_room();
         let Some(connection) = &mut self.connection else { return self.connect_again(deadline) };
-        match connection.read(&mut self.desk, deadline, false) {
-            Err(error) if !matches!(error, ClientError::TimedOut) => self.lose(error),
-            result => return result,
+        connection.read(&mut self.desk, deadline, false)?;
+        if let Some(error) = connection.failed.take() {
+            self.lose(error);
         }
         Ok(())
     }
