@@ -183,7 +183,7 @@ impl Client {
     /// [`ClientError::Lost`] when it broke, [`ClientError::Refused`] when the server refuses the login for good. With
     /// `reconnect`, the first two come only after [`Sender::finish`] or `quit`.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Incoming, ClientError> {
-        self.next_until(deadline(timeout))
+        self.until(deadline(timeout), Client::try_next)
     }
 
     /// The same if it has been read from the connection already; `None` if [`Client::next`] would have to look for it,
@@ -200,7 +200,7 @@ impl Client {
     pub fn receive(&mut self, timeout: Option<Duration>) -> Result<String, ClientError> {
         let deadline = deadline(timeout);
         loop {
-            if let Incoming::Line { text, .. } = self.next_until(deadline)? {
+            if let Incoming::Line { text, .. } = self.until(deadline, Client::try_next)? {
                 return Ok(text);
             }
         }

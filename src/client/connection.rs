@@ -140,7 +140,9 @@ impl Connection {
 
     /// Sends a ping if one is due. Returns when to look again.
     fn beat(&mut self, wire: &Wire, now: Instant) -> Result<Option<Instant>, ClientError> {
-        let due = self.heartbeat.due(wire.state().last_sent());
+        let state = wire.state();
+        let due = self.heartbeat.due(state.last_sent.filter(|_| !state.finished));
+        drop(state);
         if due.is_none_or(|due| due > now) {
             return Ok(due);
         }

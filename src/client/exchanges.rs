@@ -113,13 +113,10 @@ impl Client {
         let wire = Arc::clone(&self.desk.wire);
         let wanted = Wanted::Whole(String::new());
         let asked = put_question(&wire, name, text, wanted, &mut |full| self.wait(full, deadline))?;
-        match self.find(deadline, |incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked)) {
-            Ok(Incoming::Answer(_, answer)) => answer,
-            Ok(_) => Err(AskError::TimedOut),
-            Err(error) => {
-                wire.state().questions.give_up(asked);
-                Err(error.into())
-            }
+        let is_end = |incoming: &Incoming| matches!(incoming, Incoming::Answer(number, _) if *number == asked);
+        match self.find(deadline, is_end).inspect_err(|_| wire.state().questions.give_up(asked))? {
+            Incoming::Answer(_, answer) => answer,
+            _ => Err(AskError::TimedOut),
         }
     }
 
@@ -132,7 +129,8 @@ impl Client {
     /// `too slow`; those of [`Client::next`] but [`ClientError::Closed`].
     pub fn answer(&mut self, mut function: impl FnMut(&Question) -> Result<String, String>) -> Result<(), ClientError> {
         loop {
-            self.look_ahead();
+            // What has arrived can withdraw it.
+            while self.desk.inbox.has_room() && self.step(Some(Instant::now())).is_ok() {}
             let line = match (self.receive(None), &self.loss) {
                 (Ok(line), _) => line,
                 (Err(ClientError::Closed), Some(error @ ClientError::Refused(why)))

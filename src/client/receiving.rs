@@ -16,11 +16,6 @@ use crate::transport::Stream;
 const TURN: Duration = Duration::from_millis(5);
 
 impl Client {
-    /// What comes next.
-    pub(super) fn next_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, ClientError> {
-        self.until(deadline, |client| client.desk.inbox.pop())
-    }
-
     /// Takes what fits out of the inbox, which grows until it has come.
     pub(super) fn find(
         &mut self,
@@ -29,11 +24,6 @@ impl Client {
     ) -> Result<Incoming, ClientError> {
         self.desk.inbox.search();
         self.until(deadline, |client| client.desk.inbox.find(&mut fits))
-    }
-
-    /// Reads what has arrived, without waiting.
-    pub(super) fn look_ahead(&mut self) {
-        while self.desk.inbox.has_room() && self.step(Some(Instant::now())).is_ok() {}
     }
 
     /// Whether this connection is still there.
@@ -85,7 +75,7 @@ impl Client {
     }
 
     /// One step: reads, waits or connects, and adds what has come to the inbox.
-    fn step(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
+    pub(super) fn step(&mut self, deadline: Option<Instant>) -> Result<(), ClientError> {
         if let Some(ended) = &self.ended {
             return Err(ended.again());
         }

@@ -37,7 +37,7 @@ pub(super) struct State {
     /// How many threads wait for a change. Without any, a send costs no system call to wake them.
     waiting: usize,
     pub(super) pings: Pings,
-    last_sent: Option<Instant>,
+    pub(super) last_sent: Option<Instant>,
     /// The sender wants no more: the end of its input, or `quit`.
     pub(super) finished: bool,
     pub(super) questions: Questions,
@@ -79,11 +79,6 @@ impl State {
     /// Whether one who wants to write need not wait.
     pub(super) fn is_ready(&self) -> bool {
         !(self.is_waiting() || self.is_writing)
-    }
-
-    /// When something was sent last; `None` if nothing can be sent any more.
-    pub(super) fn last_sent(&self) -> Option<Instant> {
-        self.last_sent.filter(|_| !self.finished)
     }
 }
 
