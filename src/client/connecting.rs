@@ -15,6 +15,7 @@ use super::wire::{Wire, time_left};
 use crate::limits::RECONNECT_PAUSE;
 use crate::pauses::Pauses;
 use crate::protocol::Refusal;
+use crate::threads::start_thread;
 use crate::token::Token;
 use crate::transport::{Address, Stream};
 
@@ -134,7 +135,7 @@ impl Client {
                 wire.change(|state| state.dialed = Some((dialed, deadline)));
             }
         };
-        thread::Builder::new().name("connecting".to_owned()).spawn(dial).is_ok()
+        start_thread("connecting", dial).is_ok()
     }
 
     pub(super) fn goes_on(&self) -> bool {
