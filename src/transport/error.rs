@@ -57,24 +57,20 @@ impl ConnectError {
         &self.address
     }
 
-    fn is_of_file(&self) -> bool {
-        matches!(self.address, Address::Unix(_))
-    }
-
     /// Why, for an address where `program` should listen.
     pub(crate) fn why(&self, program: &str) -> String {
-        match self.error.kind() {
+        match (self.error.kind(), &self.address) {
             // An error of our own says what there is to say.
             _ if self.error.get_ref().is_some() => self.error.to_string(),
-            ErrorKind::ConnectionRefused if self.is_of_file() => {
+            (ErrorKind::ConnectionRefused, Address::Unix(_)) => {
                 format!("the socket file is stale, its server is gone; start {program} again")
             }
-            ErrorKind::ConnectionRefused => format!("nothing listens there; is {program} running?"),
-            ErrorKind::NotFound if self.is_of_file() => format!("there is no such file; is {program} running?"),
-            ErrorKind::PermissionDenied if self.is_of_file() => {
+            (ErrorKind::ConnectionRefused, _) => format!("nothing listens there; is {program} running?"),
+            (ErrorKind::NotFound, Address::Unix(_)) => format!("there is no such file; is {program} running?"),
+            (ErrorKind::PermissionDenied, Address::Unix(_)) => {
                 "no permission: the socket's file, or a directory above it, does not let this user in".to_owned()
             }
-            ErrorKind::TimedOut => "no answer in time".to_owned(),
+            (ErrorKind::TimedOut, _) => "no answer in time".to_owned(),
             _ => self.error.to_string(),
         }
     }

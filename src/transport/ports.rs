@@ -75,18 +75,17 @@ fn lacks_family(error: &io::Error, ip: IpAddr) -> bool {
 /// Why a port cannot be had.
 fn explain(error: io::Error, port: u16) -> io::Error {
     let privileged = first_unprivileged_port();
-    let text = match error.kind() {
+    match error.kind() {
         ErrorKind::AddrInUse if is_of_connection(&tables(), port) => {
-            "in use: a connection of another program has this port until it ends"
+            reworded(&error, "in use: a connection of another program has this port until it ends")
         }
-        ErrorKind::AddrInUse => "in use: another program listens there already",
-        ErrorKind::AddrNotAvailable => "this machine has no such address",
+        ErrorKind::AddrInUse => reworded(&error, "in use: another program listens there already"),
+        ErrorKind::AddrNotAvailable => reworded(&error, "this machine has no such address"),
         ErrorKind::PermissionDenied if port < privileged => {
-            return reworded(&error, format!("no permission: ports below {privileged} are for root"));
+            reworded(&error, format!("no permission: ports below {privileged} are for root"))
         }
-        _ => return error,
-    };
-    reworded(&error, text)
+        _ => error,
+    }
 }
 
 fn first_unprivileged_port() -> u16 {

@@ -141,9 +141,8 @@ fn clear_the_way(path: &Path, address: &SocketAddr, found: &Metadata) -> io::Res
         return Err(io::Error::other(format!("in use: {} is there, which is left as it is", kind(found.file_type()))));
     }
     let unsure = "in use: a socket is there, and it is unclear whether a server still uses it";
-    let error = match connect::to_address(address.clone(), PROBE_TIMEOUT) {
-        Ok(_) => return Err(io::Error::other("in use: a live server listens there")),
-        Err(error) => error,
+    let Err(error) = connect::to_address(address.clone(), PROBE_TIMEOUT) else {
+        return Err(io::Error::other("in use: a live server listens there"));
     };
     match error.kind() {
         // Another server has just removed it.
@@ -182,16 +181,16 @@ fn cannot_make(path: &Path, error: io::Error) -> io::Error {
     // EPERM and EACCES are one kind to std. Only the second is about permissions: a file system that has no sockets
     // answers with the first.
     const EPERM: i32 = 1;
-    let text = match error.kind() {
-        ErrorKind::AddrInUse => "in use: another program has just put a socket there",
-        ErrorKind::PermissionDenied if error.raw_os_error() != Some(EPERM) => "no permission to make a file there",
-        ErrorKind::NotADirectory => {
-            let parent = path.parent().unwrap_or(path).display();
-            return reworded(&error, format!("{parent} is not a directory"));
+    match error.kind() {
+        ErrorKind::AddrInUse => reworded(&error, "in use: another program has just put a socket there"),
+        ErrorKind::PermissionDenied if error.raw_os_error() != Some(EPERM) => {
+            reworded(&error, "no permission to make a file there")
         }
-        _ => return failed("the file system refuses a socket there", &error),
-    };
-    reworded(&error, text)
+        ErrorKind::NotADirectory => {
+            reworded(&error, format!("{} is not a directory", path.parent().unwrap_or(path).display()))
+        }
+        _ => failed("the file system refuses a socket there", &error),
+    }
 }
 
 #[cfg(test)]
