@@ -226,28 +226,21 @@ impl Limits {
 
 /// A limit that is out of its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitError {
-    name: &'static str,
-    allowed: String,
-}
+pub struct LimitError(String);
 
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is out of its range: {}", self.name, self.allowed)
+        f.write_str(&self.0)
     }
 }
 
 impl std::error::Error for LimitError {}
 
-fn within<T: PartialOrd + fmt::Display>(
-    name: &'static str,
-    value: T,
-    range: &RangeInclusive<T>,
-) -> Result<(), LimitError> {
+fn within<T: PartialOrd + fmt::Display>(name: &str, value: T, range: &RangeInclusive<T>) -> Result<(), LimitError> {
     if range.contains(&value) {
         return Ok(());
     }
-    Err(LimitError { name, allowed: format!("{} to {}", range.start(), range.end()) })
+    Err(LimitError(format!("{name} is out of its range: {} to {}", range.start(), range.end())))
 }
 
 fn seconds(range: &RangeInclusive<Duration>) -> RangeInclusive<Seconds> {

@@ -42,7 +42,7 @@ impl Following {
     fn read(&mut self, room: &Room, server: u64, engine: &mut Engine) -> Result<(), Over> {
         wait_until_idle(room)?;
         let (mut before, portion) = (room.position(), self.portion);
-        // Unless something comes: the engine may have broken it off because it is too long.
+        // It stays so unless something comes: the engine may break off a reply that is too long.
         self.portion = (portion / 2).max(1);
         for _ in 0..engine.read_log(before, portion, self.away.is_none())? {
             let Some((position, entry)) = engine.entry(before, self.longest)? else {
