@@ -9,6 +9,8 @@ use std::str::FromStr;
 use super::look_up::look_up;
 use crate::limits::LOOK_UP_TIMEOUT;
 
+const FORMS: &str = "use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME";
+
 /// Where a server listens.
 ///
 /// ```
@@ -106,7 +108,7 @@ impl FromStr for Address {
 
     /// A text with a `/` in it is a path, also without `unix:` before it.
     fn from_str(text: &str) -> Result<Address, AddressError> {
-        let fail = |why: &str| AddressError { text: text.to_owned(), why: why.to_owned() };
+        let fail = |why: &str| AddressError(format!("invalid address '{}': {why}; {FORMS}", text.escape_debug()));
         match text.strip_prefix("unix:") {
             Some("") => return Err(fail("missing path")),
             Some("@") => return Err(fail("missing name after the '@'")),
@@ -163,15 +165,11 @@ impl fmt::Display for Address {
 
 /// A text that is not an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressError {
-    text: String,
-    why: String,
-}
+pub struct AddressError(String);
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.text.escape_debug();
-        write!(f, "invalid address '{text}': {}; use HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME", self.why)
+        f.write_str(&self.0)
     }
 }
 

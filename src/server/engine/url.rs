@@ -51,7 +51,7 @@ impl FromStr for JoinUrl {
     type Err = JoinUrlError;
 
     fn from_str(text: &str) -> Result<JoinUrl, JoinUrlError> {
-        read(text).map_err(|why| JoinUrlError { why })
+        read(text).map_err(|why| JoinUrlError(format!("invalid URL of a room: {why}; {ALLOWED}")))
     }
 }
 
@@ -135,13 +135,11 @@ impl fmt::Display for JoinUrl {
 
 /// A text that is not the URL of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JoinUrlError {
-    why: String,
-}
+pub struct JoinUrlError(String);
 
 impl fmt::Display for JoinUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid URL of a room: {}; {ALLOWED}", self.why)
+        f.write_str(&self.0)
     }
 }
 
