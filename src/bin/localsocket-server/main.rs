@@ -103,10 +103,9 @@ fn other(message: String) -> ServerError {
 }
 
 fn make_room_for_clients(limits: &Limits) {
-    // As many again may be closing their connections.
-    let wanted = 2 * limits.max_clients as u64 + OWN_DESCRIPTORS;
     let enough = limits.max_clients as u64 + OWN_DESCRIPTORS;
-    match programs::raise_descriptor_limit(wanted) {
+    // As many again may be closing their connections.
+    match programs::raise_descriptor_limit(enough + limits.max_clients as u64) {
         Ok(limit) if limit < enough => warn!(
             "the limit of {limit} descriptors is too low for --max-clients, which needs {enough}: \
              clients beyond the limit will wait; raise it with ulimit -n or LimitNOFILE="
