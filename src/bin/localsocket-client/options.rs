@@ -24,7 +24,7 @@ pub(crate) const PROGRAM: Program = Program {
         Opt::with_value("ask", "NAME", "send every line to NAME as a question and print the answers", "off"),
         Opt::flag("retry", "with --ask: repeat a question while nobody can answer it", "off"),
         Opt::with_value("answer", "COMMAND", "answer questions: run COMMAND with sh for each one", "off"),
-        Opt::with_value("serve", "NAME", "with --answer: answer to NAME too, as others may; repeatable", "none"),
+        Opt::with_value("serve", "NAME", "with --answer: also answer to NAME, as others may; repeatable", "none"),
         Opt::with_value("jobs", "N", "with --answer: how many commands may run at a time", "1"),
         Opt::with_value("since", "MARK", "first print what was said after MARK; all: everything kept", "now"),
         Opt::flag("marks", "print the mark of each room line before it", "off"),

@@ -65,7 +65,7 @@ struct Work<'a> {
     /// `--ask`: a question was late, so its connection is about to end, and another one follows.
     renews: bool,
     deadline: Option<Instant>,
-    /// Somebody sits there and reads.
+    /// Somebody sits there, reads, and is not only after one reply.
     for_person: bool,
     /// The name of this client, if it was given as an option.
     name: Option<String>,
@@ -111,7 +111,7 @@ impl<'a> Work<'a> {
             probes: Vec::new(),
             renews: false,
             deadline: None,
-            for_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
+            for_person: settings.lines.is_empty() && io::stdin().is_terminal() && io::stderr().is_terminal(),
             name: None,
             joins: 0,
         })

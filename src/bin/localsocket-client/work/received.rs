@@ -323,7 +323,9 @@ fn echo_mode() -> End {
 fn hint(text: &str) -> Option<&'static str> {
     match Refusal::parse(text)? {
         Refusal::WrongToken => Some("the server's --token-file holds another token"),
-        Refusal::AuthenticateFirst => Some("give the server's token with --token-file"),
+        Refusal::AuthenticateFirst | Refusal::AuthenticationTimeout(_) => {
+            Some("give the server's token with --token-file")
+        }
         Refusal::NameTaken(_) => Some("choose another name with --name or iam:<name>, or wait for it with --wait"),
         Refusal::ServerFull(_) => Some("try again later, or start it with a larger --max-clients"),
         _ => None,
