@@ -15,17 +15,14 @@ fn port(address: &Address) -> u16 {
     }
 }
 
-/// Runs a shell script in network and mount namespaces of its own, with `$1` the client and `$2` the server; `None`
-/// where that is not permitted.
-fn in_namespace(script: &str) -> Option<Outcome> {
-    const FLAGS: &str = "-rmn";
-    let works = Command::new("unshare").args([FLAGS, "ip", "link", "set", "lo", "up"]).output();
-    if !works.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no namespaces of one's own here");
-        return None;
+/// Runs a shell script in network and mount namespaces of its own, with `$1` the client and `$2` the server, and checks
+/// what it gives, where that is permitted.
+fn in_namespace(script: &str, check: impl FnOnce(Outcome)) {
+    const OWN: [&str; 2] = ["unshare", "-rmn"];
+    if is_possible(&[&OWN[..], &["ip", "link", "set", "lo", "up"]].concat(), "namespaces of one's own") {
+        let script = format!("set -e; ip link set lo up\n{script}");
+        check(run(OWN[0], &[OWN[1], "sh", "-c", &script, "sh", CLIENT, SERVER], ""));
     }
-    let script = format!("set -e; ip link set lo up\n{script}");
-    Some(Program::spawn(Command::new("unshare").args([FLAGS, "sh", "-c", &script, "sh", CLIENT, SERVER])).wait())
 }
 
 #[cfg_attr(any(not(target_os = "linux"), localsocket_portable), ignore = "needs abstract names")]
@@ -123,12 +120,12 @@ fn both_wildcards_share_a_port_and_ipv4_clients_are_logged_in_their_plain_form()
         try -l "[::]:34567" -l 127.0.0.1:34567
         try -l "[::]:34567"
         rm -r "$directory""#;
-    let Some(outcome) = in_namespace(script) else { return };
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    for (text, times) in [("(127.0.0.1:", 3), ("([::1]:", 3), ("::ffff:", 0)] {
-        let found = outcome.stdout.lines().filter(|line| line.contains("has joined as") && line.contains(text));
-        assert_eq!(found.count(), times, "{text}: {outcome:?}");
-    }
+    in_namespace(script, |outcome| {
+        for (text, times) in [("(127.0.0.1:", 3), ("([::1]:", 3), ("::ffff:", 0)] {
+            let found = outcome.stdout.lines().filter(|line| line.contains("has joined as") && line.contains(text));
+            assert_eq!((outcome.code, found.count()), (Some(0), times), "{text}: {outcome:?}");
+        }
+    });
 }
 
 #[test]
@@ -148,7 +145,7 @@ fn a_host_name_is_all_of_its_addresses_with_one_port() {
 
 #[test]
 fn one_address_of_a_name_that_is_taken_is_an_error() {
-    let Some(outcome) = in_namespace(
+    in_namespace(
         "hosts=$(mktemp); printf '127.0.0.1 twice\\n127.0.0.2 twice\\n::1 twice\\n' >$hosts
         mount --bind $hosts /etc/hosts; rm $hosts
         $2 --listen 127.0.0.2:4000 >/dev/null 2>&1 & first=$!
@@ -160,20 +157,20 @@ fn one_address_of_a_name_that_is_taken_is_an_error() {
         until $1 --ping --connect 127.0.0.2:4000 >/dev/null 2>&1; do :; done
         for host in 127.0.0.1 '[::1]' twice; do $1 --ping --connect $host:4000; done
         kill $second; wait $second",
-    ) else {
-        return;
-    };
-    let error = "cannot listen on twice:4000 at 127.0.0.2: in use: another program listens there already";
-    assert!(outcome.stderr.contains(error), "{outcome:?}");
-    for wanted in ["exit 1\n", "nothing stays bound\n", "pong\npong\npong\n", "listening on 127.0.0.1:4000\n"] {
-        assert!(outcome.stdout.contains(wanted), "{outcome:?}");
-    }
-    assert_eq!(outcome.stdout.matches("listening on ").count(), 3, "{outcome:?}");
+        |outcome| {
+            let error = "cannot listen on twice:4000 at 127.0.0.2: in use: another program listens there already";
+            assert!(outcome.stderr.contains(error), "{outcome:?}");
+            for wanted in ["exit 1\n", "nothing stays bound\n", "pong\npong\npong\n", "listening on 127.0.0.1:4000\n"] {
+                assert!(outcome.stdout.contains(wanted), "{outcome:?}");
+            }
+            assert_eq!(outcome.stdout.matches("listening on ").count(), 3, "{outcome:?}");
+        },
+    );
 }
 
 #[test]
 fn a_machine_without_ipv6_listens_on_what_it_has() {
-    let Some(outcome) = in_namespace(
+    in_namespace(
         "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
         hosts=$(mktemp); printf '127.0.0.1 both\\n::1 both six\\n' >$hosts
         mount --bind $hosts /etc/hosts; rm $hosts
@@ -181,17 +178,17 @@ fn a_machine_without_ipv6_listens_on_what_it_has() {
         until $1 --ping --connect both:4000 2>/dev/null; do :; done
         kill $server; wait $server
         $2 --listen six:4000 || true",
-    ) else {
-        return;
-    };
-    assert_eq!(outcome.stdout, "listening on 127.0.0.1:4000\npong\n", "{outcome:?}");
-    assert!(outcome.stderr.contains("cannot listen on six:4000 at ::1: "), "{outcome:?}");
+        |outcome| {
+            assert_eq!(outcome.stdout, "listening on 127.0.0.1:4000\npong\n", "{outcome:?}");
+            assert!(outcome.stderr.contains("cannot listen on six:4000 at ::1: "), "{outcome:?}");
+        },
+    );
 }
 
 #[test]
 fn a_client_never_meets_itself_and_leaves_the_port_free() {
     // With two ports in all, a client that tries one of them is given that one itself every other time.
-    let Some(outcome) = in_namespace(
+    in_namespace(
         "echo '32100 32101' >/proc/sys/net/ipv4/ip_local_port_range
         for try in 1 2 3 4 5 6 7 8; do $1 --ping --connect 127.0.0.1:32100 || true; done
         $1 --wait 1 --connect 127.0.0.1:32100 hello || echo \"exit $?\"
@@ -199,34 +196,36 @@ fn a_client_never_meets_itself_and_leaves_the_port_free() {
         until [ -s $out ]; do kill -0 $server; done
         cat $out; rm $out
         $1 --ping --connect 127.0.0.1:32100; kill $server",
-    ) else {
-        return;
-    };
-    assert_eq!(outcome.stdout, "exit 1\nlistening on 127.0.0.1:32100\npong\n", "{outcome:?}");
-    assert!(outcome.stderr.lines().all(|line| line.contains("nothing listens there")), "{outcome:?}");
-    assert!(!outcome.stderr.contains("connected"), "{outcome:?}");
+        |outcome| {
+            assert_eq!(outcome.stdout, "exit 1\nlistening on 127.0.0.1:32100\npong\n", "{outcome:?}");
+            assert!(outcome.stderr.lines().all(|line| line.contains("nothing listens there")), "{outcome:?}");
+            assert!(!outcome.stderr.contains("connected"), "{outcome:?}");
+        },
+    );
 }
 
 #[test]
 fn a_silent_name_service_is_not_waited_for_beyond_the_time_for_connecting() {
     let start = Instant::now();
     // What goes to a dummy device never comes back.
-    let Some(outcome) = in_namespace(
+    in_namespace(
         "ip link add silent type dummy; ip address add 192.0.2.1/24 dev silent; ip link set silent up
         resolv=$(mktemp); echo 'nameserver 192.0.2.2' >$resolv; mount --bind $resolv /etc/resolv.conf; rm $resolv
         nss=$(mktemp); echo 'hosts: files dns' >$nss; mount --bind $nss /etc/nsswitch.conf; rm $nss
         $1 --ping --connect-timeout 0.5 --connect hub.example:1 || echo \"exit $?\"
         $1 --wait 0.5 --connect-timeout 0.5 --connect hub.example:1 </dev/null || echo \"exit $?\"",
-    ) else {
-        return;
-    };
-    if !outcome.stdout.contains("exit") {
-        eprintln!("SKIPPED: no dummy network device here: {}", outcome.stderr);
-        return;
-    }
-    assert_eq!(outcome.stdout, "exit 1\nexit 1\n", "{outcome:?}");
-    assert!(outcome.stderr.contains("cannot connect to hub.example:1: the name service did not answer in time"));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        |outcome| {
+            if !outcome.stdout.contains("exit") {
+                eprintln!("SKIPPED: no dummy network device here: {}", outcome.stderr);
+                return;
+            }
+            assert_eq!(outcome.stdout, "exit 1\nexit 1\n", "{outcome:?}");
+            assert!(
+                outcome.stderr.contains("cannot connect to hub.example:1: the name service did not answer in time")
+            );
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        },
+    );
 }
 
 #[cfg_attr(any(not(target_os = "linux"), localsocket_portable), ignore = "needs SO_PEERCRED")]

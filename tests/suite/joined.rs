@@ -18,6 +18,12 @@ pub fn start_joined(config: Config) -> TestServer {
     server
 }
 
+pub fn joined_program(engine: &Engine) -> ServerProgram {
+    let server = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
+    server.program.logged("joined room main");
+    server
+}
+
 /// Waits until a server has heard of these names.
 pub fn hears_of(server: &TestServer, names: &[&str]) {
     wait_for("the names are known", || server.handle.names() == names);
@@ -117,22 +123,16 @@ fn an_engine_that_has_forgotten_the_room_cuts_its_clients_off() {
 fn what_cannot_be_joined_ends_the_program_with_the_cause() {
     let Some(engine) = Engine::start() else { return };
     engine.command("SET localsocket:{main}:state mine");
-    let program = |arguments: &[&str]| {
-        let mut command = Command::new(SERVER);
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
-        Program::spawn(&mut command).wait()
-    };
-    let outcome = program(&["--mode", "room", "--join", &engine.url()]).ends(1).tells("choose another room name");
+    let program = |arguments: &[&str]| Program::spawn(&mut server(arguments)).wait();
+    let url = engine.url();
+    let join = ["--mode", "room", "--join", &url];
+    let outcome = program(&join).ends(1).tells("choose another room name");
     assert!(outcome.stdout.starts_with("listening on "), "{outcome:?}");
     engine.command("CONFIG SET requirepass secret");
-    let outcome = program(&["--mode", "room", "--join", &engine.url()]);
-    assert!(outcome.code == Some(1) && outcome.stderr.contains("--join-password-file"), "{outcome:?}");
-    let file = engine.directory.join("password");
+    program(&join).ends(1).tells("--join-password-file");
     for (content, code, said) in [("wrong\n", 1, "refuses the user or the password"), ("", 2, "first line is empty")] {
-        fs::write(&file, content).unwrap();
-        let file = file.to_str().unwrap();
-        let outcome = program(&["--mode", "room", "--join", &engine.url(), "--join-password-file", file]);
-        assert!(outcome.code == Some(code) && outcome.stderr.contains(said), "{outcome:?}");
+        let file = engine.directory.file("password", content);
+        let outcome = program(&[&join[..], &["--join-password-file", &file]].concat()).ends(code).tells(said);
         assert!(!outcome.stderr.contains("--token-file"), "{outcome:?}");
     }
     for arguments in [
@@ -151,12 +151,7 @@ fn a_server_that_is_killed_is_announced_and_one_that_was_stopped_cuts_its_client
     let Some(engine) = Engine::start() else { return };
     let one = joined(&engine);
     let mut ada = Peer::named(&one.tcp, "ada");
-    let start = || {
-        let server = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
-        server.program.logged("joined room main");
-        server
-    };
-    let (killed, stopped) = (start(), start());
+    let (killed, stopped) = (joined_program(&engine), joined_program(&engine));
     let _bob = Peer::named(killed.address(), "bob");
     ada.expect("bob has joined");
     let mut eve = Peer::connect(stopped.address());
@@ -178,9 +173,7 @@ fn a_server_that_stops_takes_its_own_leave_for_no_cut_off() {
     let Some(engine) = Engine::start() else { return };
     let _other = joined(&engine);
     for _ in 0..10 {
-        let mut server = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
-        server.program.logged("joined room main");
-        let log = server.stop().stderr;
+        let log = joined_program(&engine).stop().stderr;
         assert!(!log.contains("cut off"), "{log}");
     }
 }

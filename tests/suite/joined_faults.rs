@@ -1,7 +1,7 @@
 //! A joined room whose engine breaks off, stops, or holds what no server can read.
 
 use crate::common::*;
-use crate::joined::{config, hears_of, joined, start_joined};
+use crate::joined::{config, hears_of, joined, joined_program, start_joined};
 
 const CUT_OFF: &str = "error: cut off from the other servers";
 
@@ -166,8 +166,7 @@ fn a_stop_while_the_engine_is_away_has_last_words_for_all() {
 #[test]
 fn a_dead_server_is_announced_over_links_that_break_again_and_again() {
     let Some(engine) = Engine::start() else { return };
-    let killed = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
-    killed.program.logged("joined room main");
+    let killed = joined_program(&engine);
     let _bob = Peer::named(killed.address(), "bob");
     let proxy = Proxy::with(&engine.socket(), || ([u64::MAX; 2], Some(Duration::from_millis(400))));
     let url: JoinUrl = proxy.url().parse().unwrap();

@@ -1,7 +1,7 @@
 //! Served names, marks and what was said before, in a room on several servers.
 
 use crate::common::*;
-use crate::joined::{hears_of, joined};
+use crate::joined::{hears_of, joined, joined_program};
 
 fn worker(address: &Address, name: &str) -> Peer {
     let mut worker = Peer::connect(address);
@@ -37,8 +37,7 @@ fn since(peer: &mut Peer, mark: &str) -> Vec<String> {
 fn a_name_is_served_from_all_servers_and_freed_with_a_dead_one() {
     let Some(engine) = Engine::start() else { return };
     let one = joined(&engine);
-    let two = ServerProgram::start(&["--mode", "room", "--join", &engine.url()]);
-    two.program.logged("joined room main");
+    let two = joined_program(&engine);
     let mut ada = Peer::named(&one.tcp, "ada");
     wait_for("ada is known", || Peer::connect(two.address()).ask("who") == "who: ada");
     let (mut here, mut there) = (worker(&one.tcp, "here"), worker(two.address(), "there"));
