@@ -1,6 +1,7 @@
 //! The client of the library over several connections, and how often it makes one.
 
 use crate::common::*;
+use crate::resuming::come;
 
 /// A client of the library whose server is gone and that tries to connect again.
 fn deserted() -> Client {
@@ -52,35 +53,26 @@ fn who_is_told_that_there_is_a_connection_can_send_over_it() {
         peer.expect("msg:subscribe");
     });
     let mut client = reconnecting(&address);
-    for _ in 0..2 {
-        while !matches!(client.next(Some(DEADLINE)), Ok(Incoming::Connected)) {}
-    }
+    (0..2).for_each(|_| while !matches!(client.next(Some(DEADLINE)), Ok(Incoming::Connected)) {});
     client.sender().send("msg:subscribe").unwrap();
 }
 
 #[test]
 fn a_client_that_is_not_split_connects_again_when_it_sends() {
-    let directory = TempDir::new();
-    let address = Address::Unix(directory.join("hub.sock"));
-    let mut server = ServerProgram::start(&["--listen", &address.to_string()]);
-    let mut client = reconnecting(&address);
-    client.log_in("ada", DEADLINE).unwrap();
-    server.program.signal("KILL");
-    server.program.wait();
-    let _server = ServerProgram::start(&["--listen", &address.to_string()]);
+    let (address, _playing) = scripted(|listener| {
+        let log_in = |peer: &mut Peer| peer.let_in(&["iam:ada"], "ada has joined\r\n");
+        log_in(&mut Peer::accept(&listener));
+        let mut peer = Peer::accept(&listener);
+        // The name is used again.
+        log_in(&mut peer);
+        peer.expect("msg:hello");
+        peer.send("hello\r\n");
+        peer.expect_end();
+    });
+    let mut client = Client::connect_with(&address, ClientOptions { reconnect: true, ..named("ada") }).unwrap();
+    assert_eq!(come(&mut client, "disconnected"), ["ada has joined", "connected", "disconnected"]);
     client.send("msg:hello").unwrap();
-    // The name is used again.
-    let mut came = Vec::new();
-    while came.last().is_none_or(|last| last != "hello") {
-        came.push(match client.next(Some(DEADLINE)).unwrap() {
-            Incoming::Line { text: line, .. } => line,
-            Incoming::Connected => "connected".to_owned(),
-            Incoming::Disconnected(_) => "disconnected".to_owned(),
-            Incoming::Retrying(_) => "retrying".to_owned(),
-            other => panic!("{other:?}"),
-        });
-    }
-    assert_eq!(came, ["connected", "disconnected", "retrying", "ada has joined", "connected", "hello"]);
+    assert_eq!(come(&mut client, "hello"), ["ada has joined", "connected", "hello"]);
 }
 
 #[test]
@@ -117,19 +109,12 @@ fn an_attempt_to_connect_outlasts_the_calls_that_wait_for_it() {
         peer.expect("ping");
     });
     let mut client = reconnecting(&address);
-    let began = Instant::now();
-    while !matches!(client.receive(Some(Duration::from_millis(5))), Ok(line) if line == "hello") {
-        assert!(began.elapsed() < DEADLINE);
-    }
+    wait_for("the line", || client.receive(Some(Duration::from_millis(5))).is_ok_and(|line| line == "hello"));
 }
 
 #[test]
 fn a_server_that_accepts_and_drops_is_called_less_and_less_often() {
-    let (address, _playing) = scripted(|listener| {
-        for _ in 0..5 {
-            Peer::accept(&listener).let_in(&[], "");
-        }
-    });
+    let (address, _playing) = scripted(|listener| (0..5).for_each(|_| Peer::accept(&listener).let_in(&[], "")));
     let mut client = reconnecting(&address);
     let mut pauses = Vec::new();
     while pauses.len() < 5 {
@@ -145,31 +130,23 @@ fn a_server_that_accepts_and_drops_is_called_less_and_less_often() {
 fn the_file_of_the_token_is_read_again_and_a_refusal_is_final_only_for_what_it_holds_now() {
     let directory = TempDir::new();
     let file = PathBuf::from(directory.file("token", "one\n"));
-    let (address, playing) = scripted({
-        let file = file.clone();
-        move |listener| {
-            for (token, next) in [("one", "two"), ("two", "three"), ("three", "three")] {
-                let mut peer = Peer::accept(&listener);
-                peer.expect(&format!("auth:{token}"));
-                if token == "one" {
-                    peer.let_in(&[], "authenticated\r\n");
-                }
-                // Changed while this login was under way.
-                fs::write(&file, next).unwrap();
-                peer.send("error: wrong token\r\n");
+    let token_file = file.clone();
+    let (address, _playing) = scripted(move |listener| {
+        for (token, next) in [("one", "two"), ("two", "three"), ("three", "three")] {
+            let mut peer = Peer::accept(&listener);
+            peer.expect(&format!("auth:{token}"));
+            if token == "one" {
+                peer.let_in(&[], "authenticated\r\n");
             }
+            // Changed while this login was under way.
+            fs::write(&token_file, next).unwrap();
+            peer.send("error: wrong token\r\n");
         }
     });
     let options = ClientOptions { token_file: Some(file.clone()), reconnect: true, ..ClientOptions::default() };
     let mut client = Client::connect_with(&address, options.clone()).unwrap();
-    let error = loop {
-        match client.next(Some(DEADLINE)) {
-            Ok(_) => {}
-            Err(error) => break error,
-        }
-    };
+    let error = std::iter::repeat_with(|| client.next(Some(DEADLINE))).find_map(Result::err).unwrap();
     assert!(matches!(&error, ClientError::Refused(text) if text == "wrong token"), "{error}");
-    playing.join();
     fs::remove_file(&file).unwrap();
     let error = Client::connect_with(&address, options).unwrap_err();
     assert!(matches!(error, ClientError::TokenFile(_) | ClientError::Connect(_)), "{error}");
