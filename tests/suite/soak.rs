@@ -93,10 +93,20 @@ fn disturb(random: &mut Random, servers: &mut Servers, engine: &mut Engine) {
     }
 }
 
+/// Waits until all clients get lines again, and all servers have come to one line that is new. A server can be far behind,
+/// and one that joins anew begins ahead of it: if all that are behind were killed now, nobody would hear what is between.
 fn all_go_on(clients: &[Client]) {
     let seen = || clients.iter().map(|client| client.seen.load(Ordering::SeqCst)).collect::<Vec<_>>();
+    let stretch = |client: &Client| client.last(|life| life.stretch().filter(|_| life.is_live)).flatten();
     let before = seen();
+    let newest = clients.iter().filter_map(stretch).map(|(_, last)| last).max().unwrap_or(0);
     wait_for("all clients get lines again", || seen().iter().zip(&before).all(|(now, before)| *now > before + 100));
+    wait_for("those that stay have all heard one new line", || {
+        let stay = clients.iter().filter(|client| client.stays);
+        let stretches: Vec<(u64, u64)> = stay.map(stretch).collect::<Option<_>>().unwrap_or_default();
+        let common = stretches.iter().map(|(_, last)| *last).min().unwrap_or(0);
+        common > newest + 100 && stretches.iter().all(|(first, _)| *first <= common)
+    });
 }
 
 /// Everything is said, everybody has seen it, and whoever is gone has left.
@@ -136,8 +146,10 @@ fn talk(count: usize, pace: u64, seed: u64, time: Duration, mut engine: Option<&
     let programs = commands.iter().map(|command| start(command)).collect();
     let mut servers = Servers { programs, commands, stopped_for_long: vec![0; count] };
     let new = |number: u8| {
-        let (server, current) = (usize::from(number) % count, ((number, 0), 0).into());
-        Client { number, server, path: path(server), pace, lives: Mutex::default(), seen: AtomicUsize::new(0), current }
+        let (server, stays) = (usize::from(number) % count, usize::from(number) < count);
+        let (path, lives, seen, current) =
+            (path(server), Mutex::default(), AtomicUsize::new(0), ((number, 0), 0).into());
+        Client { number, server, stays, path, pace, lives, seen, current }
     };
     let clients: Vec<Client> = (0..CLIENTS).map(new).collect();
     let phase = AtomicUsize::new(0);

@@ -21,11 +21,23 @@ fn one_order(lives: &[&Life]) -> Result<Vec<Told>, String> {
             }
         }
     }
-    // Somebody was there all the time, so there is one beginning.
-    let mut firsts = all.iter().filter(|told| !previous.contains_key(told));
-    let (Some(first), None) = (firsts.next(), firsts.next()) else { return Err("the order has gaps".to_owned()) };
-    let order: Vec<Told> = std::iter::successors(Some(*first), |told| next.get(told).copied()).collect();
+    // Some clients stay, and two servers are never disturbed at a time, so somebody was there all the time.
+    let firsts: Vec<Told> = all.iter().filter(|told| !previous.contains_key(told)).copied().collect();
+    let [first] = firsts[..] else { return Err(format!("the order has gaps: nothing comes before {firsts:?}")) };
+    let order: Vec<Told> = std::iter::successors(Some(first), |told| next.get(told).copied()).collect();
     if order.len() == all.len() { Ok(order) } else { Err("the order goes in a circle".to_owned()) }
+}
+
+/// Each line has the number that the marks give it, so nothing is missing that nobody has heard.
+fn check_marks(order: &[Told], lives: &[&Life]) -> Result<(), String> {
+    let places: HashMap<Told, u64> = order.iter().copied().zip(1..).collect();
+    for life in lives {
+        let Some(((first, _), told)) = life.stretch().zip(life.heard.first()) else { continue };
+        if places[told] != first {
+            return Err(format!("{:?} counts {told:?} as line {first}, and it is line {}", life.who, places[told]));
+        }
+    }
+    Ok(())
 }
 
 /// Everybody joined, said what it said in its order, and left if it is gone.
@@ -90,6 +102,7 @@ fn check_direct(lives: &[&Life]) -> Result<(), String> {
 /// How many lines there were.
 pub fn check(lives: &[&Life]) -> Result<usize, String> {
     let order = one_order(lives)?;
+    check_marks(&order, lives)?;
     check_words(&order, lives)?;
     check_direct(lives)?;
     Ok(order.len())
@@ -127,6 +140,11 @@ fn a_lost_a_doubled_and_a_swapped_line_are_found() {
         assert_eq!(is_right(&all, &said(numbers)), wanted, "{numbers:?}");
     }
     assert!(!is_right(&all, &[Left(ADA), Said(ADA, 2)]));
+    for (number, wanted) in [(3, false), (4, true), (5, false)] {
+        let mut lives = lives(&all, &said(&[1, 2]));
+        lives[1].mark = Some(("room".to_owned(), number));
+        assert_eq!(check(&lives.each_ref()).is_ok(), wanted, "{number}");
+    }
     for talker in [&all[1..], &[all[0], all[1], all[3]], &all[..3]] {
         assert!(!is_right(talker, &[]), "{talker:?}");
     }

@@ -15,6 +15,8 @@ const STALL: Duration = Duration::from_millis(2500);
 pub struct Client {
     pub number: u8,
     pub server: usize,
+    /// It never goes of its own accord. There is one such on each server, so that somebody hears every line.
+    pub stays: bool,
     pub path: PathBuf,
     /// It says something each so many microseconds at most.
     pub pace: u64,
@@ -125,7 +127,9 @@ impl Client {
                 }
                 words += &life.answer(&mut random);
                 match life.way {
-                    None if now < CALM && random.below(100) == 0 => life.way = Some(WAYS[random.below(4) as usize]),
+                    None if now < CALM && !self.stays && random.below(100) == 0 => {
+                        life.way = Some(WAYS[random.below(4) as usize])
+                    }
                     Some(Way::Stall) if now >= CALM => life.way = Some(Way::Quit),
                     _ => return None,
                 }

@@ -107,6 +107,12 @@ impl Life {
         command
     }
 
+    /// The numbers of the first and of the last line of the room that it has heard, once it knows its place.
+    pub fn stretch(&self) -> Option<(u64, u64)> {
+        let (_, last) = self.mark.as_ref()?;
+        Some((last + 1 - self.heard.len() as u64, *last))
+    }
+
     fn hear(&mut self, told: Told) {
         self.heard.push(told);
         if let Some((_, number)) = &mut self.mark {
