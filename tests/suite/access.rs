@@ -54,8 +54,9 @@ fn strangers_cannot_keep_out_those_with_the_token() {
     let limits = Limits { max_clients: 2, ..Limits::default() };
     let config = Config { token: Some("secret".to_owned().into()), limits, ..Config::default() };
     on_each_transport(&config, |server, address| {
+        let mut talk = Talk::new(address);
         // The one that has waited longest makes room, and once nobody is left to do so, a newcomer is refused.
-        Talk::new(address).play(
+        talk.play(
             "one pings  two pings  ada> auth:secret  ada< authenticated  one< error: server is full (2 clients)
              one is ended  two pings  bob> auth:secret  bob< authenticated  two< error: server is full (2 clients)
              eve< error: server is full (2 clients)  ada pings  bob pings",
