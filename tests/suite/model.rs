@@ -5,7 +5,7 @@
 //! Runs repeat by their seed. A longer one, with 300,000 commands and the seed 7, is
 //!
 //! ```text
-//! LOCALSOCKET_MODEL=7:300000 cargo test --release --test suite model -- --ignored --nocapture
+//! LOCALSOCKET_MODEL=7:300000 cargo test --release --test suite model -- --nocapture
 //! ```
 
 mod expected;
@@ -302,48 +302,30 @@ fn config(join: Option<&str>) -> Config {
     Config { mode: Mode::Room, limits, join, ..Config::default() }
 }
 
-/// The seed and the number of commands of a long run.
-fn long() -> (u64, usize) {
-    let value = std::env::var("LOCALSOCKET_MODEL").unwrap_or_default();
-    let (seed, commands) = value.split_once(':').unwrap_or(("7", "300000"));
+fn run(configs: Vec<Config>, seed: u64, commands: usize) {
+    let mut run = Run::start(configs, seed);
+    run.go_on(commands);
+    println!("{} commands, {} lines in the room", run.said, run.oracle.lines.len());
+}
+
+/// The seed and the number of commands, unless a longer run is asked for.
+fn asked_for(commands: usize) -> (u64, usize) {
+    let value = std::env::var("LOCALSOCKET_MODEL").unwrap_or(format!("1:{commands}"));
+    let (seed, commands) = value.split_once(':').unwrap();
     (seed.parse().unwrap(), commands.parse().unwrap())
-}
-
-fn on_one_server(seed: u64, commands: usize) {
-    let mut run = Run::start(vec![config(None)], seed);
-    run.go_on(commands);
-    println!("{} commands on one server, {} lines in the room", run.said, run.oracle.lines.len());
-}
-
-fn on_two_joined_servers(seed: u64, commands: usize) {
-    let Some(engine) = Engine::start() else { return };
-    let proxy = Proxy::start(&engine.socket(), seed, 40_000);
-    let mut run = Run::start(vec![config(Some(&proxy.url())), config(Some(&proxy.url()))], seed);
-    run.go_on(commands);
-    let cuts = proxy.cuts.load(std::sync::atomic::Ordering::SeqCst);
-    println!("{} commands on two servers, {} lines in the room, {cuts} cuts", run.said, run.oracle.lines.len());
 }
 
 #[test]
 fn one_server_does_what_the_model_foresees() {
-    on_one_server(1, 4000);
+    let (seed, commands) = asked_for(4000);
+    run(vec![config(None)], seed, commands);
 }
 
 #[test]
 fn two_joined_servers_do_what_the_model_foresees() {
-    on_two_joined_servers(1, 1500);
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn one_server_does_so_for_long() {
-    let (seed, commands) = long();
-    on_one_server(seed, commands);
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn two_joined_servers_do_so_for_long() {
-    let (seed, commands) = long();
-    on_two_joined_servers(seed, commands / 10);
+    let Some(engine) = Engine::start() else { return };
+    let (seed, commands) = asked_for(1500);
+    let proxy = Proxy::start(&engine.socket(), seed, 40_000);
+    run(vec![config(Some(&proxy.url())), config(Some(&proxy.url()))], seed, commands);
+    println!("{} cuts", proxy.cuts.load(Ordering::SeqCst));
 }

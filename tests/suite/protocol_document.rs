@@ -3,13 +3,9 @@
 use crate::common::*;
 use localsocket::protocol::{BUILT_IN, Refusal};
 
-fn document() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol.md")
-}
-
 /// The first cells of all table rows that consist of code, such as `` `who` ``.
 fn documented() -> Vec<String> {
-    let text = fs::read_to_string(document()).unwrap();
+    let text = fs::read_to_string(source("src/protocol.md")).unwrap();
     let cell = |row: &str| Some(row.strip_prefix("| `")?.split_once("` |")?.0.to_owned());
     text.lines().filter_map(cell).collect()
 }
@@ -44,7 +40,7 @@ fn every_documented_error_is_one_that_the_server_sends() {
 
 /// The only block with this mark, for a server on another port.
 fn program(mark: &str, server: &ServerProgram) -> String {
-    let mut blocks = fenced_blocks(&document(), mark);
+    let mut blocks = fenced_blocks(&source("src/protocol.md"), mark);
     assert_eq!(blocks.len(), 1, "blocks marked {mark}");
     let address = server.address().to_string();
     let (_, port) = address.rsplit_once(':').unwrap();
@@ -53,41 +49,25 @@ fn program(mark: &str, server: &ServerProgram) -> String {
     text.replace("12345", port) + "\n"
 }
 
-fn exists(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
-    let found = found.unwrap().success();
-    if !found {
-        eprintln!("skipped: there is no {program}");
-    }
-    found
-}
-
-fn wait_until_here(server: &ServerProgram, name: &str) {
-    let mut peer = server.connect();
-    wait_for(&format!("{name} is here"), || peer.ask("who").split([' ', ',']).any(|other| other == name));
-}
-
 #[test]
 fn the_python_example_asks_and_answers() {
-    if !exists("python3") {
+    if !is_possible(&["python3", "--version"], "an example of the protocol") {
         return;
     }
     let server = ServerProgram::start(ROOM);
     let directory = TempDir::new();
-    let path = directory.join("squares.py");
-    fs::write(&path, program("python", &server)).unwrap();
-    let path = path.to_str().unwrap();
-    let ask = |text: &str| run("python3", &[path, "ask", text], b"");
+    let path = &*directory.file("squares.py", program("python", &server));
+    let ask = |text: &str| run("python3", &[path, "ask", text], "");
 
     ask("12").tells("nobody here is called squares");
     let answerer = Program::spawn(Command::new("python3").args([path, "answer"]));
-    wait_until_here(&server, "squares");
+    let mut other = server.connect();
+    wait_for("squares is here", || other.ask("who") == "who: squares");
     ask("12").gives(0, "144\n");
     ask("twelve").ends(1).tells("invalid literal for int()");
 
     // A longer answer, from an answerer that is not the example.
     drop(answerer);
-    let mut other = server.connect();
     wait_for("the name is free", || other.ask("who") == "who: ");
     let mut other = Peer::named(server.address(), "squares");
     let mut asker = Program::spawn(Command::new("python3").args([path, "ask", "1 2 3"]));
@@ -100,7 +80,7 @@ fn the_python_example_asks_and_answers() {
 /// The server disconnects it again and again, since it says nothing.
 #[test]
 fn the_python_example_resumes_or_says_that_it_cannot() {
-    if !exists("python3") {
+    if !is_possible(&["python3", "--version"], "an example of the protocol") {
         return;
     }
     let server = ServerProgram::start(&["--mode", "room", "--history", "2000", "--idle-timeout", "0.5"]);
@@ -146,20 +126,11 @@ fn run_beside_answerer(shell: &str, mark: &str) -> Outcome {
     asker.wait()
 }
 
-const SHOWN: &str = "deaf\r\nada has joined\r\nsquares => 1: 144\r\n";
-
 #[test]
-fn nc_that_is_kept_open_gets_the_answer() {
-    if exists("nc") {
-        let outcome = run_beside_answerer("sh", "nc");
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), SHOWN), "{outcome:?}");
-    }
-}
-
-#[test]
-fn bash_gets_the_answer_without_nc() {
-    if exists("bash") {
-        let outcome = run_beside_answerer("bash", "bash");
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), SHOWN), "{outcome:?}");
+fn shells_get_the_answer_with_nc_that_is_kept_open_and_without() {
+    for (mark, shell, needed) in [("nc", "sh", "nc"), ("bash", "bash", "bash")] {
+        if is_possible(&["sh", "-c", &format!("command -v {needed}")], "an example of the protocol") {
+            run_beside_answerer(shell, mark).gives(0, "deaf\r\nada has joined\r\nsquares => 1: 144\r\n");
+        }
     }
 }

@@ -145,17 +145,6 @@ fn one_asker_has_at_most_256_questions_open() {
 }
 
 #[test]
-fn replies_to_questions_stay_in_the_order_of_the_commands() {
-    play_on_each_transport(
-        &room(),
-        "ada joins  bob joins deaf
-         ada> msg:a|ask:nobody:1:x|msg:b|ping|to:bob:c|ask:ada:2:x|who
-         ada< ada: a|error: question 1: nobody here is called nobody|ada: b|pong|ada > bob: c|ada ?> 2: x|who: ada, bob
-         bob< ada > bob: c",
-    );
-}
-
-#[test]
 fn a_deaf_client_hears_what_is_for_it_alone_and_is_not_announced() {
     // What had joined before it became deaf is announced when it is renamed and when it leaves.
     play_on_each_transport(

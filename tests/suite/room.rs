@@ -48,9 +48,9 @@ fn whoever_goes_is_announced_once_and_the_name_is_free() {
 fn replies_and_room_lines_keep_the_order_of_the_commands() {
     play_on_each_transport(
         &room(),
-        "ada> iam:ada|msg:1|ping|msg:2|msg:3|who|nonsense|to:ada:4|msg:5|ping
-         ada< ada has joined|ada: 1|pong|ada: 2|ada: 3|who: ada|error: unknown command; send help for the list
-         ada< ada > ada: 4|ada: 5|pong",
+        "bob joins deaf  ada> iam:ada|msg:1|ping|msg:2|msg:3|who|nonsense|to:bob:4|ask:nobody:1:x|msg:5|ask:ada:2:x|ping
+         ada< ada has joined|ada: 1|pong|ada: 2|ada: 3|who: ada, bob|error: unknown command; send help for the list
+         ada< ada > bob: 4|error: question 1: nobody here is called nobody|ada: 5|ada ?> 2: x|pong  bob< ada > bob: 4",
     );
 }
 
