@@ -31,8 +31,8 @@ pub(super) struct Inbox {
     entries: VecDeque<(Moment, Incoming)>,
     /// What the lines among them take.
     bytes: usize,
-    /// How many of them the search that is under way has passed.
-    passed: usize,
+    /// How many there ever were.
+    pushed: u64,
     /// That of what comes next.
     pub(super) now: Moment,
     /// The connection over which came what was taken last.
@@ -46,6 +46,7 @@ impl Inbox {
 
     pub(super) fn push(&mut self, incoming: Incoming) {
         self.bytes += cost(&incoming);
+        self.pushed += 1;
         self.entries.push_back((self.now, incoming));
     }
 
@@ -67,24 +68,17 @@ impl Inbox {
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<Incoming> {
         let oldest = self.entries.pop_front();
-        self.give(oldest, 0)
+        self.give(oldest)
     }
 
-    /// Begins a search with the oldest.
-    pub(super) fn search(&mut self) {
-        self.passed = 0;
-    }
-
-    /// Goes on with the search. Takes what fits.
-    pub(super) fn find(&mut self, mut fits: impl FnMut(&Incoming) -> bool) -> Option<Incoming> {
-        while let Some((_, incoming)) = self.entries.get(self.passed) {
-            if fits(incoming) {
-                let found = self.entries.remove(self.passed);
-                return self.give(found, self.passed);
-            }
-            self.passed += 1;
-        }
-        None
+    /// Takes what fits of those that a search has not seen yet, which begins with 0.
+    pub(super) fn find(&mut self, seen: &mut u64, mut fits: impl FnMut(&Incoming) -> bool) -> Option<Incoming> {
+        let new = self.pushed - std::mem::replace(seen, self.pushed);
+        let length = self.entries.len();
+        let mut new = length.saturating_sub(new as usize)..length;
+        let found = new.find(|index| fits(&self.entries[*index].1))?;
+        let found = self.entries.remove(found);
+        self.give(found)
     }
 
     /// Takes the line that came at a certain moment and fits best; of several, the last.
@@ -95,7 +89,7 @@ impl Inbox {
         };
         let (_, index) = self.entries.iter().enumerate().filter_map(fit).max()?;
         let best = self.entries.remove(index);
-        let Incoming::Line { text, .. } = self.give(best, index)? else { return None };
+        let Incoming::Line { text, .. } = self.give(best)? else { return None };
         Some(text)
     }
 
@@ -117,7 +111,6 @@ impl Inbox {
             self.bytes -= cost(&self.entries[oldest].1);
             if oldest > 0 && matches!(self.entries[oldest - 1].1, Incoming::Missed(_)) {
                 self.entries.remove(oldest);
-                self.passed -= usize::from(oldest < self.passed);
             } else {
                 let why = format!("more than {LINES_MAX} bytes waited to be received");
                 self.entries[oldest].1 = Incoming::Missed(why);
@@ -125,11 +118,10 @@ impl Inbox {
         }
     }
 
-    /// Notes that one is given out, which stood there.
-    fn give(&mut self, entry: Option<(Moment, Incoming)>, index: usize) -> Option<Incoming> {
+    /// Notes that one is given out.
+    fn give(&mut self, entry: Option<(Moment, Incoming)>) -> Option<Incoming> {
         let (moment, incoming) = entry?;
         self.bytes -= cost(&incoming);
-        self.passed -= usize::from(index < self.passed);
         self.given = moment.connection;
         Some(incoming)
     }
@@ -173,10 +165,18 @@ mod tests {
             inbox.push(line(text));
         }
         inbox.push(Incoming::Connected);
+        let (mut seen, mut looked_at) = (0, Vec::new());
+        assert!(inbox.find(&mut seen, |_| false).is_none());
         inbox.make_room();
         inbox.push(line(&format!("bob: {long}")));
         inbox.push(line("last"));
         inbox.make_room();
+        // A search that has begun goes on with what is new.
+        inbox.find(&mut seen, |new| {
+            looked_at.push(cost(new));
+            false
+        });
+        assert_eq!(looked_at.len(), 2);
         assert_eq!(rest(&mut inbox), ["missed", "ada ?> 1: xx", "missed", "event", "missed", "last"]);
         assert_eq!((inbox.bytes, inbox.has_room()), (0, true));
     }
@@ -186,10 +186,10 @@ mod tests {
         let mut inbox = Inbox::default();
         ["a", "b", "a"].iter().for_each(|text| inbox.push(line(text)));
         let is = |wanted: &'static str| move |incoming: &Incoming| matches!(incoming, Incoming::Line { text, .. } if text == wanted);
-        inbox.search();
-        assert!(inbox.find(is("b")).is_some() && inbox.find(is("b")).is_none());
-        inbox.push(line("b"));
-        assert!(inbox.find(is("b")).is_some());
+        let mut seen = 0;
+        assert!(inbox.find(&mut seen, is("c")).is_none());
+        inbox.push(line("c"));
+        assert!(inbox.find(&mut seen, is("c")).is_some() && inbox.find(&mut 0, is("b")).is_some());
         assert!(inbox.contains("a") && !inbox.contains("b"));
         assert_eq!(rest(&mut inbox), ["a", "a"]);
     }

@@ -22,8 +22,8 @@ impl Client {
         deadline: Option<Instant>,
         mut fits: impl FnMut(&Incoming) -> bool,
     ) -> Result<Incoming, ClientError> {
-        self.desk.inbox.search();
-        self.until(deadline, |client| client.desk.inbox.find(&mut fits))
+        let mut seen = 0;
+        self.until(deadline, |client| client.desk.inbox.find(&mut seen, &mut fits))
     }
 
     /// Whether this connection is still there.
