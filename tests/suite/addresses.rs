@@ -59,21 +59,18 @@ fn an_abstract_name_from_a_service_manager_is_announced_as_clients_take_it() {
 
 #[test]
 fn odd_numbers_of_inherited_sockets_are_told() {
-    let fails = |socket, count: &str, why: &str| {
+    let socket = || Some(OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap()));
+    for (socket, count, why) in [
+        (None, "-1", "LISTEN_FDS is '-1': not a valid number"),
+        (None, "2147483647", "LISTEN_FDS is 2147483647: too many"),
+        (None, "1", "inherited descriptor 3 is not a socket: "),
+        (socket(), "2", "inherited descriptor 4 cannot be taken: "),
+    ] {
         let output = hand_over(socket, count).output().unwrap();
         assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{output:?}");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.starts_with(&format!("localsocket-server: {why}")), "{stderr}");
-    };
-    for (count, why) in [
-        ("-1", "LISTEN_FDS is '-1': not a valid number"),
-        ("2147483647", "LISTEN_FDS is 2147483647: too many"),
-        ("1", "inherited descriptor 3 is not a socket: "),
-    ] {
-        fails(None, count, why);
     }
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    fails(Some(socket.into()), "2", "inherited descriptor 4 cannot be taken: ");
 }
 
 #[test]

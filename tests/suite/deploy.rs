@@ -216,11 +216,12 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
     for program in PROGRAMS {
         fs::copy("/bin/sh", built.join(program.name)).unwrap();
     }
-    for target in ["install", "install-systemd"] {
-        let installed = make(&directory, target).unwrap();
-        assert!(installed.status.success(), "{installed:?}");
-    }
-    let files = files_below(&root);
+    let all = |targets: [&str; 2]| {
+        let made = targets.map(|target| make(&directory, target).unwrap());
+        assert!(made.iter().all(|made| made.status.success()), "{made:?}");
+        files_below(&root)
+    };
+    let files = all(["install", "install-systemd"]);
     assert_eq!(files.len(), 3 * 5 + 4 + 2, "{files:#?}");
     for file in files.iter().filter(|file| file.ends_with(".service") || file.ends_with(".conf")) {
         let unit = fs::read_to_string(file).unwrap();
@@ -230,10 +231,7 @@ fn make_install_copies_what_is_built_and_make_uninstall_removes_it() {
     for file in ["usr/local/share/man/man1/localsocket-client.1", "etc/systemd/system/localsocket@.socket"] {
         assert!(files.contains(&root.join(file).display().to_string()), "no {file} in {files:#?}");
     }
-    for target in ["uninstall", "uninstall-systemd"] {
-        assert!(make(&directory, target).unwrap().status.success());
-    }
-    assert_eq!(files_below(&root), Vec::<String>::new());
+    assert_eq!(all(["uninstall", "uninstall-systemd"]), Vec::<String>::new());
 }
 
 #[test]

@@ -117,56 +117,41 @@ fn normal(line: &str) -> String {
     normal
 }
 
-/// A person in the README: what stands in the block after the command, and how much of it has happened.
-struct Person {
-    program: Program,
-    lines: Vec<String>,
-    /// Those of the lines that are typed.
-    typed: &'static [&'static str],
-    done: usize,
-    printed: usize,
-}
-
-impl Person {
-    fn start(server: &ServerProgram, name: &str, typed: &'static [&'static str]) -> Person {
+/// Two people type and hear what the README shows: each block as far as it goes, until all of it has happened.
+#[test]
+fn the_two_people_in_the_readme_talk_as_it_says() {
+    let server = ServerProgram::start(ROOM);
+    let people = [("ada", &["hello bob"][..]), ("bob", &["to:ada:only for you", "who", "quit"])];
+    // What is still to come, what is typed of it, and the program with the number of lines that it has printed.
+    let mut people = people.map(|(name, typed)| {
         let mut lines = shown("README.md", name);
         assert_eq!(lines.remove(0), format!("$ make run-client ARGS='--name {name}'"));
         // That is for a person at a terminal.
         lines.retain(|line| !line.starts_with("localsocket-client: "));
         assert!(typed.iter().all(|typed| lines.iter().any(|line| line == typed)), "{lines:#?}");
-        Person { program: client(server.address(), &["--name", name]), lines, typed, done: 0, printed: 0 }
-    }
-
-    /// Goes on as far as possible: types what is to be typed, and compares what is printed.
-    #[track_caller]
-    fn go_on(&mut self) {
-        while let Some(line) = self.lines.get(self.done) {
-            if self.typed.contains(&line.as_str()) {
-                writeln!(self.program.stdin.as_mut().unwrap(), "{line}").unwrap();
-            } else {
-                let stdout = self.program.stdout();
-                let complete = &stdout[..stdout.rfind('\n').map_or(0, |end| end + 1)];
-                let Some(printed) = complete.lines().nth(self.printed) else { return };
-                assert_eq!(printed, line);
-                self.printed += 1;
-            }
-            self.done += 1;
-        }
-    }
-}
-
-#[test]
-fn the_two_people_in_the_readme_talk_as_it_says() {
-    let server = ServerProgram::start(ROOM);
-    let mut ada = Person::start(&server, "ada", &["hello bob"]);
-    wait_for("ada", || ada.program.stdout().contains("ada has joined"));
-    let mut bob = Person::start(&server, "bob", &["to:ada:only for you", "who", "quit"]);
-    wait_for("the two to say all", || {
-        ada.go_on();
-        bob.go_on();
-        ada.done == ada.lines.len() && bob.done == bob.lines.len()
+        let program = client(server.address(), &["--name", name]);
+        // Bob comes when Ada is there.
+        wait_for(name, || program.stdout().starts_with(&format!("{name} has joined\n")));
+        (VecDeque::from(lines), typed, program, 0)
     });
-    assert_eq!(bob.program.wait().code, Some(0));
+    wait_for("the two to say all", || {
+        for (lines, typed, program, printed) in &mut people {
+            let stdout = program.stdout();
+            let mut heard = stdout.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).skip(*printed);
+            while let Some(line) = lines.front() {
+                if typed.contains(&&**line) {
+                    writeln!(program.stdin.as_mut().unwrap(), "{line}").unwrap();
+                } else {
+                    let Some(heard) = heard.next() else { break };
+                    assert_eq!(heard, line);
+                    *printed += 1;
+                }
+                lines.pop_front();
+            }
+        }
+        people.iter().all(|(lines, ..)| lines.is_empty())
+    });
+    people[1].2.wait().ends(0);
 }
 
 #[test]

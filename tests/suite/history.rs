@@ -63,21 +63,15 @@ fn a_room_without_a_history_says_so() {
 #[test]
 fn one_that_asks_for_everything_again_and_again_without_reading_holds_up_nobody() {
     let limits = Limits { history: 16 << 10, max_backlog: 64 << 10, ..Limits::default() };
-    let config = Config { limits, ..crate::common::room() };
-    on_each_transport(&config, |server, address| {
+    on_each_transport(&Config { limits, ..crate::common::room() }, |server, address| {
         let mut ada = Peer::named(address, "ada");
         let text = "x".repeat(1000);
-        for _ in 0..40 {
-            ada.send(format!("msg:{text}\n"));
-            ada.expect(&format!("ada: {text}"));
-        }
-        let greedy: Vec<Peer> = (0..3)
-            .map(|_| {
-                let mut peer = Peer::connect(address);
-                peer.send("since:all\n".repeat(1000));
-                peer
-            })
-            .collect();
+        (0..40).for_each(|_| assert_eq!(ada.ask(&format!("msg:{text}")), format!("ada: {text}")));
+        let greedy = [(); 3].map(|()| {
+            let mut peer = Peer::connect(address);
+            peer.send("since:all\n".repeat(1000));
+            peer
+        });
         // While these are there, and until they are ended for being too slow.
         let mut said = 0;
         wait_for("all to be there", || server.handle.stats().accepted == 4);

@@ -128,25 +128,14 @@ fn a_lost_a_doubled_and_a_swapped_line_are_found() {
         lives
     };
     let is_right = |talker: &[Told], other: &[Told]| check(&lives(talker, other).each_ref()).is_ok();
-    for (numbers, wanted) in [
-        (&[1, 2][..], true),
-        (&[0, 1], true),
-        (&[0, 2], false),
-        (&[0, 1, 1], false),
-        (&[1, 0], false),
-        (&[2, 3], false),
-        (&[2, 0], false),
-    ] {
-        assert_eq!(is_right(&all, &said(numbers)), wanted, "{numbers:?}");
+    assert!(is_right(&all, &said(&[1, 2])) && is_right(&all, &said(&[0, 1])));
+    for wrong in [&[0, 2][..], &[0, 1, 1], &[1, 0], &[2, 3], &[2, 0]] {
+        assert!(!is_right(&all, &said(wrong)), "{wrong:?}");
     }
-    assert!(!is_right(&all, &[Left(ADA), Said(ADA, 2)]));
-    for (number, wanted) in [(3, false), (4, true), (5, false)] {
-        let mut lives = lives(&all, &said(&[1, 2]));
-        lives[1].mark = Some(("room".to_owned(), number));
-        assert_eq!(check(&lives.each_ref()).is_ok(), wanted, "{number}");
-    }
-    for talker in [&all[1..], &[all[0], all[1], all[3]], &all[..3]] {
-        assert!(!is_right(talker, &[]), "{talker:?}");
+    for (talker, other) in
+        [(&all[..], &[Left(ADA), all[3]][..]), (&all[1..], &[]), (&[all[0], all[1], all[3]], &[]), (&all[..3], &[])]
+    {
+        assert!(!is_right(talker, other), "{talker:?} {other:?}");
     }
     let direct = |confirmed: &[u32], received: &[u32]| {
         let mut lives = lives(&all, &[]);
