@@ -266,6 +266,21 @@ mod tests {
         (0..count).flat_map(|number| format!("line {number}\r\n").into_bytes()).collect()
     }
 
+    /// What comes while this holds, and is flushed meanwhile.
+    fn read_while(
+        outbox: &Outbox,
+        peer: &mut std::os::unix::net::UnixStream,
+        holds: impl Fn(&[u8]) -> bool,
+    ) -> Vec<u8> {
+        let (mut seen, mut buffer) = (Vec::new(), vec![0; 100_000]);
+        while holds(&seen) {
+            let count = peer.read(&mut buffer).unwrap();
+            seen.extend_from_slice(&buffer[..count]);
+            outbox.flush();
+        }
+        seen
+    }
+
     #[test]
     fn what_the_socket_does_not_take_waits_in_order_and_counts_when_it_is_taken() {
         let (outbox, mut peer, counters) = outbox(1 << 16);
@@ -279,14 +294,7 @@ mod tests {
         assert_eq!((counters.bytes_out.get(), counters.lines_out.get()), (taken.bytes, taken.lines));
         outbox.hold(second);
         assert_eq!(outbox.len(), waiting + second.len());
-        let mut seen = Vec::new();
-        let mut buffer = vec![0; 100_000];
-        while seen.len() < all.len() {
-            let count = peer.read(&mut buffer).unwrap();
-            seen.extend_from_slice(&buffer[..count]);
-            outbox.flush();
-        }
-        assert!(seen == all);
+        assert!(read_while(&outbox, &mut peer, |seen| seen.len() < all.len()) == all);
         assert_eq!(outbox.taken(), Traffic { lines: 200_000, bytes: all.len() as u64 });
         assert_eq!((counters.bytes_out.get(), counters.lines_out.get()), (all.len() as u64, 200_000));
     }
@@ -303,13 +311,7 @@ mod tests {
         let rest = outbox.len();
         assert!(rest < "line 199999\r\n".len());
         outbox.hold(b"end\r\n");
-        let mut seen = Vec::new();
-        let mut buffer = vec![0; 100_000];
-        while !seen.ends_with(b"end\r\n") {
-            let count = peer.read(&mut buffer).unwrap();
-            seen.extend_from_slice(&buffer[..count]);
-            outbox.flush();
-        }
+        let seen = read_while(&outbox, &mut peer, |seen| !seen.ends_with(b"end\r\n"));
         let seen = seen.strip_suffix(b"end\r\n").unwrap();
         assert!(seen.ends_with(b"\r\n") && all.starts_with(seen));
     }

@@ -61,9 +61,7 @@ fn an_entry_that_cannot_be_read_cuts_a_server_off_once() {
         let (time, end) = last[3].split_once('-').unwrap();
         let place = format!("{time}-{}", end.parse::<usize>().unwrap() + 128 + data.len() + missing);
         let header = if header.is_empty() { &*last[8] } else { header };
-        let words = ["XADD", &format!("localsocket:{{{room}}}:log"), &place, field, header, "d", data];
-        let words = words.map(|word| format!("${}\r\n{word}\r\n", word.len()));
-        engine.command(&format!("*{}\r\n{}", words.len(), words.concat()));
+        engine.call(&["XADD", &format!("localsocket:{{{room}}}:log"), &place, field, header, "d", data]);
         ada.hears_last(CUT_OFF);
         bob.hears_last(CUT_OFF);
         // Behind it, the room goes on. Clients that come at once may still be told that they are cut off.

@@ -8,23 +8,10 @@ const LOG: &str = "localsocket:{x}:log";
 struct Room<'e>(&'e Engine);
 
 impl Room<'_> {
-    /// The first text or number of the reply.
-    fn command(&self, words: &[&str]) -> String {
-        let mut peer = Peer::connect(&Address::Unix(self.0.socket()));
-        let text: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-        peer.send(format!("*{}\r\n{text}", words.len()));
-        loop {
-            match peer.line().unwrap() {
-                line if line.starts_with('$') || line.starts_with('*') && line != "*0" => {}
-                line => return line,
-            }
-        }
-    }
-
     /// Runs an operation: its name, the server, its connection, how far it has read, and what the operation needs.
     fn run(&self, words: &str) -> String {
         let fixed = ["EVAL", SCRIPT, "2", LOG, "localsocket:{x}:state"];
-        self.command(&fixed.into_iter().chain(words.split(' ')).collect::<Vec<_>>())
+        self.0.call(&fixed.into_iter().chain(words.split(' ')).collect::<Vec<_>>())
     }
 
     /// Joins with a lease in milliseconds and a window of 1,000 bytes. Returns the position.
@@ -38,7 +25,7 @@ impl Room<'_> {
     }
 
     fn entries(&self) -> String {
-        self.command(&["XLEN", LOG])
+        self.0.call(&["XLEN", LOG])
     }
 }
 
@@ -96,7 +83,7 @@ fn a_server_that_was_not_heard_is_buried_and_speaks_no_more() {
     assert_eq!((room.say("7 1 0-0", 1), room.entries()), ("GONE".to_owned(), ":1".to_owned()));
     // The last one takes the room with it.
     assert_eq!(room.run("leave 8 1 0-0"), "OK 0");
-    assert_eq!(room.command(&["DBSIZE"]), ":0");
+    assert_eq!(engine.call(&["DBSIZE"]), ":0");
 }
 
 #[test]
@@ -106,10 +93,10 @@ fn a_room_of_another_kind_is_refused() {
     room.join("7", 5000);
     assert_eq!(room.run("join 8 1 0-0 3 5000 1000 500 0"), "VERSION 2");
     assert_eq!(room.run("join 8 1 0-0 2 5000 1000 501 0"), "LONGEST 500");
-    room.command(&["FLUSHALL"]);
-    room.command(&["HSET", "localsocket:{x}:state", "colour", "red"]);
+    engine.call(&["FLUSHALL"]);
+    engine.call(&["HSET", "localsocket:{x}:state", "colour", "red"]);
     assert_eq!(room.join("7", 5000), "FOREIGN");
-    room.command(&["FLUSHALL"]);
-    room.command(&["SET", LOG, "mine"]);
+    engine.call(&["FLUSHALL"]);
+    engine.call(&["SET", LOG, "mine"]);
     assert!(room.join("7", 5000).contains("WRONGTYPE"));
 }

@@ -44,6 +44,15 @@ impl Engine {
         Peer::connect(&Address::Unix(self.socket())).ask(command)
     }
 
+    /// The first text or number of the answer to a command of these words, whatever is in them.
+    pub fn call(&self, words: &[&str]) -> String {
+        let mut peer = Peer::connect(&Address::Unix(self.socket()));
+        let text: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        peer.send(format!("*{}\r\n{text}", words.len()));
+        let is_length = |line: &String| line.starts_with('$') || line.starts_with('*') && line != "*0";
+        std::iter::from_fn(|| peer.line()).find(|line| !is_length(line)).unwrap()
+    }
+
     pub fn signal(&self, signal: &str) {
         kill(signal, self.child.id());
     }
