@@ -35,7 +35,7 @@ fn a_command_is_asked_to_end_before_it_is_killed_with_all_that_it_started() {
         wait_for("the command", || process().ends_with('\n'));
         let (began, process) = (Instant::now(), process());
         let send = |signals: &str| run("sh", &["-c", &signals.replace("PID", &slow.id().to_string())], "").ends(0);
-        send(if second == "TERM" { "kill -TERM PID; kill -TERM PID" } else { "kill -TERM PID" });
+        send(if second == "TERM" { "kill -TERM PID PID" } else { "kill -TERM PID" });
         // The last question that it counts is refused, and changes nothing about the stop.
         run_client(address, &["--ask", name, "late"], "").ends(3);
         if second == "INT" {

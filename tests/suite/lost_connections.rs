@@ -136,10 +136,16 @@ fn of_two_pongs_the_one_that_was_asked_for_is_shown() {
 
 #[test]
 fn a_line_that_is_cut_by_a_lost_connection_is_not_taken_for_a_whole_one() {
-    // It is frozen until the client has given up.
-    let (address, playing) = scripted(|listener| Peer::accept(&listener));
-    // Long enough to take all of the input before, unless the machine is busy.
-    let mut program = client(&address, &["--heartbeat", "1"]);
+    // It is frozen from the start of the line until the client has given up.
+    let (address, playing) = scripted(|listener| {
+        let mut peer = Peer::accept(&listener);
+        let mut start = [0; 6];
+        while (&peer.stream).read_exact(&mut start).is_ok() && start == *b"ping\r\n" {
+            peer.send("pong\r\n");
+        }
+        peer
+    });
+    let mut program = client(&address, &["--heartbeat", "0.3"]);
     let _ = program.stdin.as_mut().unwrap().write_all(&[&[b'x'; 20 << 20], &b"\n"[..]].concat());
     program.wait().tells("the connection is lost");
     let mut received = Vec::new();
