@@ -203,3 +203,17 @@ fn an_entry_that_takes_long_is_read_and_silence_is_noticed() {
     let took = began.elapsed();
     assert!(took > Duration::from_secs(1) && took < DEADLINE, "{took:?}");
 }
+
+#[test]
+fn a_client_that_goes_is_told_if_its_last_lines_are_lost() {
+    for words in ["msg:lost\nquit\n", "msg:lost\n"] {
+        let Some(engine) = Twisted::start() else { return };
+        let server = start_joined(engine.config());
+        let mut ada = Peer::named(&server.tcp, "ada");
+        engine.twist("say", [Twist::Reply("$4\r\nGONE\r\n".to_owned())]);
+        ada.send(words);
+        ada.end_input();
+        ada.expect("error: cut off from the other servers");
+        ada.expect_end();
+    }
+}
