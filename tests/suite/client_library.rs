@@ -77,27 +77,22 @@ fn a_piece_of_a_line_is_never_given_as_a_line() {
 fn a_client_that_only_listens_pings_all_the_same() {
     let (address, _playing) = scripted(|listener| {
         let peer = Peer::accept(&listener);
-        let talking = Arc::new(AtomicBool::new(true));
         thread::scope(|scope| {
-            scope.spawn(|| {
-                while talking.load(Ordering::SeqCst) {
-                    (&peer.stream).write_all(b"eve: x\r\n").unwrap();
-                    thread::sleep(Duration::from_millis(10));
-                }
+            let pinging = scope.spawn(|| {
+                let mut pings = [0; 12];
+                (&peer.stream).read_exact(&mut pings).map(|()| pings)
             });
-            let mut pings = [0; 12];
-            let result = (&peer.stream).read_exact(&mut pings);
-            talking.store(false, Ordering::SeqCst);
-            result.unwrap();
-            assert_eq!(&pings, b"ping\r\nping\r\n");
+            while !pinging.is_finished() {
+                (&peer.stream).write_all(b"eve: x\r\n").unwrap();
+                thread::sleep(Duration::from_millis(10));
+            }
+            assert_eq!(&pinging.join().unwrap().unwrap(), b"ping\r\nping\r\n");
         });
     });
     let options = ClientOptions { heartbeat: Some(Duration::from_millis(200)), ..ClientOptions::default() };
     let began = Instant::now();
     let mut client = Client::connect_with(&address, options).unwrap();
-    for line in client.lines() {
-        assert_eq!(line.unwrap(), "eve: x");
-    }
+    assert!(client.lines().all(|line| line.unwrap() == "eve: x"));
     assert!(began.elapsed() >= Duration::from_millis(400));
 }
 
