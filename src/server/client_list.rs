@@ -272,20 +272,6 @@ mod tests {
     }
 
     #[test]
-    fn listeners_are_those_that_hear_the_room_and_hold_a_place() {
-        let list = list(3);
-        let (hears, waits) = (admit(&list, true), admit(&list, false));
-        let heard = |list: &ClientList| list.listeners().iter().map(|member| member.id).collect::<Vec<_>>();
-        assert_eq!(heard(&list), [hears.member.id]);
-        list.set_hears(&waits.member, true);
-        assert_eq!(heard(&list), [hears.member.id, waits.member.id]);
-        list.set_hears(&hears.member, false);
-        assert_eq!(heard(&list), [waits.member.id]);
-        drop(waits);
-        assert_eq!(heard(&list), [0; 0]);
-    }
-
-    #[test]
     fn silence_comes_when_nobody_can_come_in_and_the_last_client_has_no_more_to_say() {
         let list = list(3);
         let (one, other) = (admit(&list, true), admit(&list, true));

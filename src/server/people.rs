@@ -180,13 +180,4 @@ mod tests {
         assert_eq!(names, ["a", "b", "c"]);
         assert!(people.serving("other").is_empty());
     }
-
-    #[test]
-    fn clients_of_a_server_are_found_by_it() {
-        let people = People::default();
-        set(&people, 1, "ada");
-        let elsewhere = Who { server: 7, client: 1 };
-        people.set(elsewhere, Person { name: Arc::from("zoe"), announced: false, asked: 0 });
-        assert_eq!(people.of_server(7), [elsewhere]);
-    }
 }

@@ -100,8 +100,9 @@ fn what_stands_behind_quit_is_told_not_to_be_sent() {
     let server = TestServer::start(Config::default());
     let mut receiver = Client::connect(&server.unix).unwrap();
     let sender = receiver.sender();
-    assert!(matches!(sender.send_lines(b"msg:a\nquit\nmsg:b\n"), Err(ClientError::Finished)));
-    assert!(matches!(sender.send("msg:c"), Err(ClientError::Finished)));
+    for result in [sender.send_lines(b"msg:a\nquit\nmsg:b\n"), sender.send("msg:c")] {
+        assert!(matches!(result, Err(ClientError::Finished)), "{result:?}");
+    }
     assert_eq!(receiver.lines().map(Result::unwrap).collect::<Vec<_>>(), ["a"]);
     assert!(sender.is_finished());
     let mut client = Client::connect(&server.tcp).unwrap();

@@ -126,7 +126,6 @@ fn an_endless_line_does_not_grow_the_server() {
 
 #[test]
 fn an_embedded_command_is_run_and_shown_in_help() {
-    use localsocket::CustomCommand;
     let whoami = CustomCommand::new("whoami", |request| request.name.unwrap_or("nobody").to_owned()).unwrap();
     let reverse = CustomCommand::new("reverse:<text>", |request| request.argument.chars().rev().collect()).unwrap();
     let lines = CustomCommand::new("lines", |_| "one\r\ntwo".to_owned()).unwrap();

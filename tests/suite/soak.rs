@@ -16,7 +16,7 @@ mod life;
 
 use crate::common::*;
 use client::{CALM, CLOSED, Client, OVER};
-use life::{CUT_OFF, Life, SHUTTING_DOWN, TOO_SLOW, Told};
+use life::{CUT_OFF, Life, SHUTTING_DOWN, Told};
 
 const CLIENTS: u8 = 12;
 
@@ -188,16 +188,9 @@ fn talk(count: usize, pace: u64, seed: u64, time: Duration, mut engine: Option<&
 
 /// Checks what all have got.
 fn report(lives: &[&Life], stopped_for_long: &[usize], is_joined: bool) {
-    let sum = |count: fn(&Life) -> usize| lives.iter().map(|life| count(life)).sum::<usize>();
-    println!(
-        "connections {}, said {}, direct messages confirmed {}, questions {} of which withdrawn {}; too slow {}",
-        lives.len(),
-        sum(|life| life.said as usize),
-        sum(|life| life.confirmed.values().map(Vec::len).sum()),
-        sum(|life| life.asked as usize),
-        sum(|life| life.withdrawn.len()),
-        sum(|life| (life.words == TOO_SLOW).into()),
-    );
+    let [said, asked] =
+        [|life: &Life| life.said, |life: &Life| life.asked].map(|of| lives.iter().map(|life| of(life)).sum::<u32>());
+    println!("{} connections, {said} lines said, {asked} questions", lives.len());
     let lines = check::check(lives).unwrap_or_else(|why| panic!("{why}"));
     println!("{lines} lines in one order");
     let all = usize::from(CLIENTS) / stopped_for_long.len();

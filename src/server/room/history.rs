@@ -157,15 +157,6 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_another_life_or_beyond_the_present_names_no_place() {
-        let mut history = history(1000, &[3]);
-        let own = history.life.clone();
-        history.begin("abc", 17);
-        assert_eq!((history.find("abc.17"), history.find("abc.16"), history.find("all")), (Some(17), None, Some(17)));
-        assert_eq!(history.find(&format!("{own}.2")), None);
-    }
-
-    #[test]
     fn a_line_that_is_longer_than_the_limit_is_counted_and_not_kept() {
         let mut history = history(20, &[2]);
         history.add(&[&[b'x'; 30][..], b"\r\n"].concat(), 1);
