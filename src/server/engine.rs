@@ -90,7 +90,13 @@ struct Half(Arc<Stream>);
 
 impl Read for Half {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buffer)
+        loop {
+            match (&*self.0).read(buffer) {
+                // As when the process was stopped for a while.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 }
 

@@ -42,6 +42,7 @@ fn an_entry_that_cannot_be_read_cuts_a_server_off_once() {
         ("kind", 0, "h", "z 5 1", ""),
         ("number", 0, "h", "s 5", ""),
         ("data", 0, "h", "s 5 1", "nonsense"),
+        ("head", 0, "h", "s 5 1", "a 1 1 11 3\n0 1 7 1 adax\r\n"),
         ("longest", 0, "h", "s 7 1", &*long),
         ("gap", 1, "h", "s 5 1", "m 1 1 0 3\nx\r\n"),
         // One that the first server has said already.

@@ -59,7 +59,12 @@ fn a_token_file_that_does_not_answer_does_not_keep_signals_from_being_heard() {
     fs::remove_file(file).unwrap();
     // Opening a pipe that nobody writes to takes for ever.
     assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
-    (0..2).for_each(|_| server.program.signal("HUP"));
+    let threads = server.program.status("Threads");
+    server.program.signal("HUP");
+    wait_for("a thread that reads", || server.program.status("Threads") > threads);
+    server.program.signal("HUP");
+    server.program.logged("is still being read");
+    assert_eq!(server.program.status("Threads"), threads + 1);
     server.stop();
 }
 

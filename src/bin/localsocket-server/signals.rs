@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use localsocket::programs::{self, Counted, Signal, Signals, cli};
@@ -19,9 +20,6 @@ use crate::notify;
 /// A signal that comes again within this time is the same request: `timeout` and `make` signal their child, and then the
 /// whole process group. Far shorter than a person takes.
 const SAME_REQUEST: Duration = Duration::from_millis(50);
-
-/// How long reading the token may take, during which no other signal is heard.
-const RELOAD_TIME: Duration = Duration::from_millis(500);
 
 /// Starts the thread that handles the signals.
 ///
@@ -74,16 +72,26 @@ fn stop(signal: Signal, server: &ServerHandle) {
     server.stop();
 }
 
-/// Reads the token's file again. If that fails, everything stays as it was.
+/// Reads the token's file again. If that fails, everything stays as it was. Not waited for: a file on a file system that does
+/// not answer can take for ever.
 fn reload(path: &str, server: &ServerHandle) {
-    let file = PathBuf::from(path);
-    // A file on a file system that does not answer can take for ever.
-    let read = programs::in_time(RELOAD_TIME, move || Ok(cli::read_first_line(&file)));
-    match read.unwrap_or_else(|error| Err(format!("{path}: {error}"))) {
-        Ok(token) => {
-            server.set_token(Token::from(token));
-            info!("SIGHUP: the token was read again; authenticated clients stay connected");
+    static READS: AtomicBool = AtomicBool::new(false);
+    if READS.swap(true, Ordering::Relaxed) {
+        return error!("SIGHUP: {path} is still being read; the token stays as it was");
+    }
+    let (file, server) = (PathBuf::from(path), server.clone());
+    let read = move || {
+        match cli::read_first_line(&file) {
+            Ok(token) => {
+                server.set_token(Token::from(token));
+                info!("SIGHUP: the token was read again; authenticated clients stay connected");
+            }
+            Err(mistake) => error!("SIGHUP: {mistake}; the token stays as it was"),
         }
-        Err(mistake) => error!("SIGHUP: {mistake}; the token stays as it was"),
+        READS.store(false, Ordering::Relaxed);
+    };
+    if let Err(error) = programs::start_thread("token", read) {
+        error!("SIGHUP: cannot start a thread: {error}; the token stays as it was");
+        READS.store(false, Ordering::Relaxed);
     }
 }

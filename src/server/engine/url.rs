@@ -66,7 +66,7 @@ fn read(text: &str) -> Result<JoinUrl, String> {
         None => (text, ROOM.to_owned()),
     };
     if place.starts_with("unix:") {
-        let address = place.parse().map_err(|error: AddressError| error.to_string())?;
+        let address = place.parse().map_err(|_: AddressError| "missing path".to_owned())?;
         return Ok(JoinUrl { address, user: None, database: 0, room });
     }
     let rest = match place.split_once("://") {

@@ -67,6 +67,18 @@ impl Kind {
     fn is_shared(self) -> bool {
         Kind::SHARED.contains(&self)
     }
+
+    /// Whether a head has the parts that it is to have in the log, as far as these are numbers.
+    fn takes(self, head: &str) -> bool {
+        let numbers = match self {
+            Kind::Ask => 1,
+            Kind::Put | Kind::Part | Kind::Answer | Kind::NotAsked => 3,
+            _ => return true,
+        };
+        let (words, label) = head.split_once(':').unwrap_or_default();
+        let count = words.split(' ').filter(|word| word.parse::<u64>().is_ok()).count();
+        count == numbers && label.contains(if self == Kind::Ask { ':' } else { ' ' })
+    }
 }
 
 /// One entry of a [`Batch`].
@@ -212,7 +224,7 @@ impl Batch {
             let (head, rest) = rest[1..].split_at_checked(head.parse().ok()?)?;
             let (text, rest) = rest.split_at_checked(text.parse().ok()?)?;
             let sender = Who { server, client: client.parse().ok()? };
-            let head = str::from_utf8(head).ok()?;
+            let head = str::from_utf8(head).ok().filter(|head| kind.takes(head))?;
             batch.headed(kind, sender, &[head]).extend_from_slice(text);
             batch.entries.last_mut()?.lines = lines.parse().ok()?;
             bytes = rest;
@@ -240,16 +252,22 @@ mod tests {
             {
                 for count in [1, 2, 500] {
                     let (who, mut batch) = (Who { server: 5, client }, Batch::default());
+                    let shared = |index: usize| Kind::SHARED[index % Kind::SHARED.len()];
+                    let head = |kind| match kind {
+                        Kind::Ask => format!("7:1 ada:{head}"),
+                        Kind::Put | Kind::Part | Kind::Answer | Kind::NotAsked => format!("0 7 9:1 {head}"),
+                        _ => head.to_owned(),
+                    };
                     for index in 0..count {
-                        let kind = Kind::SHARED[index % Kind::SHARED.len()];
-                        batch.headed(kind, who, &[head]).extend_from_slice(text.as_bytes());
+                        let kind = shared(index);
+                        batch.headed(kind, who, &[&head(kind)]).extend_from_slice(text.as_bytes());
                         batch.line(Kind::Own, who).extend_from_slice(b"nobody else's business\r\n");
                     }
                     let bytes = written(&batch);
                     let read = Batch::read(5, &bytes).unwrap();
                     assert_eq!((read.entries(), written(&read)), (count, bytes.clone()));
                     let (entry, its_head, its_text) = read.entry(count - 1);
-                    assert_eq!((entry.sender, its_head, its_text), (who, head, text.as_bytes()));
+                    assert_eq!((entry.sender, its_head, its_text), (who, &*head(shared(count - 1)), text.as_bytes()));
                     // No piece of it is anything.
                     assert!(Batch::read(5, &bytes[..bytes.len() - 1]).is_none_or(|read| read.entries() < count));
                 }
@@ -265,6 +283,10 @@ mod tests {
             assert!(Batch::read(5, bytes.as_bytes()).is_none(), "{bytes:?}");
         }
         assert!(Batch::read(5, b"t 1 1 1 0\n\xff").is_none(), "a head is text");
+        assert!(Batch::read(5, b"a 1 1 9 0\n0 7 9:1 a").is_some_and(|batch| batch.entries() == 1));
+        for head in ["0 7 9 1 a", "0 7:1 abc", "0 7 x:1 a", "0 7 9:1ab", "abcdefghi"] {
+            assert!(Batch::read(5, format!("a 1 1 9 0\n{head}").as_bytes()).is_none(), "{head}");
+        }
         assert!(Batch::read(5, b"").is_some_and(|batch| batch.is_empty()));
     }
 
