@@ -67,6 +67,8 @@ pub(super) struct Member {
     woken: AtomicBool,
     open: Mutex<Open>,
     end: OnceLock<EndReason>,
+    /// Its server was cut off, perhaps after it had ended for another reason.
+    cut_off: AtomicBool,
 }
 
 impl Member {
@@ -82,6 +84,7 @@ impl Member {
             woken: AtomicBool::new(false),
             open: Mutex::default(),
             end: OnceLock::new(),
+            cut_off: AtomicBool::new(false),
         }
     }
 
@@ -92,6 +95,7 @@ impl Member {
     /// Ends the client for a reason, unless it has one already. Wakes its thread. Returns whether this was
     /// the first reason.
     pub(super) fn end(&self, reason: EndReason) -> bool {
+        self.cut_off.fetch_or(reason == EndReason::CutOff, Ordering::SeqCst);
         let first = self.end.set(reason).is_ok();
         self.stop_reading();
         first
@@ -105,6 +109,11 @@ impl Member {
     /// The reason for its end, once it has one.
     pub(super) fn end_reason(&self) -> Option<EndReason> {
         self.end.get().copied()
+    }
+
+    /// Whether its server was cut off from the others while it was connected.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::SeqCst)
     }
 
     /// Makes its thread see the end of the input after what has arrived.

@@ -142,8 +142,9 @@ impl Room {
         let mut queue = lock(&self.queue);
         loop {
             match sender.end_reason() {
-                // What a client was told to be lost must not be said in another membership.
-                Some(reason) if !last_words || reason == EndReason::CutOff => return Err(reason),
+                Some(reason) if !last_words => return Err(reason),
+                // What was not said in one membership must not be said in another.
+                _ if sender.is_cut_off() => return Err(EndReason::CutOff),
                 _ if last_words || queue.has_room(batch, self.limit) => break,
                 _ if self.around.stop.time_to_talk().is_zero() => return Err(EndReason::ShuttingDown),
                 // A stop wakes all that wait.
