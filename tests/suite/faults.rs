@@ -84,7 +84,8 @@ fn without_memory_for_threads_newcomers_are_turned_away() {
     inside.ping();
     drop(others);
     wait_for("the others to be gone", || inside.stat("clients") == 1);
-    server.connect().ping();
+    // Their threads may take a moment longer.
+    wait_for("a newcomer to be served", || server.connect().ask("ping") == "pong");
 }
 
 #[test]
