@@ -233,8 +233,10 @@ impl Server {
         let mut refused = None;
         if let (Some(room), Some(link)) = (&hub.room, link) {
             room.leave();
-            let left = hub.around.stop.deadline().saturating_duration_since(Instant::now());
-            // Within the timeouts of its calls it ends by itself.
+            // Within the timeouts of its calls it ends by itself. One that has not joined, but looks up a name, say, has nothing
+            // to leave.
+            let until = if room.is_joining() { Instant::now() } else { hub.around.stop.deadline() };
+            let left = until.saturating_duration_since(Instant::now());
             refused = in_time(left.max(*STOP_PATIENCE.start()), || Ok(link.join().ok().flatten())).ok().flatten();
         }
         if let (Some(room), Some(writer)) = (&hub.room, writer) {
