@@ -86,7 +86,9 @@ impl Client {
         }
         self.last(|life| {
             life.is_live = phase.load(Ordering::SeqCst) == CLOSED;
-            if matches!(life.way, Some(Way::Quit | Way::HalfClose)) && life.words != TOO_SLOW {
+            // One that has stalled may have been dropped, and its socket have had no room for the words that say so.
+            let goes = matches!(life.way, Some(Way::Quit | Way::HalfClose)) && !has_stalled;
+            if goes && life.words != TOO_SLOW {
                 life.unanswered = life.due.len();
             }
         });
