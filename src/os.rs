@@ -10,7 +10,7 @@
 //! - `poll`: waiting for descriptors
 //! - `socket`: sending, receiving, queues, options, permissions of files, descriptors that were inherited
 //! - `child`: starting and ending other programs
-//! - `process`: signals, zombies, umask, descriptor limit
+//! - `process`: signals, zombies, umask, descriptor limit, address space
 //! - `linux`: what Linux has beyond that; `portable`: what stands in for it on other systems
 
 #![allow(unsafe_code)]
@@ -29,6 +29,7 @@ mod system;
 pub(crate) use bytes::{find, text};
 pub use child::{kill_apart, spawn_apart, spawn_unblocked, terminate_apart};
 pub use poll::{Wait, poll};
+pub(crate) use process::has_address_space;
 pub use process::{
     Signal, Signals, forget_children, permit_only, raise_descriptor_limit, survive_full_files, wait_for_child,
 };

@@ -83,6 +83,25 @@ unsafe extern "C" {
     pub(super) fn ioctl(descriptor: c_int, request: IoctlRequest, ...) -> c_int;
 }
 
+// sys/mman.h
+pub(super) const PROT_READ: c_int = 1;
+pub(super) const PROT_WRITE: c_int = 2;
+pub(super) const MAP_PRIVATE: c_int = 2;
+pub(super) const MAP_FAILED: usize = usize::MAX;
+
+unsafe extern "C" {
+    #[cfg_attr(all(target_os = "linux", not(any(target_env = "musl", target_env = "ohos"))), link_name = "mmap64")]
+    pub(super) fn mmap(
+        near: *mut c_void,
+        bytes: usize,
+        access: c_int,
+        flags: c_int,
+        file: c_int,
+        offset: i64,
+    ) -> *mut c_void;
+    pub(super) fn munmap(pages: *mut c_void, bytes: usize) -> c_int;
+}
+
 // sys/resource.h
 #[repr(C)]
 #[allow(non_camel_case_types)]

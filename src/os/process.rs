@@ -1,6 +1,7 @@
-//! What concerns a process as a whole: signals, zombies, umask, descriptor limit.
+//! What concerns a process as a whole: signals, zombies, umask, descriptor limit, address space.
 //!
-//! Nothing here is called by the library itself: a library must not change the process that it is part of.
+//! Except for asking whether there is address space left, nothing here is called by the library itself: a library
+//! must not change the process that it is part of.
 
 use std::ffi::c_int;
 use std::io;
@@ -9,6 +10,16 @@ use std::process::{self, ExitStatus};
 
 use super::c;
 use super::result::check;
+
+/// Whether that many bytes of address space could be had now.
+pub(crate) fn has_address_space(bytes: usize) -> bool {
+    let access = c::PROT_READ | c::PROT_WRITE;
+    // SAFETY: asks for new pages at any place; their address is used only by the call that gives them back.
+    unsafe {
+        let pages = c::mmap(std::ptr::null_mut(), bytes, access, c::MAP_PRIVATE | c::MAP_ANONYMOUS, -1, 0);
+        pages.addr() != c::MAP_FAILED && c::munmap(pages, bytes) == 0
+    }
+}
 
 /// Lets a write beyond the limit of file sizes fail, instead of ending the process.
 pub fn survive_full_files() {

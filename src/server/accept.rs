@@ -3,7 +3,6 @@
 //! The loop sleeps in the kernel until a connection or the stop comes, and ends only when the server stops. Any error
 //! is counted, logged at most once a second and waited out, during which connected clients are served.
 
-use std::hint::black_box;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -20,9 +19,8 @@ use crate::protocol::Refusal;
 use crate::transport::{Acceptor, Stream};
 
 /// Address space that must be left when a client is let in. Without it a new thread fails, which is only an error;
-/// later a small allocation would fail, which ends the process. More than 32 MiB, since glibc asks the system anew for
-/// so much each time, and does not take a smaller buffer that was freed for one that is needed often.
-const HEADROOM: usize = 33 * 1024 * 1024;
+/// later a small allocation would fail, which ends the process.
+const HEADROOM: usize = 16 * 1024 * 1024;
 
 /// How many connections are taken from one listener before the others are looked at.
 const IN_A_ROW: i32 = 64;
@@ -85,8 +83,7 @@ struct Door<'s> {
 
 impl Door<'_> {
     fn let_in(&mut self, stream: Stream, peer: String) {
-        // The compiler must not leave out what is given back at once.
-        if black_box(&mut Vec::<u8>::new()).try_reserve_exact(HEADROOM).is_err() {
+        if !os::has_address_space(HEADROOM) {
             return self.turn_away(&stream, "there is no memory for more threads");
         }
         let place = match self.hub.around.list.admit(stream, peer, !self.hub.wants_token()) {

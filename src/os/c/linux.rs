@@ -113,6 +113,7 @@ numbers! {
         SO_LINGER = [13, 13, 0x80, 0x80][FAMILY],
         SO_PEERCRED = [17, 21, 18, 0x40][FAMILY],
         SO_ACCEPTCONN = [30, 30, 0x1009, 0x8000][FAMILY],
+        MAP_ANONYMOUS = [0x20, 0x20, 0x800, 0x20][FAMILY],
         RLIMIT_NOFILE = [7, 7, 5, 6][FAMILY],
         SIGCHLD = [17, 17, 18, 20][FAMILY],
         SIG_BLOCK = [0, 0, 1, 1][FAMILY],
