@@ -89,6 +89,8 @@ fn holds_up_nobody(before: [&str; 2], then: [&str; 2], state: Reader) {
         over.store(true, Ordering::SeqCst);
         other.send("ping\n");
         while !then[1].starts_with("quit") && other.line().unwrap() != "pong" {}
+        // A slow reader may wait for more, of which there is none.
+        reader.iter().for_each(|reader| reader.stream.shutdown(Shutdown::Both));
     });
 }
 
