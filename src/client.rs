@@ -156,8 +156,8 @@ impl Client {
         Sender { wire: Arc::clone(&self.desk.wire) }
     }
 
-    /// Sends one line, given without its line end: a text, or a [`Command`](crate::protocol::Command). Waits while the server takes no more and,
-    /// with `reconnect`, until there is a connection again. What comes meanwhile is kept.
+    /// Sends one line, given without its line end: a text, or a [`Command`](crate::protocol::Command). Waits while the
+    /// server takes no more and, with `reconnect`, until there is a connection again. What comes meanwhile is kept.
     ///
     /// ```no_run
     /// use localsocket::{Client, protocol::Command};

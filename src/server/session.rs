@@ -47,7 +47,7 @@ pub(super) fn run(hub: &Hub, place: &Place) {
             speaker.leave(waits);
             // One that goes by itself gets no last words, unless a cut-off has taken what it has said.
             let goes = matches!(reason, EndReason::Quit | EndReason::PeerClosed);
-            let is_cut_off = goes && place.member.end_reason() == Some(EndReason::CutOff);
+            let is_cut_off = goes && place.member.is_cut_off();
             let reason = if is_cut_off { EndReason::CutOff } else { reason };
             hub.around.list.hush(&place.member);
             log_end(&speaker, reason);

@@ -202,8 +202,8 @@ fn who_has_caught_up_is_answered_while_another_holds_the_room() {
 
 #[test]
 fn who_takes_half_of_a_small_backlog_in_time_is_not_dropped() {
-    // 64 KiB and 0.5 s: healthy is who takes 64 KiB/s, and this one takes half as much again. A KiB and 1 s: healthy is who
-    // takes 512 bytes/s, and this one takes 10 KiB/s, a few bytes at a time.
+    // With 64 KiB and 0.5 s, a healthy reader takes 64 KiB/s; this one takes 96. With 1 KiB and 1 s, a healthy reader takes
+    // 512 bytes/s; this one takes 10 KiB/s, a few bytes at a time.
     let backlogs = [("TCP", 65536), ("Unix", 65536), ("Unix, 1 KiB", 1024)];
     side_by_side(backlogs.map(|backlog| (backlog.0, backlog)), |(transport, max_backlog)| {
         let (stall_timeout, each_second, at_a_time) = match max_backlog {
